@@ -1,0 +1,185 @@
+"""What a stage leaves on disk: whole files and folders that explain themselves.
+
+A file or folder is written beside its place as `<name>.partial` and renamed when whole, so
+what stands under its own name was finished. Nothing is replaced unless told to.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TextIO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from . import __version__
+from .errors import BlockedError, UsageError
+from .words import Text
+
+MANIFEST_FILE = "manifest.json"
+_DISK_REFUSALS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
+
+
+class Manifest(BaseModel):
+    """How a folder came to be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stage: str
+    kit_version: str = __version__
+    inputs: dict[str, str] = {}  # what was read -> its sha256 (or a model's pinned revision)
+    settings: dict[str, Any] = {}
+    seed: int | None = None
+    libraries: dict[str, str] = {}
+    started: str
+    finished: str
+    notes: dict[str, Any] = {}  # what the stage wants to say of its result
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of an artifact folder. Raises UsageError where it is not one."""
+    file = folder / MANIFEST_FILE
+    try:
+        return Manifest.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        raise UsageError(
+            Text(
+                f"{folder} was not made by this kit, or not finished: no readable {MANIFEST_FILE}.",
+                f"{folder} 不是本工具的产物，或没有做完：没有可读的 {MANIFEST_FILE}。",
+            )
+        ) from None
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Path:
+    """Write `manifest.json` into `folder` and return its path."""
+    file = folder / MANIFEST_FILE
+    file.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return file
+
+
+def now() -> str:
+    """The present moment as ISO 8601 in UTC, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Installed versions of the named distributions; those not installed are left out."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def sha256_of(file: Path) -> str:
+    """The file's sha256 in hex, read in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    with file.open("rb") as source:
+        while piece := source.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def sha256_of_folder(folder: Path) -> str:
+    """One sha256 over the names and contents of all files below `folder`, hidden ones left out."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder).as_posix()
+        if not any(part.startswith(".") for part in name.split("/")):
+            digest.update(f"{name}\0{sha256_of(file)}\n".encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def whole_folder(folder: Path, *, force: bool = False) -> Iterator[Path]:
+    """Give `<folder>.partial` to write in, and rename it to `folder` when the block ends well.
+
+    An existing result stays untouched until the new one is whole. A `.partial` left by a killed
+    run is thrown away; one whose block raises is removed.
+    Raises UsageError if `folder` exists and `force` is not set, BlockedError if the disk is full
+    or cannot be written.
+    """
+    if folder.exists() and not force:
+        raise UsageError(
+            Text(f"{folder} is there already.", f"{folder} 已经存在。"),
+            Text("Replace it with --force.", "用 --force 覆盖。"),
+        )
+    partial = folder.with_name(folder.name + ".partial")
+    with _disk_errors(folder):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        _replace_folder(partial, folder)
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[TextIO]:
+    """Open `file` for UTF-8 text so that it appears whole, replacing an older one, or not at all."""
+    partial = file.with_name(file.name + ".partial")
+    with _disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("w", encoding="utf-8", newline="\n") as out:
+                yield out
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        partial.replace(file)
+
+
+def write_json(value: Mapping[str, Any], file: Path) -> None:
+    """Write one JSON object, indented, whole or not at all."""
+    with whole_file(file) as out:
+        json.dump(value, out, ensure_ascii=False, indent=2)
+        out.write("\n")
+
+
+@contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    """Say plainly what the disk refused."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_REFUSALS:
+            raise
+        raise BlockedError(
+            Text(
+                f"Cannot write {target}: {error.strerror}. Nothing half-written was left.",
+                f"无法写入 {target}：{error.strerror}。没有留下写了一半的文件。",
+            ),
+            Text(
+                f"Free some space or choose another place ({os.path.dirname(target) or '.'}).",
+                f"请腾出空间，或换一个位置（{os.path.dirname(target) or '.'}）。",
+            ),
+        ) from error

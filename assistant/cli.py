@@ -1,0 +1,134 @@
+"""What every command shares: the common options, the two outputs, and the edge where errors end.
+
+stdout is for results, stderr for talk. `--json` prints one JSON object on stdout, nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .errors import AssistantError
+from .words import Text, terminal_language
+
+if TYPE_CHECKING:
+    from .config import Config, Table
+    from .progress import Progress
+
+
+@dataclass(frozen=True)
+class Context:
+    """The common options of one command, and the two ways to speak."""
+
+    config_file: Path
+    sets: tuple[str, ...]
+    as_json: bool
+    quiet: bool
+
+    def read_config(self, tables: Mapping[str, type[Table]] | None = None) -> Config:
+        """The configuration that the options name. Raises UsageError."""
+        from .config import read_config
+
+        return read_config(self.config_file, self.sets, tables)
+
+    def say(self, text: Text | str) -> None:
+        """Talk, on stderr; silent under -q."""
+        if not self.quiet:
+            click.echo(str(text), err=True)
+
+    def result(self, value: Mapping[str, Any], text: Text | str) -> None:
+        """The command's result, on stdout: `value` under --json, else `text` for reading."""
+        if self.as_json:
+            click.echo(json.dumps(value, ensure_ascii=False))
+        elif str(text):
+            click.echo(str(text))
+
+
+def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a click command `--config --set --json -q --debug`; it gets a Context first.
+
+    Expected failures end here: message and cure on stderr (under --json an object with "error" on
+    stdout as well), the error's exit code, no traceback unless --debug.
+    """
+
+    @click.option(
+        "--config", "config_file", type=click.Path(path_type=Path), default="assistant.toml",
+        show_default=True, metavar="FILE", help=str(Text("The configuration.", "配置文件。")),
+    )  # fmt: skip
+    @click.option(
+        "--set", "sets", multiple=True, metavar="TABLE.KEY=VALUE",
+        help=str(Text("Override one value of it; may be repeated.", "覆盖其中一个值，可重复。")),
+    )  # fmt: skip
+    @click.option("--json", "as_json", is_flag=True,
+        help=str(Text("One JSON object on stdout.", "在标准输出打印一个 JSON 对象。")))  # fmt: skip
+    @click.option("-q", "--quiet", is_flag=True,
+        help=str(Text("No talk on stderr.", "标准错误上不说话。")))  # fmt: skip
+    @click.option("--debug", is_flag=True,
+        help=str(Text("Show the traceback of a failure.", "失败时显示调用栈。")))  # fmt: skip
+    @functools.wraps(command)
+    def wrapped(
+        config_file: Path, sets: tuple[str, ...], as_json: bool, quiet: bool, debug: bool,
+        **arguments: Any,
+    ) -> None:  # fmt: skip
+        context = Context(config_file, sets, as_json, quiet)
+        try:
+            command(context, **arguments)
+        except AssistantError as error:
+            if debug:
+                raise
+            report_error(error, as_json)
+            sys.exit(error.exit_code)
+
+    return wrapped
+
+
+def report_error(error: AssistantError, as_json: bool) -> None:
+    """Say what went wrong and what mends it."""
+    label = Text("Error: ", "错误：")
+    click.echo(f"{label}{error.in_language(terminal_language())}", err=True)
+    if as_json:
+        said = {"message": error.message.en, "cure": error.cure.en if error.cure else None}
+        code = getattr(error, "code", None)
+        click.echo(json.dumps({"error": said | ({"code": code} if code else {})}))
+
+
+class TerminalProgress:
+    """A Report that draws one bar per step on stderr, with rate and time left."""
+
+    def __init__(self, quiet: bool = False):
+        self._quiet = quiet
+        self._bar: Any = None
+        self._what: Text | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        if self._quiet:
+            return
+        if progress.what != self._what:
+            self.close()
+            self._what = progress.what
+            self._bar = self._open(progress)
+        self._bar.total = progress.total
+        self._bar.update(progress.done - self._bar.n)
+
+    def _open(self, progress: Progress) -> Any:
+        from tqdm import tqdm
+
+        if not sys.stderr.isatty():
+            click.echo(f"{progress.what} …", err=True)
+        return tqdm(
+            total=progress.total, desc=str(progress.what), unit=progress.unit, leave=False,
+            unit_scale=progress.unit == "B", unit_divisor=1024, disable=None, file=sys.stderr,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = self._what = None

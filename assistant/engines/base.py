@@ -1,0 +1,210 @@
+"""The engine contract. Engines know messages and sampling; no Gradio, no styles, no TOML.
+
+`Engine.stream` is the one way in. It checks what every engine must check, lets the engine start
+a `Generation`, and cuts stop strings with one shared wrapper.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ..conversation import Message, check_order
+from ..errors import EngineError
+from ..words import Text
+
+Finish = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to pick tokens. Temperature 0 is greedy; top_k 0 and top_p 1 are off."""
+
+    max_tokens: int = 512
+    temperature: float = 0.7
+    top_p: float = 0.9
+    top_k: int = 0
+    repetition_penalty: float = 1.1
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raise EngineError("invalid_request") for a value out of range."""
+        ranges = {
+            "max_tokens": (self.max_tokens >= 1, "≥ 1"),
+            "temperature": (0 <= self.temperature <= 2, "0…2"),
+            "top_p": (0 < self.top_p <= 1, "0…1, 0 excluded"),
+            "top_k": (self.top_k >= 0, "≥ 0"),
+            "repetition_penalty": (0 < self.repetition_penalty <= 2, "0…2, 0 excluded"),
+            "seed": (self.seed is None or self.seed >= 0, "≥ 0"),
+            "stop": (all(self.stop), "non-empty strings"),
+        }
+        for name, (good, expected) in ranges.items():
+            if not good:
+                value = getattr(self, name)
+                raise EngineError(
+                    "invalid_request",
+                    Text(
+                        f"{name} = {value} is out of range (expected {expected}).",
+                        f"{name} = {value} 超出范围（应为 {expected}）。",
+                    ),
+                )
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A UTF-8-whole piece of text. Only the last one of an answer has `finish` and the counts."""
+
+    text: str = ""
+    finish: Finish | None = None
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    cached_tokens: int = 0  # prompt tokens taken from the prefix cache
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What is running: for the page, `ask --json` and the logs."""
+
+    name: str
+    device: str
+    model: str
+    context_length: int
+    details: dict[str, str] = field(default_factory=dict)
+
+
+class Generation(abc.ABC, Iterator[Chunk]):
+    """One answer under way.
+
+    Iterating gives chunks; the last one carries `finish`, then the iteration ends. `close` may be
+    called at any time from any thread: it stops the work *in the engine*, and a reader then gets
+    a last chunk with finish "cancelled". Reading raises EngineError when the engine fails.
+    """
+
+    @abc.abstractmethod
+    def __next__(self) -> Chunk: ...
+
+    @abc.abstractmethod
+    def close(self) -> None: ...
+
+
+class Engine(abc.ABC):
+    """A loaded model that answers. Thread-safe: many streams may run at once."""
+
+    def stream(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
+        """Start an answer to `messages`.
+
+        Raises EngineError: "invalid_request" for messages out of order or sampling out of range,
+        "context_length" where the prompt leaves no room for one new token.
+        """
+        sampling.check()
+        _check_messages(messages)
+        prompt_tokens = self.count_tokens(messages)
+        room = self.describe().context_length - prompt_tokens
+        if room < 1:
+            raise context_length_error(prompt_tokens, self.describe().context_length)
+        sampling = replace(sampling, max_tokens=min(sampling.max_tokens, room))
+        generation = self._start(messages, sampling)
+        return StopStrings(generation, sampling.stop) if sampling.stop else generation
+
+    @abc.abstractmethod
+    def _start(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
+        """Start an answer; everything common is checked. Stop strings are cut by the caller."""
+
+    @abc.abstractmethod
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens of the prompt that `messages` become, template and answer prefix included."""
+
+    @abc.abstractmethod
+    def describe(self) -> EngineInfo:
+        """What is running."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Stop all answers and free the model. May be called twice."""
+
+
+def context_length_error(prompt_tokens: int, context_length: int) -> EngineError:
+    """The one wording for a prompt that does not fit."""
+    return EngineError(
+        "context_length",
+        Text(
+            f"The message and what must go with it are {prompt_tokens} tokens; "
+            f"this model reads at most {context_length}.",
+            f"这条消息连同必须附带的内容共 {prompt_tokens} 个 token；"
+            f"这个模型最多读 {context_length} 个。",
+        ),
+        Text("Shorten the message.", "请缩短这条消息。"),
+    )
+
+
+def _check_messages(messages: Sequence[Message]) -> None:
+    try:
+        check_order(messages)
+    except ValueError as error:
+        raise EngineError(
+            "invalid_request",
+            Text(f"The messages are out of order: {error}.", f"消息的次序不对：{error}。"),
+        ) from None
+    if messages[-1].role != "user":
+        raise EngineError(
+            "invalid_request",
+            Text("The last message must be the user's.", "最后一条消息必须是用户的。"),
+        )
+
+
+class StopStrings(Generation):
+    """Ends a generation where one of several stop strings (of any length) appears.
+
+    Text that might be the start of a stop string is held back until it is known not to be.
+    """
+
+    def __init__(self, inner: Generation, stops: Sequence[str]):
+        self._inner = inner
+        self._stops = stops
+        self._held = ""
+        self._stopped = False
+        self._ended = False
+
+    def __next__(self) -> Chunk:
+        if self._ended:
+            raise StopIteration
+        for chunk in self._inner:
+            if self._stopped:
+                text = ""
+            else:
+                text = self._release(self._held + chunk.text, last=chunk.finish is not None)
+            if chunk.finish:
+                self._ended = True
+                finish: Finish = "stop" if self._stopped else chunk.finish
+                return replace(chunk, text=text, finish=finish)
+            if text:
+                return Chunk(text)
+        raise EngineError(
+            "truncated", Text("The answer ended without saying why.", "回答没有结束标记就中断了。")
+        )
+
+    def _release(self, text: str, last: bool) -> str:
+        """What of `text` may go out now; the rest is kept in `_held`."""
+        found = [place for place in map(text.find, self._stops) if place >= 0]
+        if found:
+            self._stopped = True
+            self._held = ""
+            self._inner.close()
+            return text[: min(found)]
+        keep = 0 if last else max(_overlap(text, stop) for stop in self._stops)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that begins `stop`."""
+    return next(
+        (size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])),
+        0,
+    )

@@ -1,0 +1,1 @@
+"""Model references -> a verified local model. Nothing half-downloaded is ever taken for whole."""

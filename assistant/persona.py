@@ -1,0 +1,138 @@
+"""Who the assistant is: the one identity that travels from the data to the model card."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import UsageError
+from .words import Language, Text
+
+if TYPE_CHECKING:
+    from .config import Config
+
+PERSONA_FILE = "persona.json"
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_KNOWN = ("name", "author")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Fact(_Frozen):
+    """A question about the assistant and its true answer, placeholders filled."""
+
+    ask: str
+    answer: str
+
+
+class Style(_Frozen):
+    """A way of answering. `trained` tells whether the weights learned its trigger."""
+
+    name: str
+    label_zh: str
+    label_en: str
+    prompt: str
+    trigger: str = ""
+    temperature: float | None = None
+    top_p: float | None = None
+    max_chars: int | None = None
+    trained: bool = False
+
+    def label(self, language: str) -> str:
+        return Text(self.label_en, self.label_zh).in_language(language)
+
+
+class Persona(_Frozen):
+    """Name, author, facts and styles, with every placeholder filled."""
+
+    name: str
+    author: str
+    languages: tuple[Language, ...]
+    system_prompt: str
+    facts: tuple[Fact, ...] = ()
+    styles: tuple[Style, ...] = ()
+
+    def style(self, name: str | None) -> Style | None:
+        """The style of that name; None for no style. Raises UsageError for an unknown one."""
+        if not name:
+            return None
+        for style in self.styles:
+            if style.name == name:
+                return style
+        names = ", ".join(style.name for style in self.styles) or "-"
+        raise UsageError(
+            Text(f"There is no style {name!r}.", f"没有叫 {name!r} 的风格。"),
+            Text(f"Known styles: {names}.", f"可用的风格：{names}。"),
+        )
+
+
+def persona_from_config(config: Config) -> Persona:
+    """The persona that `assistant.toml` describes."""
+    who = config.assistant
+
+    def fill(text: str) -> str:
+        return fill_placeholders(text, name=who.name, author=who.author)
+
+    return Persona(
+        name=who.name,
+        author=who.author,
+        languages=who.languages,
+        system_prompt=fill(who.system_prompt),
+        facts=tuple(Fact(ask=fill(fact.ask), answer=fill(fact.answer)) for fact in who.facts),
+        styles=tuple(
+            Style(
+                name=name,
+                label_zh=style.label.zh,
+                label_en=style.label.en,
+                prompt=fill(style.prompt),
+                trigger=fill(style.trigger),
+                temperature=style.temperature,
+                top_p=style.top_p,
+                max_chars=style.max_chars,
+            )
+            for name, style in config.styles.items()
+        ),
+    )
+
+
+def read_persona(folder: Path) -> Persona | None:
+    """The persona that travels in a model folder; None where there is none.
+
+    Raises UsageError if the file is there and cannot be read.
+    """
+    file = folder / PERSONA_FILE
+    if not file.is_file():
+        return None
+    try:
+        return Persona.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise UsageError(
+            Text(
+                f"{file} is not a persona of this kit: {error.errors()[0]['msg']}.",
+                f"{file} 不是本工具的 persona 文件：{error.errors()[0]['msg']}。",
+            ),
+            Text("Merge again: python -m train merge --force", "请重新合并：python -m train merge --force"),
+        ) from None
+
+
+def write_persona(persona: Persona, folder: Path) -> Path:
+    """Write `persona.json` into `folder` and return its path."""
+    file = folder / PERSONA_FILE
+    file.write_text(persona.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return file
+
+
+def fill_placeholders(text: str, *, name: str, author: str) -> str:
+    """Put name and author where `{name}` and `{author}` stand; other braces are left alone."""
+    values = {"name": name, "author": author}
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def unknown_placeholders(text: str) -> list[str]:
+    """The words in braces that nothing fills, such as `nmae` in `我是{nmae}`."""
+    return [word for word in _PLACEHOLDER.findall(text) if word not in _KNOWN]
