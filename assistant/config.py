@@ -100,7 +100,8 @@ class ServeTable(Table):
 
     engine: EngineName = "auto"
     context_length: Annotated[int, Field(gt=0)] | None = None
-    cache_gb: Annotated[float, Field(gt=0)] = 1.0
+    cache_gb: Annotated[int, Field(gt=0)] = 1
+    cpu_precision: Literal["f32", "bf16", "auto"] = "f32"
     keep_conversations: str = ""
     sampling: SamplingTable = SamplingTable()
     limits: LimitsTable = LimitsTable()

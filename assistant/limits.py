@@ -6,8 +6,7 @@ import collections
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -30,55 +29,69 @@ class BusyError(AssistantError):
         self.retry_after = retry_after
 
 
-class Gate:
-    """Lets `concurrent` answers run and `queue` more wait, first come, first served."""
+class Place:
+    """A visitor's place: first in line, then among the running. Given back with `leave`."""
 
-    def __init__(self, concurrent: int, queue: int, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, gate: Gate):
+        self._gate = gate
+
+    @property
+    def running(self) -> bool:
+        """Whether the visitor's turn has come."""
+        return self._gate._is_running(self)
+
+    @property
+    def ahead(self) -> int:
+        """How many wait in front; 0 for the next one and for one whose turn has come."""
+        return self._gate._ahead(self)
+
+    @property
+    def expected_wait(self) -> int:
+        """Seconds until the turn comes, from how long the last answers took; 0 if it has come."""
+        return self._gate._seconds_for(self)
+
+    def leave(self, answered_in: float | None = None) -> None:
+        """Give the place back; again is harmless. `answered_in` seconds teach the prediction."""
+        self._gate._leave(self, answered_in)
+
+
+class Gate:
+    """Lets `concurrent` answers run and `queue` more wait, first come, first served.
+
+    Nothing here blocks: who joins asks the Place whether the turn has come, so waiting costs no
+    thread. A place left by one who waits frees the line at once. Thread-safe.
+    """
+
+    def __init__(self, concurrent: int, queue: int):
         self._concurrent = concurrent
         self._queue = queue
-        self._clock = clock
-        self._changed = threading.Condition()
-        self._waiting: collections.deque[object] = collections.deque()
-        self._running = 0
+        self._lock = threading.Lock()
+        self._waiting: collections.deque[Place] = collections.deque()
+        self._running: set[Place] = set()
         self._durations: collections.deque[float] = collections.deque(maxlen=REMEMBERED_ANSWERS)
 
-    @contextmanager
-    def place(self, left: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """Hold one of the running places; waits for it in line.
-
-        `left` is asked now and then whether the visitor has gone; then the wait ends.
-        Raises BusyError at once if the queue is full, or if the visitor left.
-        """
-        self._enter(left)
-        started = self._clock()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._running -= 1
-                self._durations.append(self._clock() - started)
-                self._changed.notify_all()
-
-    def _enter(self, left: Callable[[], bool]) -> None:
-        ticket = object()
-        with self._changed:
-            free = self._concurrent - self._running
-            if len(self._waiting) >= self._queue + free:
+    def join(self) -> Place:
+        """Take a place. Raises BusyError, with the time to come back, if the line is full."""
+        with self._lock:
+            if len(self._running) < self._concurrent:
+                place = Place(self)
+                self._running.add(place)
+                return place
+            if len(self._waiting) >= self._queue:
                 raise self._full()
-            self._waiting.append(ticket)
-            try:
-                while self._waiting[0] is not ticket or self._running >= self._concurrent:
-                    if left():
-                        raise BusyError(Text("Stopped while waiting.", "等待时已停止。"), 0)
-                    self._changed.wait(timeout=0.25)
-                self._running += 1
-            finally:
-                self._waiting.remove(ticket)
-                self._changed.notify_all()
+            place = Place(self)
+            self._waiting.append(place)
+            return place
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many answers run, and how many wait."""
+        with self._lock:
+            return len(self._running), len(self._waiting)
 
     def _full(self) -> BusyError:
-        seconds = self._expected_wait(len(self._waiting))
         waiting = len(self._waiting)
+        seconds = self._expected_wait(waiting)
         return BusyError(
             Text(
                 f"Too many people are asking at once: {waiting} wait already. "
@@ -89,22 +102,35 @@ class Gate:
         )
 
     def _expected_wait(self, ahead: int) -> int:
+        """Seconds for `ahead` others and then one more place to come free."""
         known = self._durations
         mean = sum(known) / len(known) if known else FIRST_GUESS_SECONDS
         return max(1, math.ceil(mean * (ahead + 1) / self._concurrent))
 
-    def expected_wait(self) -> int:
-        """Seconds a newcomer would wait for a place, from the last answers; 0 if one is free."""
-        with self._changed:
-            if self._running + len(self._waiting) < self._concurrent:
-                return 0
-            return self._expected_wait(len(self._waiting))
+    def _is_running(self, place: Place) -> bool:
+        with self._lock:
+            return place in self._running
 
-    @property
-    def load(self) -> tuple[int, int]:
-        """How many answers run, and how many wait."""
-        with self._changed:
-            return self._running, len(self._waiting)
+    def _ahead(self, place: Place) -> int:
+        with self._lock:
+            return self._waiting.index(place) if place in self._waiting else 0
+
+    def _seconds_for(self, place: Place) -> int:
+        with self._lock:
+            if place not in self._waiting:
+                return 0
+            return self._expected_wait(self._waiting.index(place))
+
+    def _leave(self, place: Place, answered_in: float | None) -> None:
+        with self._lock:
+            if place in self._waiting:
+                self._waiting.remove(place)
+            elif place in self._running:
+                self._running.remove(place)
+                if answered_in is not None:
+                    self._durations.append(answered_in)
+            while self._waiting and len(self._running) < self._concurrent:
+                self._running.add(self._waiting.popleft())
 
 
 class VisitorRate:

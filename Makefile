@@ -1,0 +1,82 @@
+# run, test, train, bench, lint, help. Each makes what it needs of the virtual environment VENV.
+# Overrides: VENV=elsewhere  PYTHON=python3.12  ARGS="--port 7861"  KIND=gpu|cpu
+
+VENV ?= .venv
+PYTHON ?= python3
+ARGS ?=
+KIND ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
+
+REQUIREMENTS_gpu := requirements.txt
+REQUIREMENTS_cpu := requirements-cpu.txt
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help run train test lint format bench browser train-env test-env clean
+
+help:
+	@echo "make run     install what is needed and open the page      安装所需并打开页面"
+	@echo "make train   train the assistant of assistant.toml         训练 assistant.toml 的助手"
+	@echo "make test    install what the tests need and run them      安装测试所需并运行测试"
+	@echo "make bench   measure this machine, print the table         测量这台机器并打印表格"
+	@echo "make lint    ruff, mypy, vermin                            代码检查"
+	@echo 'Options: ARGS="--port 7861"  VENV=.venv  PYTHON=python3  KIND=gpu|cpu'
+
+run: $(VENV)/.$(KIND)
+	$(PY) app.py $(ARGS)
+
+train: train-env
+	$(PY) -m train all $(ARGS)
+
+bench: $(VENV)/.$(KIND) $(VENV)/.train
+	$(PY) -m assistant bench $(ARGS)
+
+test: test-env browser
+	$(PY) -m pytest $(ARGS)
+
+lint: test-env
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/vermin --quiet --violations --no-tips -t=3.10- --backport typing app.py assistant train deploy
+
+format: test-env
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+train-env: $(VENV)/.train
+test-env: $(VENV)/.train $(VENV)/.test
+
+clean:
+	rm -rf $(VENV)
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
+	  { echo "Python 3.10 to 3.12 is needed; choose one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
+
+# A stamp stands for an installed set; it is renewed when its list changes.
+$(VENV)/.cpu $(VENV)/.gpu: $(VENV)/.%: requirements.txt requirements-cpu.txt | $(PY)
+	@echo "Installing what the page needs (once) … 正在安装页面所需（只需一次）…" >&2
+	$(PIP) -r $(REQUIREMENTS_$*)
+	@touch $@
+
+$(VENV)/.train: train/requirements.txt train/requirements-nodeps.txt | $(VENV)/.cpu
+	@echo "Installing what training needs (once, several GB) … 正在安装训练所需（只需一次，数 GB）…" >&2
+	$(PIP) -r train/requirements.txt
+	$(PIP) --no-deps -r train/requirements-nodeps.txt
+	@touch $@
+
+$(VENV)/.test: tests/requirements.txt | $(VENV)/.train
+	$(PIP) -r tests/requirements.txt
+	@touch $@
+
+# The tests drive a real browser, and git with git-lfs, from the system's packages.
+browser:
+	@missing=$$(for tool in chromium git git-lfs; do command -v $$tool >/dev/null || echo $$tool; done); \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$(cat tests/packages.txt) >/dev/null; \
+	else \
+	  echo "The tests need: $$missing. Install: sudo apt-get install $$(tr '\n' ' ' < tests/packages.txt)" >&2; exit 3; \
+	fi

@@ -1,0 +1,52 @@
+"""The page: configuration -> model -> engine -> page -> launch. No logic of its own."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads collapse on shared cores
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import click
+
+from assistant.__main__ import engine_options
+from assistant.cli import Context, common_options
+from assistant.words import Text
+
+
+@click.command(help=str(Text("Open the page and talk.", "打开页面，开始对话。")))
+@click.option("--host", "address", metavar="H",
+              help=str(Text("Address to listen on; default: this machine only.", "监听地址；默认只限本机。")))  # fmt: skip
+@click.option("--port", type=click.IntRange(1, 65535), metavar="P",
+              help=str(Text("Port; default 7860.", "端口；默认 7860。")))  # fmt: skip
+@click.option("--root-path", metavar="R",
+              help=str(Text("Path under which a proxy serves the page.", "反向代理下的路径。")))  # fmt: skip
+@click.option("--public", is_flag=True,
+              help=str(Text("Chat alone, with limits: for a page that others reach.", "只有对话并加限制：给他人访问的页面。")))  # fmt: skip
+@engine_options
+@common_options
+def main(context: Context, address, port, root_path, public, engine, model) -> None:
+    from assistant.hosting import find_place, refuse_taken_port
+
+    config = context.read_config()
+    place = find_place(address, port, root_path, public)
+    refuse_taken_port(place)
+
+    from assistant.host import Host
+    from assistant.load import load_assistant
+    from assistant.persona import persona_from_config
+    from assistant.ui.launch import launch
+    from assistant.ui.page import build_page
+
+    load = functools.partial(load_assistant, config, engine=engine, model=model)
+    host = Host(load, persona_from_config(config))
+    host.start()
+    try:
+        launch(build_page(host, config, public=place.public), place, context.say)
+    finally:
+        host.close()
+
+
+if __name__ == "__main__":
+    main(prog_name="python app.py")

@@ -1,0 +1,113 @@
+"""Where the page runs: this machine, or a host that is known by its own environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .errors import BlockedError, UsageError
+from .words import Text
+
+HostName = Literal["huggingface", "modelscope", "openxlab", "own"]
+DEFAULT_PORT = 7860  # Gradio's, and the one that all three hosts expect
+OPENXLAB_FOLDER = Path("/home/xlab-app-center")  # it sets no variable; apps always live here
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to listen, and who may come."""
+
+    host_name: HostName
+    address: str
+    port: int
+    root_path: str
+    public: bool
+    behind_proxy: bool  # visitors' addresses are in X-Forwarded-For
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the page."""
+        return _is_loopback(self.address)
+
+
+def find_place(
+    address: str | None,
+    port: int | None,
+    root_path: str | None,
+    public: bool,
+    environment: Mapping[str, str] = os.environ,
+    folder: Path | None = None,
+) -> Place:
+    """Flags first, then the environment (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT,
+    GRADIO_ROOT_PATH), then what the host expects. Raises UsageError for a port that is none.
+
+    A page that others can reach is public: chat alone.
+    """
+    host_name = known_host(environment, folder or Path.cwd())
+    hosted = host_name != "own"
+    address = address or environment.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if hosted else "127.0.0.1")
+    return Place(
+        host_name,
+        address,
+        _port(port, environment.get("GRADIO_SERVER_PORT")),
+        (root_path if root_path is not None else environment.get("GRADIO_ROOT_PATH", "")).rstrip("/"),
+        public or hosted or not _is_loopback(address),
+        hosted,
+    )  # fmt: skip
+
+
+def known_host(environment: Mapping[str, str], folder: Path) -> HostName:
+    """The hosting platform: HF sets SPACE_ID, ModelScope MODELSCOPE_ENVIRONMENT=studio."""
+    if environment.get("SPACE_ID"):
+        return "huggingface"
+    if environment.get("MODELSCOPE_ENVIRONMENT") == "studio":
+        return "modelscope"
+    if OPENXLAB_FOLDER in (folder, *folder.parents):
+        return "openxlab"
+    return "own"
+
+
+def refuse_taken_port(place: Place) -> None:
+    """Raise BlockedError where the port is taken, UsageError where the address is not ours."""
+    family = socket.AF_INET6 if ":" in place.address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((place.address, place.port))
+        except (OSError, UnicodeError) as error:
+            if isinstance(error, UnicodeError) or isinstance(error, socket.gaierror) or error.errno == 99:
+                raise UsageError(
+                    Text(f"{place.address} is not an address of this machine.",
+                         f"{place.address} 不是这台机器的地址。"),
+                    Text("Use --host 127.0.0.1, or 0.0.0.0 for all.",
+                         "请用 --host 127.0.0.1，或用 0.0.0.0 表示全部。"),
+                ) from None  # fmt: skip
+            raise BlockedError(
+                Text(f"Port {place.port} on {place.address} cannot be used: {error.strerror}.",
+                     f"无法使用 {place.address} 的端口 {place.port}：{error.strerror}。"),
+                Text(f"Choose another: --port {place.port + 1}", f"换一个端口：--port {place.port + 1}"),
+            ) from None  # fmt: skip
+
+
+def _port(flag: int | None, variable: str | None) -> int:
+    if flag is not None:
+        return flag
+    if not variable:
+        return DEFAULT_PORT
+    if variable.isdigit() and 0 < int(variable) < 65536:
+        return int(variable)
+    raise UsageError(
+        Text(f"GRADIO_SERVER_PORT={variable} is not a port.", f"GRADIO_SERVER_PORT={variable} 不是端口号。")
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

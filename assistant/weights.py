@@ -1,0 +1,56 @@
+"""Which weights to talk with: the flag, the configuration, the run's result, or the base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from .artifacts import MANIFEST_FILE
+from .config import Config
+from .errors import UsageError
+from .words import Text
+
+MERGED = "merged"
+ADAPTER = "adapter"
+
+
+class Choice(NamedTuple):
+    """A model reference, and where the choice came from."""
+
+    reference: str
+    source: Literal["flag", "config", "run", "base"]
+
+
+def choose_weights(config: Config, flag: str | None = None) -> Choice:
+    """The weights to serve: `--model`, else `[model] weights`, else the run's merged model (or its
+    adapter), else the base."""
+    if flag:
+        return Choice(flag, "flag")
+    if config.model.weights:
+        return Choice(config.model.weights, "config")
+    if result := run_result(config.run_folder):
+        return Choice(str(result), "run")
+    return Choice(config.model.base, "base")
+
+
+def run_result(run_folder: Path) -> Path | None:
+    """What a run has to talk with: its merged model, else its adapter, else nothing."""
+    for name in (MERGED, ADAPTER):
+        if (run_folder / name / MANIFEST_FILE).is_file():
+            return run_folder / name
+    return None
+
+
+def refuse_unpinned_remote_code(config: Config) -> None:
+    """Remote code may run only together with a pinned revision (design.md). Raises UsageError."""
+    if config.model.trust_remote_code and "@" not in config.model.base:
+        raise UsageError(
+            Text(
+                f"[model] trust_remote_code = true, but base = {config.model.base!r} is not pinned.",
+                f"[model] trust_remote_code = true，但 base = {config.model.base!r} 没有固定版本。",
+            ),
+            Text(
+                "Pin it: base = \"hf:owner/name@<commit>\" - or set trust_remote_code = false.",
+                "请固定版本：base = \"hf:owner/name@<commit>\"；或设 trust_remote_code = false。",
+            ),
+        )
