@@ -1,0 +1,108 @@
+"""Are weights whole, and of a kind that is safe to load?"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from ..errors import UsageError
+from ..words import Text
+from .gguf import truncated
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_POINTER_MAX = 1024
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_HEADER_MAX = 100_000_000  # the limit of the safetensors library itself
+_CONSTANT = re.compile(rb'\boffset="(\d+)"\s+[^>]*?\bsize="(\d+)"')
+
+
+def is_pointer(file: Path) -> bool:
+    """Whether the file is a git-lfs pointer that stands where weights should."""
+    if file.stat().st_size > _POINTER_MAX:
+        return False
+    with file.open("rb") as source:
+        return source.read(len(_POINTER)) == _POINTER
+
+
+def refuse_pointer(file: Path) -> None:
+    """Raise UsageError if `file` is a git-lfs pointer."""
+    if is_pointer(file):
+        raise UsageError(
+            Text(
+                f"{file} is a git-lfs pointer, not the weights: they were never downloaded.",
+                f"{file} 只是 git-lfs 指针，不是权重：权重没有下载。",
+            ),
+            Text(
+                f"Run in that folder: git lfs install && git lfs pull  ({file.parent})",
+                f"请在那个文件夹里运行：git lfs install && git lfs pull （{file.parent}）",
+            ),
+        )
+
+
+def check_safetensors(file: Path) -> None:
+    """Raise UsageError unless every tensor of the safetensors file lies inside it."""
+    refuse_pointer(file)
+    size = file.stat().st_size
+    with file.open("rb") as source:
+        length = int.from_bytes(source.read(8), "little")
+        if size < 8 or (length <= _HEADER_MAX and size < 8 + length):
+            raise truncated(file, size, 8 + length if size >= 8 else None)
+        try:
+            if length > _HEADER_MAX:
+                raise ValueError
+            header = json.loads(source.read(length))
+            ends = [item["data_offsets"][1] for name, item in header.items() if name[:2] != "__"]
+            needed = 8 + length + max(ends, default=0)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            raise UsageError(
+                Text(
+                    f"{file} is not a safetensors file: its header cannot be read.",
+                    f"{file} 不是 safetensors 文件：文件头无法读取。",
+                ),
+                Text("Download or save it again.", "请重新下载或保存。"),
+            ) from None
+    if size < needed:
+        raise truncated(file, size, needed)
+
+
+def check_shards(index: Path) -> None:
+    """Raise UsageError if a shard that a `*.safetensors.index.json` names is missing."""
+    try:
+        named = set(json.loads(index.read_bytes())["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(
+            Text(f"{index} cannot be read.", f"{index} 无法读取。"),
+            Text("Download it again.", "请重新下载。"),
+        ) from None
+    missing = sorted(name for name in named if not (index.parent / name).is_file())
+    if missing:
+        raise UsageError(
+            Text(
+                f"{index.parent} lacks weights that {index.name} names: {', '.join(missing)}.",
+                f"{index.parent} 缺少 {index.name} 列出的权重：{'、'.join(missing)}。",
+            ),
+            Text("Copy or download the missing files.", "请补上缺少的文件。"),
+        )
+
+
+def check_openvino(xml: Path) -> None:
+    """Raise UsageError unless an OpenVINO model's text and its weights are whole."""
+    weights = xml.with_suffix(".bin")
+    if not weights.is_file():
+        raise UsageError(
+            Text(
+                f"{xml} has no weights beside it ({weights.name}).",
+                f"{xml} 旁边没有权重（{weights.name}）。",
+            ),
+            Text("Copy the file, or export the model again.", "请补上这个文件，或重新导出模型。"),
+        )
+    refuse_pointer(xml)
+    refuse_pointer(weights)
+    text = xml.read_bytes()
+    if b"</net>" not in text[-4096:]:
+        raise truncated(xml, len(text))
+    ends = (int(match[1]) + int(match[2]) for match in _CONSTANT.finditer(text))
+    needed = max(ends, default=0)
+    if (size := weights.stat().st_size) < needed:
+        raise truncated(weights, size, needed)
