@@ -1,0 +1,1 @@
+"""Makes weights: data, recipes, XTuner's training, the adapter and the merged model."""

@@ -1,0 +1,73 @@
+"""The training process: mends what XTuner lacks, then runs XTuner's own command.
+
+    python -m train.trainer.child CONFIG [xtuner's own options]
+
+It does what `xtuner train CONFIG` does, and says in `failure.json` of the work folder why it
+ended early: XTuner's own command exits 0 after a failure.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+FAILURE_FILE = "failure.json"
+
+
+def main() -> int:
+    """Train; 0 when XTuner came to its end, 1 with `failure.json` written when it did not."""
+    faulthandler.enable()
+    work = _work_folder(sys.argv)
+    try:
+        import torch
+
+        threads = int(os.environ.get("OMP_NUM_THREADS", 0))
+        if threads:
+            torch.set_num_threads(threads)
+        from .mend import mend
+
+        mend()
+        from xtuner.tools import train
+
+        train.main()
+    except Exception as error:  # the process's edge: whatever it was, the parent must learn of it
+        traceback.print_exc()
+        _leave_word(work, error)
+        return 1
+    return 0
+
+
+def _work_folder(arguments: list[str]) -> Path:
+    if "--work-dir" in arguments:
+        return Path(arguments[arguments.index("--work-dir") + 1])
+    return Path(".")
+
+
+def _leave_word(work: Path, error: Exception) -> None:
+    word = {"kind": kind_of(error), "error": f"{type(error).__name__}: {error}"}
+    try:
+        (work / FAILURE_FILE).write_text(json.dumps(word), encoding="utf-8")
+    except OSError:
+        traceback.print_exc()
+
+
+def kind_of(error: BaseException) -> str:
+    """One of memory, nan, disk, data, other."""
+    text = f"{type(error).__name__}: {error}".lower()
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text:
+        return "memory"
+    if "lossnotfinite" in text:
+        return "nan"
+    if isinstance(error, OSError) and error.errno in (28, 122, 30):
+        return "disk"
+    if "enforce fail at inline_container" in text or "unexpected pos" in text:
+        return "disk"
+    return "other"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""What happens between training steps: a watch on the loss, and a look at the answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+
+from assistant.conversation import Message
+
+from ..render import load_tokenizer, prompt_ids
+
+
+class LossNotFiniteError(RuntimeError):
+    """The loss became NaN or infinite: going on would only write broken weights."""
+
+
+class WatchLossHook(Hook):
+    """Ends training when the loss is no longer a number."""
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        loss = (outputs or {}).get("loss")
+        if loss is not None and not torch.isfinite(loss.detach()).all():
+            raise LossNotFiniteError(f"loss is {loss.item()} at step {runner.iter + 1}")
+
+
+class SamplesHook(Hook):
+    """At every save, answers a few questions and appends the answers to `file` as JSON lines.
+
+    Bounded: greedy, all questions in one batch, `max_new_tokens`, and at most `seconds` a time.
+    """
+
+    priority = "LOW"
+
+    def __init__(
+        self,
+        file: str,
+        tokenizer: str,
+        questions: Sequence[Sequence[dict[str, str]]],
+        every: int,
+        max_new_tokens: int = 32,
+        seconds: float = 10.0,
+    ):
+        self.file = Path(file)
+        self.tokenizer = load_tokenizer(tokenizer)
+        self.questions = [[Message(**message) for message in asked] for asked in questions]
+        self.every = every
+        self.max_new_tokens = max_new_tokens
+        self.seconds = seconds
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        due = self.every_n_train_iters(runner, self.every) or self.is_last_train_iter(runner)
+        if due and self.questions:
+            self._write(runner.iter + 1, self._answers(runner.model))
+
+    def _answers(self, model: Any) -> list[str]:
+        model = getattr(model, "module", model)
+        prompts = [prompt_ids(self.tokenizer, asked) for asked in self.questions]
+        width = max(map(len, prompts))
+        pad = self.tokenizer.pad_token_id
+        pad = self.tokenizer.eos_token_id if pad is None else pad
+        device = next(model.llm.parameters()).device
+        ids = torch.tensor([[pad] * (width - len(one)) + one for one in prompts], device=device)
+        mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in prompts]).to(ids)
+        training = model.training
+        model.eval()
+        try:
+            with torch.no_grad(), model._precision():
+                out = model.llm.generate(
+                    input_ids=ids, attention_mask=mask, max_new_tokens=self.max_new_tokens,
+                    max_time=self.seconds, do_sample=False, use_cache=True, pad_token_id=pad,
+                )  # fmt: skip
+        finally:
+            model.train(training)
+        return self.tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
+
+    def _write(self, step: int, answers: list[str]) -> None:
+        with self.file.open("a", encoding="utf-8") as out:
+            for asked, answer in zip(self.questions, answers, strict=True):
+                row = {
+                    "step": step,
+                    "time": round(time.time(), 1),
+                    "question": asked[-1].content,
+                    "answer": answer,
+                }
+                out.write(json.dumps(row, ensure_ascii=False) + "\n")
