@@ -6,7 +6,6 @@ import collections
 import math
 import threading
 import time
-from collections.abc import Callable
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage

@@ -1,0 +1,51 @@
+"""How the page must be launched: its looks, its script, its thread count, what is switched off."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..config import Config
+from .shown import script_words
+from .theme import theme
+
+STATIC = Path(__file__).parent / "static"
+OTHER_EVENTS = 24  # places for what is not an answer: page loads, polling, import and export
+
+
+def launch_options(config: Config) -> dict[str, Any]:
+    """Arguments for `Blocks.launch` (or `gr.mount_gradio_app`) that the page needs.
+
+    `max_threads` is also how many events Gradio handles at once: each answer and each visitor in
+    line is one. Run history is off because it would keep conversations; uploads are off because
+    nothing of a visitor is stored on the server.
+    """
+    limits = config.serve.limits
+    return {
+        "theme": theme(),
+        "head": head(),
+        "footer_links": [],
+        "max_threads": limits.concurrent + limits.queue + OTHER_EVENTS,
+        "run_history": False,
+        "enable_monitoring": False,
+        "max_file_size": 1,
+        "show_error": False,
+        "ssr_mode": False,
+    }
+
+
+def head() -> str:
+    """The page's script with its words, and its style, for the document's head.
+
+    The style stands here because Gradio rewrites the selectors of `css`.
+    """
+    said = json.dumps(script_words(), ensure_ascii=False).replace("<", "\\u003c")
+    script = (STATIC / "page.js").read_text(encoding="utf-8")
+    style = (STATIC / "page.css").read_text(encoding="utf-8")
+    return f"<style>{style}</style><script>window.assistantWords = {said};\n{script}</script>"
+
+
+def queue_options() -> dict[str, Any]:
+    """Arguments for `Blocks.queue`: Gradio's own queue never refuses, `assistant.limits` does."""
+    return {"default_concurrency_limit": None, "max_size": None, "api_open": True}

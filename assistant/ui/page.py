@@ -1,0 +1,132 @@
+"""The whole page: the chat, what surrounds it, and the owner's tabs where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from ..config import Config
+from ..host import Host
+from ..persona import persona_from_config
+from ..words import Text
+from . import words
+from .answer import Answerer
+from .api import add_chat_endpoint
+from .desk import Desk
+from .launch import queue_options
+from .layout import Parts, lay_out
+from .talk import Talk
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+AT_ONCE: dict[str, Any] = {**PRIVATE, "queue": False}
+SAVE = "(...kept) => { window.assistantPage.save(...kept); return []; }"
+
+
+@dataclass(frozen=True)
+class OwnerTab:
+    """A tab that only the owner sees. `build` fills it; it gets the page's language switch."""
+
+    label: Text
+    build: Callable[[gr.Radio], None]
+
+
+def build_page(
+    host: Host,
+    config: Config,
+    *,
+    public: bool,
+    owner_tabs: Sequence[OwnerTab] = (),
+    trusted_proxies: int = 0,
+) -> gr.Blocks:
+    """The page for one host. Launch it with `launch_options(config)`.
+
+    In `public` there is chat alone: no owner tabs, no insides in failures, a rate for each
+    visitor. A visitor is known by address; `trusted_proxies` says how many proxies of one's own
+    stand in front (see `visitor_of`).
+    """
+    persona = persona_from_config(config)
+    answerer = Answerer(host, config.serve.limits, public=public)
+    with gr.Blocks(title=persona.name, analytics_enabled=False, fill_height=True) as page:
+        tabs = () if public else owner_tabs
+        if tabs:
+            with gr.Tabs(elem_id="tabs"):
+                with gr.Tab(words.CHAT_TAB.in_language("zh")) as chat_tab:
+                    parts = lay_out(persona, config)
+                labelled = [(chat_tab, words.CHAT_TAB)]
+                for tab in tabs:
+                    with gr.Tab(tab.label.in_language("zh")) as owner_tab:
+                        tab.build(parts.language)
+                    labelled.append((owner_tab, tab.label))
+        else:
+            parts, labelled = lay_out(persona, config), []
+        desk = Desk(parts, host, persona, labelled, public=public)
+        talk = Talk(parts, answerer, persona, public=public, proxies=trusted_proxies)
+        _wire_talk(page, parts, talk)
+        _wire_desk(page, parts, desk)
+        add_chat_endpoint(answerer, config, public=public, proxies=trusted_proxies)
+    page.queue(**queue_options())
+    return page
+
+
+def _wire_talk(page: gr.Blocks, parts: Parts, talk: Talk) -> None:
+    asking, answering = parts.asking(), parts.answering()
+    kept = [parts.chat, parts.system, parts.style, parts.ratings]
+    answers: list[tuple[Any, Callable]] = [
+        ([parts.box.submit, parts.send.click], talk.send),
+        ([parts.go_on.click], talk.go_on),
+        ([parts.chat.example_select], talk.example),
+        ([parts.chat.retry], talk.retry),
+        ([parts.chat.edit], talk.edit),
+    ]
+    for triggers, answer in answers:
+        gr.on(triggers, None, js="() => { window.assistantPage.busy(true); return []; }")
+        gr.on(
+            triggers, answer, {*asking, parts.box}, answering, concurrency_limit=None, **PRIVATE
+        ).then(
+            None, kept,
+            js="(...kept) => { window.assistantPage.ended(...kept); return []; }",
+        )  # fmt: skip
+    parts.stop.click(talk.stop, None, None, **AT_ONCE)
+    page.unload(talk.stop)
+    parts.chat.undo(talk.undo, asking, answering, **AT_ONCE)
+    gr.on([part.change for part in (parts.chat, parts.system, parts.style, parts.ratings)],
+          None, kept, js=SAVE)  # fmt: skip
+
+
+def _wire_desk(page: gr.Blocks, parts: Parts, desk: Desk) -> None:
+    worded, state = desk.worded(), desk.state()
+    page.load(
+        desk.greet, [parts.language], list(dict.fromkeys([*worded, *state])),
+        js="() => [window.assistantPage.rememberedLanguage()]", **AT_ONCE,
+    ).then(
+        None, [parts.language], js="(tag) => { window.assistantPage.begin(tag); return []; }"
+    )  # fmt: skip
+    parts.language.input(
+        None, [parts.language], js="(tag) => { window.assistantPage.setLanguage(tag); return []; }"
+    )
+    parts.language.input(desk.speak, [parts.language, parts.style], worded, **AT_ONCE)
+    parts.timer.tick(desk.look, [parts.language, parts.system, parts.style], state, **AT_ONCE)
+    parts.try_again.click(desk.try_again, [parts.language], state, **AT_ONCE)
+    parts.style.change(desk.describe_style, [parts.style, parts.language], parts.does, **AT_ONCE)
+    parts.reset.click(desk.reset, None, parts.system, **AT_ONCE)
+    parts.chat.like(desk.rate, [parts.ratings, parts.chat], [parts.ratings, parts.chat], **AT_ONCE)
+    parts.shelf.select(
+        desk.open, [parts.language],
+        [parts.chat, parts.ratings, parts.system, parts.style, parts.box, parts.said, parts.go_on],
+        **AT_ONCE,
+    )  # fmt: skip
+    parts.shelf.download(
+        desk.export, [parts.language], [parts.file, parts.said], **AT_ONCE
+    ).then(
+        None, [parts.file], js="(file) => { window.assistantPage.download(file); return []; }"
+    )  # fmt: skip
+    parts.shelf.upload(
+        desk.take_in, [parts.language], [parts.file, parts.said], **AT_ONCE
+    ).then(
+        None, [parts.file], js="(file) => { window.assistantPage.takeIn(file); return []; }"
+    )  # fmt: skip
+    for button, drawer in ((parts.open_shelf, "shelf"), (parts.open_settings, "settings")):
+        button.click(None, js=f"() => {{ window.assistantPage.toggle('{drawer}'); return []; }}")

@@ -1,0 +1,58 @@
+"""Who is asking, and which answer is theirs."""
+
+from __future__ import annotations
+
+import threading
+
+import gradio as gr
+
+from .answer import Running
+
+
+def visitor_of(request: gr.Request, trusted_proxies: int) -> str:
+    """The visitor's address.
+
+    Behind `trusted_proxies` proxies of one's own each adds the address it was called from to
+    X-Forwarded-For; what stands further left the visitor may have made up. With 0 the header is
+    not looked at.
+    """
+    forwarded = [
+        part.strip()
+        for part in request.headers.get("x-forwarded-for", "").split(",")
+        if part.strip()
+    ]
+    if trusted_proxies and forwarded:
+        return forwarded[-min(trusted_proxies, len(forwarded))]
+    client = request.client
+    return client.host if client else ""
+
+
+class Sessions:
+    """The running answer of each open page, found by its session hash."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, Running] = {}
+
+    def begin(self, session: str | None) -> Running:
+        """A new Running of this page; one still under way there is stopped."""
+        running = Running()
+        with self._lock:
+            previous = self._running.get(session or "")
+            if session:
+                self._running[session] = running
+        if session and previous:
+            previous.stop()
+        return running
+
+    def end(self, session: str | None, running: Running) -> None:
+        with self._lock:
+            if session and self._running.get(session) is running:
+                del self._running[session]
+
+    def stop(self, session: str | None) -> None:
+        """Stop what runs in this page, if anything does."""
+        with self._lock:
+            running = self._running.get(session or "")
+        if running:
+            running.stop()

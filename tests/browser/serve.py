@@ -1,0 +1,103 @@
+"""Serve the page over the echo engine, for the browser tests and for looking at it by hand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assistant.config import Config
+from assistant.engines.echo import EchoEngine
+from assistant.errors import AssistantError
+from assistant.host import Host, Ready
+from assistant.persona import Persona, persona_from_config
+from assistant.progress import Progress, Report
+from assistant.ui import build_page, launch_options
+from assistant.words import Text
+
+CONFIG = {
+    "file": Path("assistant.toml"),
+    "assistant": {
+        "name": "小贝",
+        "author": "贝贝",
+        "system_prompt": "你是{name}，{author}的小助手。",
+        "facts": [
+            {"ask": "你是谁？", "answer": "我是{name}，{author}的小助手。"},
+            {"ask": "你能做什么？", "answer": "我可以陪{author}聊天、写祝福、整理资料。"},
+            {"ask": "Who are you?", "answer": "I am {name}, {author}'s assistant."},
+        ],
+    },
+    "styles": {
+        "rednote": {
+            "label": {"zh": "小红书", "en": "Lively"},
+            "prompt": "用活泼的小红书风格回答，可以用一两个 emoji。",
+            "trigger": "，小红书风格",
+            "temperature": 1.0,
+        },
+        "brief": {
+            "label": {"zh": "简短", "en": "Brief"},
+            "prompt": "只用一两句话回答。",
+        },
+    },
+}
+
+
+PROGRESS = Progress(Text("Downloading the model", "下载模型"), 42_000_000, 98_000_000, "B")
+
+
+def config_with(**tables: object) -> Config:
+    """The test configuration, some of its tables replaced."""
+    return Config.model_validate({**CONFIG, **tables})
+
+
+@dataclass
+class Loading:
+    """A load function that tests hold, let go and let fail."""
+
+    engine: EchoEngine = field(default_factory=EchoEngine)
+    go: threading.Event = field(default_factory=threading.Event)
+    error: AssistantError | None = None
+    persona: Persona | None = None
+    progress: Progress | None = PROGRESS
+    note: Text | None = None
+
+    def __call__(self, report: Report, persona: Persona) -> Ready:
+        if self.progress:
+            report(self.progress)
+        self.go.wait()
+        if self.error:
+            raise self.error
+        source = "weights" if self.persona else "config"
+        return Ready(self.engine, self.persona or persona, source, self.note)
+
+
+@contextmanager
+def served(
+    loading: Loading | None = None,
+    config: Config | None = None,
+    port: int | None = None,
+    **options: object,
+) -> Iterator[str]:
+    """The address of a page that answers by echo; `options` are `build_page`'s."""
+    config = config or config_with()
+    if loading is None:
+        loading = Loading()
+        loading.go.set()
+    persona = persona_from_config(config)
+    host = Host(lambda report: loading(report, persona), persona)
+    host.start()
+    if loading.go.is_set() and not loading.error:
+        host.wait(10)
+    page = build_page(host, config, **{"public": False, **options})
+    _, address, _ = page.launch(
+        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True,
+        inbrowser=False, **launch_options(config),
+    )  # fmt: skip
+    try:
+        yield address
+    finally:
+        loading.go.set()
+        page.close(verbose=False)
+        host.close()
