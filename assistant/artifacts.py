@@ -108,6 +108,17 @@ def sha256_of_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def fingerprint(path: Path) -> str:
+    """A short key for large inputs whose bytes are too many to hash at every start: the names,
+    sizes and modification times of the file, or of all files below the folder."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    digest = hashlib.sha256(str(path.resolve()).encode())
+    for file in files:
+        seen = file.stat()
+        digest.update(f"{file.relative_to(path.parent)}\0{seen.st_size}\0{seen.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
 @contextmanager
 def whole_folder(folder: Path, *, force: bool = False) -> Iterator[Path]:
     """Give `<folder>.partial` to write in, and rename it to `folder` when the block ends well.
@@ -144,18 +155,25 @@ def _replace_folder(new: Path, folder: Path) -> None:
 
 
 @contextmanager
-def whole_file(file: Path) -> Iterator[TextIO]:
-    """Open `file` for UTF-8 text so that it appears whole, replacing an older one, or not at all."""
+def whole_path(file: Path) -> Iterator[Path]:
+    """Give `<file>.partial` to write, renamed to `file` (replacing an older one) when the block
+    ends well and removed when it does not. Raises BlockedError where the disk refuses."""
     partial = file.with_name(file.name + ".partial")
     with _disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with partial.open("w", encoding="utf-8", newline="\n") as out:
-                yield out
+            yield partial
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
         partial.replace(file)
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[TextIO]:
+    """Open `file` for UTF-8 text so that it appears whole, replacing an older one, or not at all."""
+    with whole_path(file) as partial, partial.open("w", encoding="utf-8", newline="\n") as out:
+        yield out
 
 
 def write_json(value: Mapping[str, Any], file: Path) -> None:

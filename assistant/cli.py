@@ -121,7 +121,8 @@ class TerminalProgress:
         from tqdm import tqdm
 
         if not sys.stderr.isatty():
-            click.echo(f"{progress.what} …", err=True)
+            done = progress.total is not None and progress.done >= progress.total
+            click.echo(str(progress.what) if done else f"{progress.what} …", err=True)
         return tqdm(
             total=progress.total, desc=str(progress.what), unit=progress.unit, leave=False,
             unit_scale=progress.unit == "B", unit_divisor=1024, disable=None, file=sys.stderr,

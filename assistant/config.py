@@ -79,10 +79,10 @@ class SamplingTable(Table):
     """`[serve.sampling]`: what the page and the terminal start with."""
 
     max_tokens: Annotated[int, Field(gt=0)] = 512
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.6
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
     top_k: Annotated[int, Field(ge=0)] = 0
-    repetition_penalty: Annotated[float, Field(gt=0, le=2)] = 1.1
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] = 1.05
 
 
 class LimitsTable(Table):

@@ -21,9 +21,9 @@ class AssistantError(Exception):
     exit_code = 1
 
     def __init__(self, message: Text, cure: Text | None = None):
-        super().__init__(message.en)
         self.message = message
         self.cure = cure
+        super().__init__(self.in_language("en"))
 
     def in_language(self, language: str) -> str:
         """Message and cure in one language, the cure on a line of its own."""

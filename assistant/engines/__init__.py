@@ -70,7 +70,7 @@ def _open_echo(model: LocalModel | None, settings: ServeTable, report: Report) -
 
 def _open_cpu(model: LocalModel | None, settings: ServeTable, report: Report) -> Engine:
     from .cpu import CpuEngine, CpuSettings
-    from .openvino_export import openvino_weights
+    from .openvino_weights import openvino_weights
 
     assert model is not None
     readable = openvino_weights(model, report)

@@ -23,10 +23,10 @@ class Sampling:
     """How to pick tokens. Temperature 0 is greedy; top_k 0 and top_p 1 are off."""
 
     max_tokens: int = 512
-    temperature: float = 0.7
+    temperature: float = 0.6
     top_p: float = 0.9
     top_k: int = 0
-    repetition_penalty: float = 1.1
+    repetition_penalty: float = 1.05
     seed: int | None = None
     stop: tuple[str, ...] = ()
 
@@ -138,6 +138,11 @@ def context_length_error(prompt_tokens: int, context_length: int) -> EngineError
         ),
         Text("Shorten the message.", "请缩短这条消息。"),
     )
+
+
+def closed_error() -> EngineError:
+    """The one wording for an engine that was closed."""
+    return EngineError("unavailable", Text("The engine is closed.", "引擎已关闭。"))
 
 
 def _check_messages(messages: Sequence[Message]) -> None:

@@ -21,7 +21,7 @@ from ..conversation import Message
 from ..errors import EngineError
 from ..progress import Progress, Report, unreported
 from ..words import Text
-from .base import Chunk, Engine, EngineInfo, Finish, Generation, Sampling
+from .base import Chunk, Engine, EngineInfo, Finish, Generation, Sampling, closed_error
 from .prefix import PrefixRecord
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class _Scheduler:
     def add(self, answer: _Answer) -> None:
         """Put an answer in line. Raises EngineError("unavailable") once closed."""
         if self._closed.is_set():
-            raise _closed_error()
+            raise closed_error()
         self._arrivals.put(answer)
 
     def close(self) -> None:
@@ -361,10 +361,6 @@ def _device_name() -> str:
     import openvino
 
     return str(openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
-
-
-def _closed_error() -> EngineError:
-    return EngineError("unavailable", Text("The engine is closed.", "引擎已关闭。"))
 
 
 def _too_little_memory(prompt_tokens: int) -> EngineError:

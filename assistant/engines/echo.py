@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from ..conversation import Message
-from .base import Chunk, Engine, EngineInfo, Generation, Sampling
+from .base import Chunk, Engine, EngineInfo, Generation, Sampling, closed_error
 
 CONTEXT_LENGTH = 2048
 SECONDS_PER_TOKEN = 0.02
@@ -22,6 +22,8 @@ class EchoEngine(Engine):
         self._previous_prompt = ""
 
     def _start(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
+        if self._closed.is_set():
+            raise closed_error()
         prompt = _prompt(messages)
         cached = _common_prefix(prompt, self._previous_prompt)
         self._previous_prompt = prompt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import BlockedError
+from ..errors import AssistantError, BlockedError
 from ..progress import Progress, Report, unreported
 from ..words import Text
 from . import cache, failures
@@ -60,8 +60,9 @@ def fetch(
             model = None if refresh else place.find(reference)
             return model or _download(reference, place, source, report)
     except Exception as error:
-        told = failures.explain(error, parsed, place.folder, source.address())
-        raise told if told is error else told from error
+        if isinstance(error, AssistantError):
+            raise
+        raise failures.explain(error, parsed, place.folder, source.address()) from error
 
 
 def _download(written: str, place: cache.Place, source: Source, report: Report) -> LocalModel:

@@ -67,7 +67,7 @@ class CachedModel:
     reference: str
     revision: str
     path: Path
-    size: int  # bytes
+    bytes: int
     licence: str
     origin: str
     fetched: str  # ISO 8601; empty for an unfinished one

@@ -26,6 +26,10 @@ _NETWORK_WORDS = re.compile(
     r"unexpected disconnect|i/o timeout|connection refused|no such host|RemoteDisconnected",
     re.IGNORECASE,
 )
+_REFUSAL_WORDS = re.compile(
+    r"Authentication failed|could not read (?:Username|Password)|Authorization error|"
+    r"error: 40[13]\b|\b40[13] (?:Error|Client Error|Unauthorized|Forbidden)"
+)
 # Base classes by name: huggingface_hub brings httpx or httpx2, modelscope-hub brings requests.
 _NETWORK_CLASSES = {
     "TransportError", "TimeoutException", "ConnectionError", "Timeout", "NetworkError",
@@ -48,8 +52,6 @@ TOKENS = {
 
 def explain(error: Exception, reference: Reference, folder: Path, tried: str) -> AssistantError:
     """The expected failure behind a client's exception. `tried` is the address that was asked."""
-    if isinstance(error, AssistantError):
-        return error
     if isinstance(error, _OURS):
         raise error
     chain = list(_chain(error))
@@ -71,13 +73,18 @@ def explain_output(text: str, reference: Reference, folder: Path, tried: str) ->
     """The expected failure behind what pip or git printed."""
     if _DISK_WORDS.search(text):
         return disk_full(folder)
-    if re.search(r"Authentication failed|could not read (?:Username|Password)|\b40[13]\b", text):
+    if refuses(text):
         return refused(401, reference, tried)
-    if re.search(r"not found|\b404\b|does not exist|Authorization error", text, re.IGNORECASE):
+    if re.search(r"not found|\b404\b|does not exist", text, re.IGNORECASE):
         return refused(404, reference, tried)
     if _NETWORK_WORDS.search(text):
         return no_network(reference, tried, last_line(text))
     return failed(reference, tried, last_line(text))
+
+
+def refuses(text: str) -> bool:
+    """Whether a tool's output speaks of a server that wants a token, or another one."""
+    return bool(_REFUSAL_WORDS.search(text))
 
 
 def network_words(text: str) -> bool:

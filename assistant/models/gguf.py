@@ -18,7 +18,9 @@ from ..words import Text
 
 MAGIC = b"GGUF"
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-_STRING, _ARRAY, _UINT32 = 8, 9, 4
+_STRING, _ARRAY = 8, 9
+_WHOLE_NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 10: "<Q", 11: "<q"}
+DEFAULT_ALIGNMENT = 32
 # ggml type -> (values in a block, bytes of a block); types not listed are checked by offset only.
 _BLOCKS = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
@@ -32,10 +34,13 @@ _BLOCKS = {
 
 @dataclass(frozen=True)
 class GGUFHeader:
-    """What the header says: its short text fields (`general.name`, …) and where the data ends."""
+    """What the header says: its short text fields (`general.name`, …), its whole numbers
+    (`llama.context_length`, …), and where the data ends."""
 
     texts: dict[str, str]
+    numbers: dict[str, int]
     tensors: int
+    kinds: frozenset[int]  # ggml's numbers of the tensors' formats
     size: int  # bytes the whole file must have at least
 
 
@@ -102,18 +107,25 @@ class _Reader:
             )
         tensors, fields = self._number("<Q"), self._number("<Q")
         texts: dict[str, str] = {}
-        alignment = 32
+        numbers: dict[str, int] = {}
         for _ in range(fields):
             key, kind = self._text(), self._number("<I")
             if kind == _STRING and not key.startswith("tokenizer."):
                 texts[key] = self._text()
-            elif kind == _UINT32 and key == "general.alignment":
-                alignment = max(1, self._number("<I"))
+            elif kind in _WHOLE_NUMBERS:
+                numbers[key] = self._number(_WHOLE_NUMBERS[kind])
             else:
                 self._skip(kind)
-        ends = [self._tensor_end() for _ in range(tensors)]
+        infos = [self._tensor() for _ in range(tensors)]
+        alignment = max(1, numbers.get("general.alignment", DEFAULT_ALIGNMENT))
         start = math.ceil(self._at / alignment) * alignment
-        return GGUFHeader(texts, tensors, start + max(ends, default=0))
+        return GGUFHeader(
+            texts,
+            numbers,
+            tensors,
+            frozenset(kind for kind, _ in infos),
+            start + max((end for _, end in infos), default=0),
+        )
 
     def _number(self, layout: str) -> int:
         (value,) = struct.unpack_from(layout, self._data, self._at)
@@ -145,10 +157,10 @@ class _Reader:
         else:
             raise IndexError
 
-    def _tensor_end(self) -> int:
-        """Where a tensor ends, in bytes from the start of the data."""
+    def _tensor(self) -> tuple[int, int]:
+        """A tensor's format, and where it ends in bytes from the start of the data."""
         self._text()
         shape = [self._number("<Q") for _ in range(self._number("<I"))]
         kind, offset = self._number("<I"), self._number("<Q")
         values, size = _BLOCKS.get(kind, (0, 0))
-        return offset + (math.prod(shape) // values * size if values else 1)
+        return kind, offset + (math.prod(shape) // values * size if values else 1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from ...errors import AssistantError, BlockedError
 from ...words import Text
 from ..failures import explain_output
 from ..reference import Reference
+from .child import run_child
 
 TOKEN_VARIABLE = "OPENXLAB_GIT_TOKEN"
 USER_VARIABLE = "OPENXLAB_USERNAME"
@@ -31,14 +31,9 @@ class Git:
         """What git prints. Raises AssistantError with the last of its own words if it fails."""
         if lfs and shutil.which("git-lfs") is None:
             raise _missing("git-lfs", "git-lfs")
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=self._folder,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
+        work = self._folder.parent if self._folder else None
+        command = ["git", *arguments]
+        done = run_child(command, self._environment(), work=work, folder=self._folder)
         if done.returncode:
             raise self._failure(done.stderr.decode(errors="replace"))
         return done.stdout

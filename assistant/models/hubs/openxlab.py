@@ -55,7 +55,7 @@ def download(reference: Reference, revision: str, partial: Path, report: Report)
     files, pointers = _unpack(git, blobs, folder)
     missing = [file for file in pointers if not matches(folder / file.path, file)]
     total = sum(file.size or 0 for file in missing)
-    room_for(total - sum(_object(work, file, "incomplete") for file in missing), folder)
+    room_for(total - sum(_pick_up(work, file) for file in missing), folder)
     if missing:
         what = Text(f"Downloading {reference}", f"下载 {reference}")
         with watched(work / ".git" / "lfs", what, total, report):
@@ -126,11 +126,21 @@ def _object_path(work: Path, file: Expected) -> Path:
     return work / ".git" / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
 
 
-def _object(work: Path, file: Expected, state: str) -> int:
-    """Bytes of an object that are here already, whole or in part."""
-    part = work / ".git" / "lfs" / state / (file.sha256 + ".part")
-    return max((path.stat().st_size for path in (part, _object_path(work, file)) if path.exists()),
-               default=0)  # fmt: skip
+def _pick_up(work: Path, file: Expected) -> int:
+    """Bytes of an object that are here already, whole or in part.
+
+    git-lfs writes to `<oid><random>` and goes on only with `<oid>.part`, the name it gives when
+    it fails in good order; after a kill we do that for it.
+    """
+    if (whole := _object_path(work, file)).exists():
+        return whole.stat().st_size
+    parts = sorted(
+        (work / ".git" / "lfs" / "incomplete").glob(f"{file.sha256}*"),
+        key=lambda part: part.stat().st_size,
+    )
+    if not parts:
+        return 0
+    return parts[-1].replace(parts[-1].with_name(f"{file.sha256}.part")).stat().st_size
 
 
 def _move_object(work: Path, file: Expected, folder: Path) -> None:

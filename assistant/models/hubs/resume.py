@@ -33,7 +33,10 @@ def fetch_file(url: str, file: Path, expected: Expected) -> None:
             _append(url, part, have, size)
             problem: Exception = ConnectionError(f"the answer ended after {_size(part):,} bytes")
         except Exception as error:
-            if not _may_pass(error):
+            status = _status(error)
+            if status == 416:
+                break  # the server's file ends here, too early: the check of its size will say so
+            if status < 500 and status != 429 and not _connection_broke(error):
                 raise
             problem = error
         idle = 0 if _size(part) > have else idle + 1
@@ -57,8 +60,6 @@ def _append(url: str, part: Path, have: int, size: int) -> None:
     with session.stream(
         "GET", url, headers=headers, timeout=timeout, follow_redirects=True
     ) as response:
-        if response.status_code == 416:
-            part.unlink()  # the server's file is shorter than what we have: begin anew
         hf_raise_for_status(response)
         goes_on = response.status_code == 206 and _starts_at(response, have)
         with part.open("ab" if goes_on else "wb") as out:
@@ -73,11 +74,12 @@ def _starts_at(response: Any, have: int) -> bool:
     return served.startswith(f"bytes {have}-")
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether another attempt may help: a broken connection, or a server that is busy."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status:
-        return bool(status in (416, 429) or status >= 500)
+def _status(error: Exception) -> int:
+    """The HTTP status behind an exception; 0 where there is none."""
+    return int(getattr(getattr(error, "response", None), "status_code", None) or 0)
+
+
+def _connection_broke(error: Exception) -> bool:
     # httpx under huggingface_hub 1.x, httpx2 under 2.x: known by the name of their base class.
     return any(base.__name__ == "TransportError" for base in type(error).__mro__)
 

@@ -1,0 +1,92 @@
+"""What the CPU engine can read: an OpenVINO export, a GGUF, or a folder that is exported once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..artifacts import fingerprint
+from ..errors import EngineError
+from ..models import home
+from ..models.gguf import read_header
+from ..models.local import LocalModel
+from ..progress import Report
+from ..words import Text
+from .gguf_repack import is_exact, repack
+from .openvino_export import export
+
+OPENVINO_FOLDER = "openvino"  # beside a merged model, where training exported it
+OPENVINO_MODEL = "openvino_model.xml"
+
+
+@dataclass(frozen=True)
+class Readable:
+    """Weights that OpenVINO GenAI opens, and how many tokens they read at most."""
+
+    path: Path
+    context_length: int
+
+
+def openvino_weights(model: LocalModel, report: Report) -> Readable:
+    """Weights of `model` that OpenVINO reads; what must be converted is converted once and kept.
+
+    Raises EngineError("unavailable") where the tools for that are not installed, BlockedError
+    where the disk is full.
+    """
+    if model.format == "gguf":
+        return Readable(_exact_gguf(model.path, report), gguf_context_length(model.path))
+    folder = _openvino_folder(model, report)
+    return Readable(folder, folder_context_length(folder))
+
+
+def _openvino_folder(model: LocalModel, report: Report) -> Path:
+    if model.format == "openvino":
+        return model.path
+    beside = model.path / OPENVINO_FOLDER
+    if (beside / OPENVINO_MODEL).is_file():
+        return beside
+    exported = _kept(model.path)
+    if not exported.is_dir():
+        export(model.path, exported, report)
+    return exported
+
+
+def _exact_gguf(source: Path, report: Report) -> Path:
+    if is_exact(source):
+        return source
+    repacked = _kept(source).with_suffix(".gguf")
+    if not repacked.is_file():
+        repack(source, repacked, report)
+    return repacked
+
+
+def _kept(source: Path) -> Path:
+    return home() / "converted" / f"{source.stem}-{fingerprint(source)}"
+
+
+def gguf_context_length(file: Path) -> int:
+    """`<architecture>.context_length` of a GGUF's header, in tokens."""
+    header = read_header(file)
+    architecture = header.texts.get("general.architecture", "")
+    return _known(header.numbers.get(f"{architecture}.context_length"), file)
+
+
+def folder_context_length(folder: Path) -> int:
+    """`max_position_embeddings` of a folder's config.json, in tokens."""
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        config = {}
+    return _known(config.get("max_position_embeddings"), folder)
+
+
+def _known(length: object, where: Path) -> int:
+    if isinstance(length, int) and length > 0:
+        return length
+    raise EngineError(
+        "unavailable",
+        Text(f"{where} does not say how many tokens it can read.", f"{where} 没有说明上下文长度。"),
+        Text("Its config.json must give max_position_embeddings.",
+             "它的 config.json 应写明 max_position_embeddings。"),
+    )  # fmt: skip

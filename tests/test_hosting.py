@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from assistant.errors import UsageError
+from assistant.hosting import OPENXLAB_FOLDER, Place, find_place
+
+
+def place(environment=None, folder=Path("/somewhere"), address=None, port=None, root=None, public=False):
+    return find_place(address, port, root, public, environment or {}, folder)
+
+
+def test_alone_it_binds_to_loopback_and_is_the_owners():
+    assert place() == Place("own", "127.0.0.1", 7860, "", public=False, behind_proxy=False)
+    assert place().loopback
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder", "name"),
+    [
+        ({"SPACE_ID": "me/app"}, Path("/app"), "huggingface"),
+        ({"MODELSCOPE_ENVIRONMENT": "studio"}, Path("/app"), "modelscope"),
+        ({}, OPENXLAB_FOLDER / "app", "openxlab"),
+    ],
+)
+def test_a_known_host_is_public_on_all_addresses(environment, folder, name):
+    assert place(environment, folder) == Place(name, "0.0.0.0", 7860, "", True, True)
+
+
+def test_flags_beat_the_environment():
+    environment = {"GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": "9000", "GRADIO_ROOT_PATH": "/a/"}
+    assert place(environment) == Place("own", "0.0.0.0", 9000, "/a", True, False)
+    chosen = place(environment, address="127.0.0.1", port=9001, root="/b")
+    assert chosen == Place("own", "127.0.0.1", 9001, "/b", False, False)
+
+
+def test_a_page_others_can_reach_is_public():
+    assert place(address="0.0.0.0").public
+    assert not place(address="::1").public
+    assert not place(address="localhost").public
+    assert place(public=True).public
+
+
+def test_a_port_that_is_none_is_refused():
+    with pytest.raises(UsageError, match="GRADIO_SERVER_PORT=x"):
+        place({"GRADIO_SERVER_PORT": "x"})
