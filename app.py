@@ -36,14 +36,16 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
     from assistant.host import Host
     from assistant.load import load_assistant
     from assistant.persona import persona_from_config
-    from assistant.ui.launch import launch
     from assistant.ui.page import build_page
+    from assistant.ui.serve import serve
 
     load = functools.partial(load_assistant, config, engine=engine, model=model)
     host = Host(load, persona_from_config(config))
-    host.start()
     try:
-        launch(build_page(host, config, public=place.public), place, context.say)
+        page = build_page(
+            host, config, public=place.public, trusted_proxies=int(place.behind_proxy)
+        )
+        serve(page, config, place, context.say, opened=host.start)
     finally:
         host.close()
 

@@ -42,17 +42,11 @@ def _persona(config: Config, local: LocalModel | None) -> tuple[Persona, Persona
 def _note(engine_note: Text | None, choice: Choice, local: LocalModel | None) -> Text | None:
     notes = [engine_note] if engine_note else []
     if choice.source == "base" and local is not None:
+        licence = f", {local.licence}" if local.licence else ""
         notes.append(
-            Text(
-                "These are the untrained base weights: run `make train` to make them yours.",
-                "这是未经训练的基座权重：运行 make train 把它变成你的助手。",
-            )
-        )
-        if local.licence:
-            notes.append(
-                Text(f"Licence {local.licence}, from {local.origin}.",
-                     f"许可证 {local.licence}，来自 {local.origin}。")  # fmt: skip
-            )
+            Text(f"Untrained base{licence}: make train makes it yours.",
+                 f"未经训练的基座{licence}：make train 让它成为你的助手。")
+        )  # fmt: skip
     if not notes:
         return None
     return Text(" ".join(note.en for note in notes), "".join(note.zh for note in notes))

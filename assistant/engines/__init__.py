@@ -49,15 +49,15 @@ def needs_weights(name: EngineName) -> bool:
 def why_not_turbomind(model: LocalModel | None) -> Text | None:
     """Why LMDeploy's TurboMind cannot serve `model` here; None if it can."""
     if importlib.util.find_spec("lmdeploy") is None:
-        return Text("CPU engine: LMDeploy is not installed.", "CPU 引擎：没有安装 LMDeploy。")
+        return Text("CPU engine (no LMDeploy here).", "CPU 引擎（没有装 LMDeploy）。")
     import torch
 
     if not torch.cuda.is_available():
-        return Text("CPU engine: no GPU was found.", "CPU 引擎：没有找到 GPU。")
+        return Text("CPU engine (no GPU here).", "CPU 引擎（没有 GPU）。")
     if model is not None and model.format != "hf":
         return Text(
-            f"CPU engine: TurboMind does not read {model.format} weights.",
-            f"CPU 引擎：TurboMind 不能读取 {model.format} 权重。",
+            f"CPU engine (TurboMind does not read {model.format} weights).",
+            f"CPU 引擎（TurboMind 不能读取 {model.format} 权重）。",
         )
     return None
 
