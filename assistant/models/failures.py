@@ -54,6 +54,7 @@ def explain(error: Exception, reference: Reference, folder: Path, tried: str) ->
     """The expected failure behind a client's exception. `tried` is the address that was asked."""
     if isinstance(error, _OURS):
         raise error
+    tried = without_secrets(tried)
     chain = list(_chain(error))
     for one in chain:
         if getattr(one, "errno", None) in _DISK_ERRORS or _DISK_WORDS.search(str(one)):
@@ -71,6 +72,7 @@ def explain(error: Exception, reference: Reference, folder: Path, tried: str) ->
 
 def explain_output(text: str, reference: Reference, folder: Path, tried: str) -> AssistantError:
     """The expected failure behind what pip or git printed."""
+    tried = without_secrets(tried)
     if _DISK_WORDS.search(text):
         return disk_full(folder)
     if refuses(text):
@@ -110,9 +112,16 @@ def _short(error: BaseException) -> str:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something, at most 200 characters of it."""
+    """The last line that says something: its innermost reason, or at most 200 characters of it."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else ""
+    line = without_secrets(lines[-1]) if lines else ""
+    reason = re.search(r"\[Errno -?\d+\] [\w ]+", line)
+    return reason[0].strip() if reason else line[:200]
+
+
+def without_secrets(address: str) -> str:
+    """The address or text with user and password of every URL cut out."""
+    return re.sub(r"(?<=//)[^/@\s]+@", "", address)
 
 
 def disk_full(folder: Path, needed: int | None = None) -> BlockedError:

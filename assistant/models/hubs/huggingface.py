@@ -13,7 +13,7 @@ from typing import Any
 from ...progress import Report
 from ...words import Text
 from ..cache import Download
-from ..failures import room_for
+from ..failures import room_for, without_secrets
 from ..reference import Reference
 from ..selection import select
 from ..verify import Expected, verify
@@ -46,7 +46,7 @@ def download(reference: Reference, revision: str, partial: Path, report: Report)
         revision,
         verify(folder, files, report),
         licence=_licence(_info(reference, revision)),
-        origin=f"{address()}/{reference.name}",
+        origin=f"{without_secrets(address())}/{reference.name}",
     )
 
 

@@ -16,7 +16,7 @@ from ...errors import BlockedError
 from ...progress import Report
 from ...words import Text
 from ..cache import WORK_FOLDER, Download
-from ..failures import room_for
+from ..failures import room_for, without_secrets
 from ..reference import Reference
 from ..selection import select
 from ..verify import Expected, verify
@@ -59,7 +59,7 @@ def download(reference: Reference, revision: str, partial: Path, report: Report)
     return Download(
         _digest(files),
         verify(folder, files, report),
-        origin=f"{address()}/models/{reference.name}",
+        origin=f"{without_secrets(address())}/models/{reference.name}",
     )
 
 

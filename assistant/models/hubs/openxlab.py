@@ -13,7 +13,7 @@ from pathlib import Path
 from ...progress import Report
 from ...words import Text
 from ..cache import WORK_FOLDER, Download
-from ..failures import refused, room_for
+from ..failures import refused, room_for, without_secrets
 from ..reference import Reference
 from ..selection import select
 from ..verify import Expected, matches, verify
@@ -63,7 +63,9 @@ def download(reference: Reference, revision: str, partial: Path, report: Report)
         for file in missing:
             _move_object(work, file, folder)
     return Download(
-        commit, verify(folder, files + pointers, report), origin=f"{address()}/{reference.name}"
+        commit,
+        verify(folder, files + pointers, report),
+        origin=f"{without_secrets(address())}/{reference.name}",
     )
 
 

@@ -44,7 +44,7 @@ KNOWN = {
 
 
 def address() -> str:
-    return "the package index of pip"
+    return "pip index"
 
 
 def resolve(reference: Reference) -> str:
@@ -117,7 +117,7 @@ def _failure(said: str, reference: Reference, work: Path) -> AssistantError:
     # pip says the same when it could not ask; its warnings tell the two apart.
     if network_words(said):
         warnings = [line for line in said.splitlines() if network_words(line)]
-        return no_network(reference, address(), _reason(warnings[0]))
+        return no_network(reference, address(), last_line(warnings[0]))
     versions = re.search(r"from versions: ([^)]*)\)", said)
     known = versions[1] if versions else "none"
     return UsageError(
@@ -127,12 +127,6 @@ def _failure(said: str, reference: Reference, work: Path) -> AssistantError:
         ),
         Text("Check name and version.", "请检查名称和版本。"),
     )
-
-
-def _reason(warning: str) -> str:
-    """The innermost words of pip's warning about a connection."""
-    match = re.search(r"'([^']*(?:Errno|refused|timed out|resolution)[^']*)'", warning)
-    return last_line(match[1] if match else warning)
 
 
 def _no_pip() -> BlockedError:
