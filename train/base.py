@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,10 @@ from typing import Any
 from assistant.artifacts import Manifest, library_versions, now, sha256_of, whole_folder
 from assistant.artifacts import write_manifest
 from assistant.errors import UsageError
-from assistant.models.local import LocalModel
+from assistant.models import LocalModel, home
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-CACHE_VARIABLE = "ASSISTANT_CACHE"
 FORMAT = 1  # of converted folders; counted up when what is written changes
 PLAIN_FOLDER = {"model.safetensors", "model.safetensors.index.json"}
 
@@ -35,14 +33,6 @@ class TrainingBase:
         return self.reference if ":" in self.reference else Path(self.reference).name
 
 
-def cache_folder() -> Path:
-    """Where converted bases are kept: $ASSISTANT_CACHE, else the user's cache folder."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "chat-assistant-kit"
-
-
 def prepare_base(
     model: LocalModel, report: Report = unreported, cache: Path | None = None
 ) -> TrainingBase:
@@ -53,7 +43,7 @@ def prepare_base(
     if model.format == "hf":
         folder = model.path
     elif model.format == "gguf":
-        folder = _converted(model, cache or cache_folder(), report)
+        folder = _converted(model, cache or home(), report)
     else:
         raise UsageError(
             Text(

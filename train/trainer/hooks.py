@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from assistant.conversation import Message
@@ -29,6 +30,17 @@ class WatchLossHook(Hook):
         loss = (outputs or {}).get("loss")
         if loss is not None and not torch.isfinite(loss.detach()).all():
             raise LossNotFiniteError(f"loss is {loss.item()} at step {runner.iter + 1}")
+
+
+class PlainCheckpointHook(Hook):
+    """Keeps mmengine's loss history out of checkpoints: what is left are tensors and numbers.
+
+    With it torch (2.6 and later, `weights_only`) refuses to resume, and rightly: reading it would
+    mean running what the file says. The losses are in scalars.json.
+    """
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
 
 
 class SamplesHook(Hook):
@@ -59,7 +71,7 @@ class SamplesHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         due = self.every_n_train_iters(runner, self.every) or self.is_last_train_iter(runner)
-        if due and self.questions:
+        if due and self.questions and is_main_process():
             self._write(runner.iter + 1, self._answers(runner.model))
 
     def _answers(self, model: Any) -> list[str]:

@@ -17,3 +17,4 @@ def mend() -> None:
         torch.cpu.is_bf16_supported = lambda: True
     if not hasattr(transformers.utils, "is_safetensors_available"):
         transformers.utils.is_safetensors_available = lambda: True
+

@@ -1,0 +1,150 @@
+"""`python -m train`: from assistant.toml to a model that knows who it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from assistant.cli import Context, TerminalProgress, common_options
+from assistant.words import Text
+
+
+@click.group(help=str(Text("Make, train and prove your own assistant.", "制作、训练并验证你的助手。")))
+def main() -> None:
+    """The commands of training."""
+
+
+run_option = click.option(
+    "--run", "run_name", metavar="R", default=None,
+    help=str(Text("The run folder runs/R (default: [model] run).", "运行目录 runs/R。")),
+)  # fmt: skip
+force_option = click.option(
+    "--force", is_flag=True, help=str(Text("Replace an earlier result.", "覆盖先前的结果。"))
+)
+
+
+def read(context: Context, run_name: str | None) -> tuple:  # type: ignore[type-arg]
+    """The configuration with its `[train]` table, and the run's folder."""
+    from .settings import TrainTable
+
+    config = context.read_config(tables={"train": TrainTable})
+    run = config.folder / "runs" / run_name if run_name else config.run_folder
+    return config, run
+
+
+@main.command("fit", help=str(Text("Train an adapter on the run's data.", "用数据训练 adapter。")))
+@run_option
+@click.option("--resume", is_flag=True, help=str(Text("Go on where it stopped.", "从停下处继续。")))
+@force_option
+@click.option("--dry-run", is_flag=True, help=str(Text("Say the plan only.", "只显示计划。")))
+@common_options
+def fit_command(
+    context: Context, run_name: str | None, resume: bool, force: bool, dry_run: bool
+) -> None:
+    from .fit import fit, prepare
+
+    config, run = read(context, run_name)
+    progress = TerminalProgress(context.quiet)
+    prepared = prepare(config, run, progress)
+    progress.close()
+    plan = prepared.plan
+    name = prepared.recipe.name
+    context.say(
+        Text(
+            f"Recipe {name} ({prepared.reason.en}). {plan.text().en}.",
+            f"配方 {name}（{prepared.reason.zh}）。{plan.text().zh}。",
+        )
+    )
+    for warning in plan.warnings:
+        context.say(Text(f"Warning: {warning.en}", f"注意：{warning.zh}"))
+    if dry_run:
+        context.result({"recipe": name, "plan": plan.as_json()}, "")
+        return
+    context.say(
+        Text(
+            f"Reads {prepared.data}, writes {prepared.adapter}.",
+            f"读取 {prepared.data}，写入 {prepared.adapter}。",
+        )
+    )
+    try:
+        adapter = fit(
+            prepared, resume=resume, force=force, report=progress, say=context.say
+        )
+    finally:
+        progress.close()
+    _finished(context, adapter, "python -m train merge", run_name)
+
+
+@main.command("merge", help=str(Text("Put the adapter into the weights.", "把 adapter 合并进权重。")))
+@run_option
+@force_option
+@click.option(
+    "--export/--no-export", default=True,
+    help=str(Text("Also write what the CPU engine reads.", "同时导出 CPU 引擎所读的格式。")),
+)  # fmt: skip
+@common_options
+def merge_command(context: Context, run_name: str | None, force: bool, export: bool) -> None:
+    from .merge import merge, openvino_export
+
+    config, run = read(context, run_name)
+    progress = TerminalProgress(context.quiet)
+    context.say(
+        Text(f"Reads {run}/adapter, writes {run}/merged.", f"读取 {run}/adapter，写入 {run}/merged。")
+    )
+    exporter = openvino_export if export else None
+    try:
+        merged = merge(config, run, force=force, export=exporter, report=progress)
+    finally:
+        progress.close()
+    _finished(context, merged, "python -m train check", run_name)
+
+
+def _finished(context: Context, folder: Path, following: str, run_name: str | None) -> None:
+    """The result's path on stdout; the next command as talk."""
+    command = f"{following} --run {run_name}" if run_name else following
+    context.result({"folder": str(folder), "next": command}, str(folder))
+    context.say(Text(f"Next: {command}", f"下一步：{command}"))
+
+
+@main.command("recipes", help=str(Text("The recipes, and what they need.", "训练配方及所需硬件。")))
+@common_options
+def recipes_command(context: Context) -> None:
+    from .recipes import all_recipes
+
+    found = all_recipes().values()
+    lines = [
+        Text(
+            f"{recipe.name:11}  {recipe.label.en}\n{'':13}needs {recipe.needs.en}",
+            f"{recipe.name:11}  {recipe.label.zh}\n{'':13}需要 {recipe.needs.zh}",
+        )
+        for recipe in found
+    ]
+    automatic = Text(
+        f"{'auto':11}  picks one of cpu, lora, qlora-24gb, qlora-8gb by what the machine has",
+        f"{'auto':11}  按本机硬件从 cpu、lora、qlora-24gb、qlora-8gb 中选择",
+    )
+    context.result(
+        {"recipes": [recipe.model_dump(mode="json") for recipe in found]},
+        "\n".join(str(line) for line in [automatic, *lines]),
+    )
+
+
+@main.command("status", help=str(Text("How a training run stands.", "查看训练进度。")))
+@run_option
+@common_options
+def status_command(context: Context, run_name: str | None) -> None:
+    from .fit import WORK_FOLDER
+    from .status import read_status
+
+    _, run = read(context, run_name)
+    status = read_status(run / WORK_FOLDER)
+    if status is None:
+        said = Text(f"No training was begun in {run}.", f"{run} 里还没有开始训练。")
+        context.result({"run": str(run), "state": "none"}, said)
+        return
+    context.result({"run": str(run), **status.model_dump(mode="json")}, status.text())
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m train")

@@ -1,0 +1,180 @@
+"""Writes the XTuner config of a run: a plain mmengine file a person can read and change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from ..recipes import LORA_TARGETS, Recipe
+
+CONFIG_FILE = "xtuner_config.py"
+SAMPLES_FILE = "samples.jsonl"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run in numbers; iterations are forward passes, `accumulation` to a step."""
+
+    recipe: Recipe
+    base: Path
+    train_file: Path
+    work: Path
+    iterations: int
+    save_every: int  # iterations
+    seed: int
+    dtype: str  # of the base's weights and of the matrix products: bfloat16, float16, float32
+    keep_checkpoints: int = 0
+    questions: Sequence[Sequence[dict[str, str]]] = ()
+
+
+def write_config(job: Job) -> Path:
+    """Write `xtuner_config.py` into the work folder and return its path."""
+    file = job.work / CONFIG_FILE
+    file.write_text(config_text(job), encoding="utf-8")
+    return file
+
+
+def config_text(job: Job) -> str:
+    """The config as text."""
+    recipe = job.recipe
+    on_cpu = recipe.device == "cpu"
+    return Template(_CONFIG).substitute(
+        base=repr(str(job.base)),
+        train_file=repr(str(job.train_file)),
+        max_length=recipe.max_length,
+        batch_size=recipe.batch_size,
+        accumulation=recipe.accumulation,
+        learning_rate=repr(recipe.learning_rate),
+        weight_decay=repr(recipe.weight_decay),
+        clip=repr(recipe.clip),
+        iterations=job.iterations,
+        warmup=max(1, round(job.iterations * recipe.warmup)),
+        save_every=job.save_every,
+        keep=job.keep_checkpoints or -1,
+        seed=job.seed,
+        samples_file=repr(str(job.work / SAMPLES_FILE)),
+        questions=repr([list(asked) for asked in job.questions]),
+        dtype=job.dtype,
+        attention="'eager'" if on_cpu else "'sdpa'",  # on a CPU, eager is quicker for short rows
+        checkpointing=recipe.gradient_checkpointing,
+        autocast=repr("bfloat16") if on_cpu and job.dtype == "bfloat16" else None,
+        quantisation=_QUANTISATION.replace("DTYPE", job.dtype) if recipe.method == "qlora" else "",
+        lora=_lora(recipe),
+        wrapper=_wrapper(job, on_cpu),
+        backend="gloo" if on_cpu else "nccl",
+        log_every=max(1, job.iterations // 500),
+    )  # fmt: skip
+
+
+def _lora(recipe: Recipe) -> str:
+    if recipe.method == "full":
+        return "None"
+    return (
+        f"dict(type=LoraConfig, r={recipe.lora_rank}, lora_alpha={recipe.lora_alpha}, "
+        f"lora_dropout={recipe.lora_dropout!r},\n"
+        f"              target_modules={LORA_TARGETS!r}, bias='none', task_type='CAUSAL_LM')"
+    )
+
+
+def _wrapper(job: Job, on_cpu: bool) -> str:
+    if on_cpu or job.dtype == "float32":
+        return "type=OptimWrapper"
+    scale = "'dynamic'" if job.dtype == "float16" else "1.0"
+    return f"type=AmpOptimWrapper, loss_scale={scale}, dtype={job.dtype!r}"
+
+
+_QUANTISATION = """
+        quantization_config=dict(
+            type=BitsAndBytesConfig, load_in_4bit=True, bnb_4bit_quant_type='nf4',
+            bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.DTYPE),"""
+
+_CONFIG = '''\
+# The XTuner config of this run, written by `python -m train fit`; change it and run it by hand:
+#   python -m train.trainer.child THIS_FILE --work-dir FOLDER
+# (`xtuner train THIS_FILE` does the same where XTuner's own old pins are installed.)
+import torch
+from mmengine.hooks import (CheckpointHook, DistSamplerSeedHook, IterTimerHook, LoggerHook,
+                            ParamSchedulerHook)
+from mmengine.optim import AmpOptimWrapper, CosineAnnealingLR, LinearLR, OptimWrapper
+from peft import LoraConfig
+from torch.optim import AdamW
+from transformers import BitsAndBytesConfig
+from xtuner.dataset.collate_fns import default_collate_fn
+from xtuner.dataset.samplers import LengthGroupedSampler
+from xtuner.engine.runner import TrainLoop
+
+from train.dataset import ConversationDataset
+from train.trainer.finetune import Finetune, load_base
+from train.trainer.hooks import PlainCheckpointHook, SamplesHook, WatchLossHook
+
+# ---- what one changes -------------------------------------------------------------------------
+base = $base
+train_file = $train_file
+max_length = $max_length
+batch_size = $batch_size  # samples on one device
+accumulation = $accumulation  # batches to one optimiser step
+iterations = $iterations  # batches in all
+warmup = $warmup
+learning_rate = $learning_rate
+save_every = $save_every  # batches
+seed = $seed
+
+# ---- model ------------------------------------------------------------------------------------
+model = dict(
+    type=Finetune,
+    use_activation_checkpointing=$checkpointing,
+    cpu_autocast=$autocast,
+    llm=dict(
+        type=load_base, pretrained_model_name_or_path=base, trust_remote_code=False,
+        dtype=torch.$dtype, attn_implementation=$attention,$quantisation),
+    lora=$lora)
+
+# ---- data: the tokenizer's own chat template, loss on the assistant's tokens ---------------------
+train_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=0,
+    dataset=dict(
+        type=ConversationDataset, file=train_file, tokenizer=base, max_length=max_length),
+    sampler=dict(
+        type=LengthGroupedSampler, per_device_batch_size=batch_size * accumulation, seed=seed),
+    collate_fn=dict(type=default_collate_fn, use_varlen_attn=False))
+
+# ---- optimiser ----------------------------------------------------------------------------------
+optim_wrapper = dict(
+    $wrapper,
+    optimizer=dict(
+        type=AdamW, lr=learning_rate, betas=(0.9, 0.999), weight_decay=$weight_decay),
+    clip_grad=dict(max_norm=$clip, error_if_nonfinite=False),
+    accumulative_counts=accumulation)
+param_scheduler = [
+    dict(type=LinearLR, start_factor=0.01, by_epoch=False, begin=0, end=warmup),
+    dict(type=CosineAnnealingLR, eta_min=0.0, by_epoch=False, begin=warmup, end=iterations),
+]
+train_cfg = dict(type=TrainLoop, max_iters=iterations)
+
+# ---- runtime ------------------------------------------------------------------------------------
+custom_hooks = [
+    dict(type=WatchLossHook),
+    dict(type=PlainCheckpointHook),
+    dict(type=SamplesHook, file=$samples_file, tokenizer=base, every=save_every,
+         questions=$questions),
+]
+default_hooks = dict(
+    timer=dict(type=IterTimerHook),
+    logger=dict(type=LoggerHook, log_metric_by_epoch=False, interval=$log_every),
+    param_scheduler=dict(type=ParamSchedulerHook),
+    checkpoint=dict(type=CheckpointHook, by_epoch=False, interval=save_every,
+                    max_keep_ckpts=$keep),
+    sampler_seed=dict(type=DistSamplerSeedHook))
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='$backend'))
+log_level = 'INFO'
+load_from = None
+resume = False
+randomness = dict(seed=seed, deterministic=False)
+log_processor = dict(by_epoch=False, window_size=1)
+'''
