@@ -85,13 +85,14 @@ def models(context: Context) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default="bench", show_default=True,
               help=_help("Folder for bench.json and bench.md.", "存放 bench.json 和 bench.md 的文件夹。"))  # fmt: skip
 @click.option("--quick", is_flag=True, help=_help("Fewer repeats.", "少重复几次。"))
-@engine_options
+@click.option("--model", metavar="REF", help=_help("Weights to measure.", "要测量的权重。"))
 @common_options
-def bench(context: Context, out: Path, quick: bool, engine, model) -> None:
-    from .bench import run_bench
+def bench(context: Context, out: Path, quick: bool, model) -> None:
+    from .bench.run import run_bench
 
-    with_progress = TerminalProgress(context.quiet)
-    report = run_bench(context, engine, model, quick, out, with_progress)
+    command = "make bench" + (" ARGS=--quick" if quick else "")
+    report = run_bench(context.read_config(), model, quick, TerminalProgress(context.quiet), command)
+    report.write(out)
     context.result(report.as_dict(), report.as_table())
 
 

@@ -70,7 +70,7 @@ class CpuEngine(Engine):
             min(context_length, settings.context_length or context_length),
         )
         report(Progress(Text("Loading the model", "正在加载模型")))
-        pipeline = _open_pipeline(weights, settings)
+        pipeline = open_pipeline(weights, settings)
         self._tokenizer = pipeline.get_tokenizer()
         if not self._tokenizer.chat_template:
             raise EngineError(
@@ -325,9 +325,10 @@ def _deliver(answer: _Answer, handle: Any) -> bool:
     return False
 
 
-def _open_pipeline(
+def open_pipeline(
     weights: Path, settings: CpuSettings
 ) -> openvino_genai.ContinuousBatchingPipeline:
+    """OpenVINO's continuous batching pipeline for `weights`. Raises EngineError("unavailable")."""
     try:
         import openvino_genai
     except ImportError as error:

@@ -1,0 +1,107 @@
+"""What was measured, as a table for reading and JSON for machines."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..artifacts import library_versions, now, whole_file, write_json
+
+LIBRARIES = ("gradio", "openvino-genai", "transformers", "torch", "huggingface-hub", "gguf")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. `peer` is what it is held against; `within` tells whether the budget is kept."""
+
+    what: str
+    value: float
+    unit: str
+    budget: str = ""
+    within: bool | None = None
+    peer: str = ""
+    peer_value: float | None = None
+    ratio: float | None = None
+    note: str = ""
+
+
+def against(
+    what: str, value: float, unit: str, peer: str, peer_value: float,
+    budget: str = "", within: Callable[[float], bool] | None = None, note: str = "",
+) -> Row:  # fmt: skip
+    """A figure beside its peer's; the budget is on their ratio."""
+    ratio = value / peer_value if peer_value else 0.0
+    kept = None if within is None else within(ratio)
+    return Row(what, value, unit, budget, kept, peer, peer_value, ratio, note)
+
+
+@dataclass
+class Report:
+    """All rows, and the machine they were measured on."""
+
+    command: str
+    machine: dict[str, Any]
+    libraries: dict[str, str]
+    at: str
+    rows: list[Row] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+    def as_table(self) -> str:
+        """A Markdown table, with machine, date and command."""
+        who = self.machine
+        lines = [
+            f"{who['processor']}, {who['cores']} cores, {who['memory_gb']:.0f} GB, {self.at}, "
+            f"`{self.command}`",
+            "",
+            "| what | here | peer | ratio | budget | kept |",
+            "|---|---|---|---|---|---|",
+        ]
+        for row in self.rows:
+            peer = f"{row.peer} {_shown(row.peer_value)} {row.unit}" if row.peer_value else ""
+            ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
+            kept = "" if row.within is None else "yes" if row.within else "no"
+            what = f"{row.what} ({row.note})" if row.note else row.what
+            lines.append(
+                f"| {what} | {_shown(row.value)} {row.unit} | {peer} | {ratio} | {row.budget} | {kept} |"
+            )
+        return "\n".join(lines)
+
+    def write(self, folder: Path) -> None:
+        """Leave `bench.json` and `bench.md` in `folder`."""
+        write_json(self.as_dict(), folder / "bench.json")
+        with whole_file(folder / "bench.md") as out:
+            out.write(self.as_table() + "\n")
+
+
+def new_report(command: str) -> Report:
+    """An empty report of this machine."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    machine = {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": memory,
+        "python": platform.python_version(),
+    }
+    return Report(command, machine, library_versions(*LIBRARIES), now())
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,0 +1,243 @@
+"""The measurements of `make bench`, one function each."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..chat import reply
+from ..config import Config
+from ..conversation import Message
+from ..engines.base import Engine, Sampling
+from ..engines.cpu import CpuEngine, CpuSettings
+from ..engines.openvino_weights import Readable, openvino_weights
+from ..models import LocalModel, fetch
+from ..persona import persona_from_config
+from ..progress import Progress, Report as Tell
+from ..weights import choose_weights
+from ..words import Text
+from .peers import BareOpenVino, BareTransformers
+from .report import Report, Row, against, new_report
+
+DECODE_TOKENS = 128
+LONG_PROMPT_WORDS = 480  # about 500 tokens of English
+VISITORS = 16
+VISITOR_TOKENS = 64
+STORY = "Tell me a long story about a lighthouse."
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How often each figure is taken; the median is reported."""
+
+    speed: int
+    start: int
+
+
+def run_bench(config: Config, model: str | None, quick: bool, tell: Tell, command: str) -> Report:
+    """Measure everything that runs here; rows that need a library that is absent say so."""
+    rounds = Rounds(3, 1) if quick else Rounds(7, 3)
+    report = new_report(command)
+    local = fetch(choose_weights(config, model).reference, base_folder=config.folder, report=tell)
+    readable = openvino_weights(local, tell)
+    for what, measure in (
+        (Text("start-up", "启动"), lambda: _start_up(config, rounds)),
+        (Text("engine", "引擎"), lambda: _engine(config, local, readable, rounds)),
+    ):
+        tell(Progress(Text(f"Measuring: {what.en}", f"正在测量：{what.zh}")))
+        report.rows += measure()
+    return report
+
+
+def _start_up(config: Config, rounds: Rounds) -> list[Row]:
+    helps = {
+        "python app.py": [sys.executable, "app.py"],
+        "python -m assistant": [sys.executable, "-m", "assistant"],
+        "python -m train": [sys.executable, "-m", "train"],
+    }
+    rows = []
+    for name, line in helps.items():
+        seconds = _median(lambda line=line: _timed([*line, "--help"]), rounds.start)  # type: ignore[misc]
+        rows.append(Row(f"`{name} --help`", seconds, "s", "< 0.5 s", seconds < 0.5))
+    seconds = _median(lambda: _page_time(config), rounds.start)
+    rows.append(Row("page visible after `python app.py`", seconds, "s", "< 5 s", seconds < 5))
+    return rows
+
+
+def _timed(line: list[str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - started
+
+
+def _page_time(config: Config) -> float:
+    """Seconds from starting app.py to a page that answers; the model is still loading then."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "app.py", "--port", str(port), "--config", str(config.file)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as app:  # fmt: skip
+        try:
+            while app.poll() is None:
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
+                        page.read()
+                    return time.perf_counter() - started
+                except OSError:
+                    time.sleep(0.02)
+            raise RuntimeError("app.py ended before its page could be seen")
+        finally:
+            app.terminate()
+
+
+def _engine(config: Config, local: LocalModel, readable: Readable, rounds: Rounds) -> list[Row]:
+    settings = CpuSettings(cache_gb=config.serve.cache_gb, concurrent=VISITORS,
+                           precision=config.serve.cpu_precision)  # fmt: skip
+    started = time.perf_counter()
+    engine = CpuEngine(readable.path, local.name, readable.context_length, settings)
+    loaded = time.perf_counter() - started
+    bare = BareOpenVino(readable.path, settings)
+    try:
+        rows = [Row("model loaded", loaded, "s")]
+        rows += _decode(config, engine, bare, local, rounds)
+        rows += _together(engine, bare, rounds)
+        rows += _first_token(engine, rounds)
+        rows += _stop(engine, rounds)
+        rows.append(Row("memory of this process, both engines", _memory_mb(), "MB"))
+    finally:
+        engine.close()
+    return rows
+
+
+def _decode(
+    config: Config, engine: Engine, bare: BareOpenVino, local: LocalModel, rounds: Rounds
+) -> list[Row]:
+    persona = persona_from_config(config)
+    sampling = Sampling(temperature=0, max_tokens=DECODE_TOKENS, repetition_penalty=1.0)
+    ours, theirs, torches = [], [], []
+    transformers = _transformers(local)
+    for number in range(rounds.speed):
+        prompt = f"{number}. {STORY}"
+        first, rate = _answer(lambda p=prompt: reply(persona, engine, [], p, None, sampling, ""))  # type: ignore[misc]
+        ours.append(rate)
+        theirs.append(bare.decode([prompt], DECODE_TOKENS)[1])
+        if transformers:
+            prompt_ids = engine._encode([Message(role="user", content=prompt)])  # type: ignore[attr-defined]
+            torches.append(transformers.decode(prompt_ids, DECODE_TOKENS))
+    rows = [
+        against("decode, one person", statistics.median(ours), "tokens/s", "bare OpenVINO GenAI",
+                statistics.median(theirs), "ratio ≥ 0.95", lambda ratio: ratio >= 0.95),
+    ]  # fmt: skip
+    if torches:
+        rows.append(
+            against("decode, one person", statistics.median(ours), "tokens/s",
+                    "transformers generate", statistics.median(torches))
+        )  # fmt: skip
+    return rows
+
+
+def _transformers(local: LocalModel) -> BareTransformers | None:
+    if local.format not in ("gguf", "hf") or not importlib.util.find_spec("transformers"):
+        return None
+    return BareTransformers(local.path)
+
+
+def _answer(start: Callable) -> tuple[float, float]:
+    """Seconds to the first text, and tokens a second over the whole answer."""
+    started = time.perf_counter()
+    answer, first = start(), None
+    for _ in answer:
+        first = first or time.perf_counter() - started
+    whole = time.perf_counter() - started
+    return first or whole, answer.last.new_tokens / whole
+
+
+def _together(engine: Engine, bare: BareOpenVino, rounds: Rounds) -> list[Row]:
+    sampling = Sampling(temperature=0, max_tokens=VISITOR_TOKENS, repetition_penalty=1.0)
+    ours, theirs = [], []
+    for number in range(max(2, rounds.speed // 2)):
+        prompts = [f"{number}-{visitor}. {STORY}" for visitor in range(VISITORS)]
+        started = time.perf_counter()
+        with ThreadPoolExecutor(VISITORS) as visitors:
+            made = sum(visitors.map(lambda prompt: _tokens(engine, prompt, sampling), prompts))
+        ours.append(made / (time.perf_counter() - started))
+        theirs.append(bare.decode(prompts, VISITOR_TOKENS)[1])
+    return [
+        against(f"{VISITORS} at once, all together", statistics.median(ours), "tokens/s",
+                "bare continuous batching", statistics.median(theirs), "ratio ≥ 0.9",
+                lambda ratio: ratio >= 0.9),
+    ]  # fmt: skip
+
+
+def _tokens(engine: Engine, prompt: str, sampling: Sampling) -> int:
+    chunks = list(engine.stream([Message(role="user", content=prompt)], sampling))
+    return chunks[-1].new_tokens
+
+
+def _first_token(engine: Engine, rounds: Rounds) -> list[Row]:
+    one = Sampling(temperature=0, max_tokens=1)
+    cold, second = [], []
+    for number in range(rounds.speed):
+        system = Message(role="system", content=f"{number} " + "word " * LONG_PROMPT_WORDS)
+        turn = [system, Message(role="user", content="Hello")]
+        cold.append(_first(engine, turn, one))
+        answered = [*turn, Message(role="assistant", content="Hi."), Message(role="user", content="And?")]
+        second.append(_first(engine, answered, one))
+    return [
+        against("time to first token, second turn", 1000 * statistics.median(second), "ms",
+                "cold 500-token prompt", 1000 * statistics.median(cold), "ratio ≤ 0.3",
+                lambda ratio: ratio <= 0.3),
+    ]  # fmt: skip
+
+
+def _first(engine: Engine, messages: list[Message], sampling: Sampling) -> float:
+    started = time.perf_counter()
+    for _ in engine.stream(messages, sampling):
+        pass
+    return time.perf_counter() - started
+
+
+def _stop(engine: Engine, rounds: Rounds) -> list[Row]:
+    """Stop pressed with 16 answers running: seconds until the engine computes nothing."""
+    seconds = []
+    for _ in range(rounds.speed):
+        running = [
+            engine.stream([Message(role="user", content=f"{n} {STORY}")], Sampling(max_tokens=400))
+            for n in range(VISITORS)
+        ]
+        for generation in running:
+            next(generation)
+        started = time.perf_counter()
+        for generation in running:
+            generation.close()
+        threads = [threading.Thread(target=lambda g=g: list(g)) for g in running]  # type: ignore[misc]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        seconds.append(time.perf_counter() - started)
+    worst = max(seconds)
+    return [Row("stop pressed to engine idle, worst", worst, "s", "≤ 0.5 s", worst <= 0.5)]
+
+
+def _memory_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _median(measure: Callable[[], float], times: int) -> float:
+    return statistics.median(measure() for _ in range(times))
