@@ -170,6 +170,7 @@ class Answerer:
         post: Callable[[Step | str | BaseException], None],
     ) -> None:
         started = time.monotonic()
+        outcome: Step | BaseException
         try:
             answer, left_out = self._start(ready, question)
             running.attach(answer)
@@ -177,11 +178,11 @@ class Answerer:
             for piece in answer:
                 post(piece)
             finish = answer.last.finish if answer.last else "stop"
-            post(Step("done", dropped_turns=dropped, finish=finish))
+            outcome = Step("done", dropped_turns=dropped, finish=finish)
         except BaseException as error:
-            post(error)
-        finally:
-            place.leave(time.monotonic() - started)
+            outcome = error
+        place.leave(time.monotonic() - started)
+        post(outcome)
 
     def _start(self, ready: Ready, question: Question) -> tuple[Reply, int]:
         """The reply under way, and how many turns were cut before the engine saw them."""

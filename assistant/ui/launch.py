@@ -11,6 +11,7 @@ from .shown import script_words
 from .theme import theme
 
 STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("keep.js", "shelf.js", "page.js")  # in the order they build on each other
 OTHER_EVENTS = 24  # places for what is not an answer: page loads, polling, import and export
 
 
@@ -41,7 +42,7 @@ def head() -> str:
     The style stands here because Gradio rewrites the selectors of `css`.
     """
     said = json.dumps(script_words(), ensure_ascii=False).replace("<", "\\u003c")
-    script = (STATIC / "page.js").read_text(encoding="utf-8")
+    script = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS)
     style = (STATIC / "page.css").read_text(encoding="utf-8")
     return f"<style>{style}</style><script>window.assistantWords = {said};\n{script}</script>"
 

@@ -54,7 +54,7 @@ class Parts:
     top_p: gr.Slider
     top_k: gr.Slider
     repetition_penalty: gr.Slider
-    seed: gr.Number
+    seed: gr.Textbox
 
     def asking(self) -> set[Block]:
         """What every question reads."""
@@ -83,7 +83,7 @@ def lay_out(persona: Persona, config: Config) -> Parts:
                 open_shelf = gr.Button("☰", elem_id="open-shelf", min_width=0)
                 heading = gr.HTML(elem_id="heading")
                 language = gr.Radio(
-                    [("中文", "zh"), ("English", "en")], elem_id="language",
+                    [("中文", "zh"), ("EN", "en")], elem_id="language",
                     container=False, show_label=False,
                 )  # fmt: skip
                 open_settings = gr.Button("", elem_id="open-settings", min_width=0)
@@ -132,7 +132,7 @@ def lay_out(persona: Persona, config: Config) -> Parts:
                 repetition_penalty = gr.Slider(
                     0.5, 2, sampling.repetition_penalty, step=0.05, elem_id="repetition-penalty"
                 )
-                seed = gr.Number(None, precision=0, elem_id="seed")
+                seed = gr.Textbox(elem_id="seed", max_lines=1, max_length=19)
     return Parts(**{name: value for name, value in locals().items() if name in _PART_NAMES})
 
 
@@ -183,5 +183,5 @@ def relabelled(parts: Parts, language: str) -> dict[Block, dict[str, Any]]:
         parts.top_p: gr.update(label=word(words.TOP_P)),
         parts.top_k: gr.update(label=word(words.TOP_K)),
         parts.repetition_penalty: gr.update(label=word(words.REPETITION_PENALTY)),
-        parts.seed: gr.update(label=word(words.SEED)),
+        parts.seed: gr.update(label=word(words.SEED), placeholder=word(words.RANDOM)),
     }

@@ -82,9 +82,9 @@ def _wire_talk(page: gr.Blocks, parts: Parts, talk: Talk) -> None:
         ([parts.chat.edit], talk.edit),
     ]
     for triggers, answer in answers:
-        gr.on(triggers, None, js="() => { window.assistantPage.busy(true); return []; }")
         gr.on(
-            triggers, answer, {*asking, parts.box}, answering, concurrency_limit=None, **PRIVATE
+            triggers, answer, {*asking, parts.box}, answering, concurrency_limit=None,
+            js="(...values) => { window.assistantPage.began(); return values; }", **PRIVATE,
         ).then(
             None, kept,
             js="(...kept) => { window.assistantPage.ended(...kept); return []; }",
@@ -117,7 +117,7 @@ def _wire_desk(page: gr.Blocks, parts: Parts, desk: Desk) -> None:
         desk.open, [parts.language],
         [parts.chat, parts.ratings, parts.system, parts.style, parts.box, parts.said, parts.go_on],
         **AT_ONCE,
-    )  # fmt: skip
+    ).then(None, js="() => { window.assistantPage.opened(); return []; }")  # fmt: skip
     parts.shelf.download(
         desk.export, [parts.language], [parts.file, parts.said], **AT_ONCE
     ).then(

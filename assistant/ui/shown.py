@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from pathlib import PurePosixPath
 
 from ..host import HostState
 from ..persona import Persona, Style
@@ -20,7 +21,10 @@ def heading(state: HostState, language: str) -> str:
     parts = []
     if state.info:
         engine = f"{state.info.name} · {state.info.device}"
-        parts += [state.info.model, engine if state.info.device != "none" else state.info.name]
+        parts += [
+            _model_name(state.info.model),
+            engine if state.info.device != "none" else state.info.name,
+        ]
     parts.append(words.PERSONA_FROM[state.persona_source].in_language(language))
     facts = "".join(f"<span>{html.escape(part)}</span>" for part in parts)
     note = f'<p class="note">{escaped(state.note.in_language(language))}</p>' if state.note else ""
@@ -29,6 +33,12 @@ def heading(state: HostState, language: str) -> str:
         f'<h1 dir="auto" data-name="{name}" data-system="{system}">{name}</h1>'
         f'<p class="facts">{facts}</p>{note}'
     )
+
+
+def _model_name(model: str) -> str:
+    """The model without the path of this machine, where it is one."""
+    is_path = model.startswith(("/", ".", "~")) or "\\" in model
+    return PurePosixPath(model.replace("\\", "/")).name if is_path else model
 
 
 def loading_card(state: HostState, language: str, *, public: bool) -> str:

@@ -13,7 +13,7 @@ from gradio.blocks import Block
 
 from ..conversation import Message
 from ..engines.base import Sampling
-from ..errors import AssistantError, EngineError
+from ..errors import AssistantError, EngineError, UsageError
 from ..persona import Persona
 from . import shown, words
 from .answer import Answerer, Question, Step
@@ -163,7 +163,6 @@ class Talk:
         parts = self._parts
         prompt = values[parts.system] or ""
         own = (self._persona.system_prompt, self._answerer.host.state().persona.system_prompt)
-        seed = values[parts.seed]
         return Question(
             text=cleaned(text).strip(),
             history=tuple(history),
@@ -175,7 +174,7 @@ class Talk:
                 top_p=float(values[parts.top_p]),
                 top_k=int(values[parts.top_k]),
                 repetition_penalty=float(values[parts.repetition_penalty]),
-                seed=None if seed is None else int(seed),
+                seed=_seed(values[parts.seed]),
             ),
             visitor=visitor_of(request, self._proxies),
         )
@@ -231,6 +230,16 @@ class Talk:
 
     def _messages(self, values: Values) -> tuple[Message, ...]:
         return from_chat(values[self._parts.chat])
+
+
+def _seed(text: str | None) -> int | None:
+    """The seed as written; None for an empty field. Raises UsageError for anything else."""
+    written = (text or "").strip()
+    if not written:
+        return None
+    if not written.isdecimal():
+        raise UsageError(words.filled(words.BAD_SEED, seed=written))
+    return int(written)
 
 
 def _question_in(question: Question) -> Message:

@@ -62,7 +62,9 @@ TEMPERATURE_INFO = Text("0 always picks the likeliest word", "0 表示总选最�
 TOP_P = Text("Top-p", "Top-p")
 TOP_K = Text("Top-k (0 is off)", "Top-k（0 为不用）")
 REPETITION_PENALTY = Text("Repetition penalty", "重复惩罚")
-SEED = Text("Seed (empty is random)", "随机种子（留空为随机）")
+SEED = Text("Seed", "随机种子")
+RANDOM = Text("random", "随机")
+BAD_SEED = Text("The seed {seed!r} is not a whole number.", "随机种子 {seed!r} 不是整数。")
 
 # Loading
 LOADING = Text("Getting the model ready", "正在准备模型")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from assistant.config import Config
+from assistant.conversation import Message
+from assistant.engines.base import Chunk, Generation, Sampling
 from assistant.engines.echo import EchoEngine
 from assistant.errors import AssistantError
 from assistant.host import Host, Ready
@@ -52,11 +54,46 @@ def config_with(**tables: object) -> Config:
     return Config.model_validate({**CONFIG, **tables})
 
 
+class WatchedEcho(EchoEngine):
+    """Echo that tells how many answers it is giving."""
+
+    def __init__(self, seconds_per_token: float = 0.004):
+        super().__init__(seconds_per_token)
+        self.running = 0
+        self.prompts: list[list[Message]] = []
+        self._lock = threading.Lock()
+
+    def _start(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
+        with self._lock:
+            self.running += 1
+            self.prompts.append(list(messages))
+        return _Watched(super()._start(messages, sampling), self)
+
+    def ended(self) -> None:
+        with self._lock:
+            self.running -= 1
+
+
+class _Watched(Generation):
+    def __init__(self, inner: Generation, engine: WatchedEcho):
+        self._inner = inner
+        self._engine = engine
+
+    def __next__(self) -> Chunk:
+        chunk = next(self._inner)
+        if chunk.finish:
+            self._engine.ended()
+        return chunk
+
+    def close(self) -> None:
+        self._inner.close()
+
+
 @dataclass
 class Loading:
     """A load function that tests hold, let go and let fail."""
 
-    engine: EchoEngine = field(default_factory=EchoEngine)
+    engine: EchoEngine = field(default_factory=WatchedEcho)
     go: threading.Event = field(default_factory=threading.Event)
     error: AssistantError | None = None
     persona: Persona | None = None
@@ -73,6 +110,13 @@ class Loading:
         return Ready(self.engine, self.persona or persona, source, self.note)
 
 
+def loaded(seconds_per_token: float = 0.004, **more: object) -> Loading:
+    """A Loading that is done at once."""
+    loading = Loading(engine=WatchedEcho(seconds_per_token), **more)
+    loading.go.set()
+    return loading
+
+
 @contextmanager
 def served(
     loading: Loading | None = None,
@@ -82,9 +126,7 @@ def served(
 ) -> Iterator[str]:
     """The address of a page that answers by echo; `options` are `build_page`'s."""
     config = config or config_with()
-    if loading is None:
-        loading = Loading()
-        loading.go.set()
+    loading = loading or loaded()
     persona = persona_from_config(config)
     host = Host(lambda report: loading(report, persona), persona)
     host.start()

@@ -1,335 +1,34 @@
 "use strict";
-// What only the browser can do: keep conversations, remember the language, save and open files.
-// Text from people and models is only ever set as text, never as HTML.
-window.assistantPage = (() => {
-  const PREFIX = "assistant.v1:" + location.pathname + ":";
-  const TALK = PREFIX + "talk:";
-  const LANGUAGE = PREFIX + "language";
-  const OPEN = PREFIX + "open";
-  const LIMIT = 4_000_000; // characters of all conversations together
-  const LARGEST_FILE = 5_000_000;
-  const TITLE_LENGTH = 60;
-
+// Language, drawers, the page's name, and what gr.Chatbot leaves to be said.
+(() => {
+  const page = window.assistantPage;
+  const keeper = page.keeper;
   let language = "en";
-  let openId = null;
-  let isBusy = false;
-  let began = false;
-  let wanted = null; // a conversation to open when the answer under way has stopped
-  let notice = "";
-  let element = null;
-  let send = () => {};
-  const page = { limit: LIMIT };
-  const word = (key, values = {}) =>
+
+  page.word = (key, values = {}) =>
     window.assistantWords[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
-
-  // ---- storage: one entry a conversation, so that two tabs do not overwrite each other
-
-  function storage(action) {
-    try {
-      return action(window.localStorage);
-    } catch (error) {
-      return null;
-    }
-  }
-
-  function talks() {
-    const found = storage((store) =>
-      Object.keys(store).filter((key) => key.startsWith(TALK)).map((key) => read(key)));
-    return (found ?? []).filter(Boolean).sort((one, other) => other.updated - one.updated);
-  }
-
-  function read(key) {
-    try {
-      const talk = JSON.parse(window.localStorage.getItem(key));
-      return talk && Array.isArray(talk.messages) ? { ...talk, id: key.slice(TALK.length) } : null;
-    } catch (error) {
-      return null;
-    }
-  }
-
-  const find = (id) => (id ? read(TALK + id) : null);
-
-  function used(except) {
-    return storage((store) => Object.keys(store)
-      .filter((key) => key.startsWith(TALK) && key !== except)
-      .reduce((sum, key) => sum + store.getItem(key).length, 0)) ?? 0;
-  }
-
-  function keep(talk) {
-    const key = TALK + talk.id;
-    const text = JSON.stringify({ ...talk, id: undefined });
-    try {
-      if (used(key) + text.length > page.limit) throw new Error("full");
-      window.localStorage.setItem(key, text);
-      notice = "";
-      return true;
-    } catch (error) {
-      notice = storage((store) => store.length) === null ? "noStorage" : "full";
-      return false;
-    }
-  }
-
-  const newId = () => Date.now().toString(36) + Math.random().toString(36).slice(2, 8);
-
-  function titleOf(messages) {
-    const first = messages.find((message) => message.role === "user");
-    const line = (first?.content ?? "").replace(/\s+/g, " ").trim();
-    return Array.from(line).slice(0, TITLE_LENGTH).join("");
-  }
-
-  // ---- the open conversation
-
-  function plain(chat) {
-    return (chat ?? []).map((message) => ({
-      role: message.role,
-      content: typeof message.content === "string" ? message.content
-        : (message.content ?? []).map((part) => part.text ?? "").join(""),
-    }));
-  }
-
-  const ownSystem = () => document.querySelector("#heading h1")?.dataset.system;
-
-  page.save = (chat, system, style, ratings) => {
-    if (!began) return;
-    const messages = plain(chat);
-    const before = find(openId);
-    if (!messages.length && !before) return;
-    const talk = {
-      messages,
-      system_prompt: system === ownSystem() ? null : system,
-      style: style ?? "",
-      ratings: (ratings ?? []).slice(0, Math.floor(messages.length / 2)),
-    };
-    const same = before && Object.keys(talk).every(
-      (key) => JSON.stringify(before[key]) === JSON.stringify(talk[key]));
-    if (same) return;
-    openId ??= newId();
-    keep({
-      ...before, ...talk, id: openId, updated: Date.now(),
-      title: before?.named ? before.title : titleOf(messages),
-    });
-    rememberOpen();
-    draw();
-  };
-
-  function rememberOpen() {
-    try {
-      if (openId) window.sessionStorage.setItem(OPEN, openId);
-      else window.sessionStorage.removeItem(OPEN);
-    } catch (error) { /* a browser without storage: nothing to remember */ }
-  }
-
-  function lastOpen() {
-    try {
-      return window.sessionStorage.getItem(OPEN);
-    } catch (error) {
-      return null;
-    }
-  }
-
-  function show(id) {
-    if (isBusy) { // the answer under way belongs to the open conversation: stop it first
-      wanted = { id };
-      document.querySelector("#stop")?.click();
-      return;
-    }
-    openId = id;
-    rememberOpen();
-    send("select", { conversation: find(id) ?? {} });
-    draw();
-    toggle("shelf", false);
-    if (id === null) document.querySelector("#box textarea")?.focus();
-  }
-
-  page.busy = (busy) => { isBusy = busy; };
-
-  page.ended = (...kept) => {
-    page.save(...kept);
-    isBusy = false;
-    if (wanted) {
-      const { id } = wanted;
-      wanted = null;
-      show(id);
-    }
-  };
-
-  // ---- files
-
-  page.download = (file) => {
-    if (!file) return;
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([file.text], { type: file.type + ";charset=utf-8" }));
-    link.download = file.name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  };
-
-  page.takeIn = (talksRead) => {
-    if (!talksRead) return;
-    let newest = null;
-    talksRead.forEach((talk, place) => {
-      const id = newId();
-      const title = talk.title || titleOf(talk.messages);
-      const named = Boolean(talk.title);
-      const updated = Date.now() + talksRead.length - place;
-      if (keep({ ...talk, id, title, named, updated })) newest ??= id;
-    });
-    draw();
-    if (newest) show(newest);
-  };
-
-  function pickFile() {
-    const input = document.createElement("input");
-    input.type = "file";
-    input.accept = ".jsonl,.json,.txt,application/jsonl";
-    input.onchange = async () => {
-      const file = input.files[0];
-      if (!file) return;
-      if (file.size > LARGEST_FILE) return tell("fileTooLarge", { limit: LARGEST_FILE / 1e6 });
-      try {
-        const bytes = await file.arrayBuffer();
-        send("upload", { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) });
-      } catch (error) {
-        tell("notText");
-      }
-    };
-    input.click();
-  }
-
-  let told = null;
-  function tell(key, values) {
-    told = { key, values };
-    draw();
-  }
-
-  function exportAs(form) {
-    const chosen = form === "all" ? talks() : [find(openId) ?? { messages: [] }];
-    send("download", { form: form === "markdown" ? form : "jsonl", conversations: chosen });
-    toggle("shelf", false);
-  }
-
-  // ---- the list of conversations
-
-  function make(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name.startsWith("on")) made[name] = value;
-      else made.setAttribute(name, value);
-    }
-    made.append(...children);
-    return made;
-  }
-
-  const button = (key, name, onclick) =>
-    make("button", { type: "button", class: name, onclick }, word(key));
-
-  function draw() {
-    if (!element) return;
-    const shownTalks = talks();
-    const said = [];
-    if (notice) said.push(make("p", { class: "notice", role: "alert" }, word(notice)));
-    if (told) {
-      said.push(make("p", { class: "notice", role: "alert" }, word(told.key, told.values)));
-      told = null;
-    }
-    element.replaceChildren(
-      make("div", { class: "drawer-title" }, make("h2", {}, word("conversations")),
-        make("button", { type: "button", class: "icon only-narrow", "data-close": "shelf",
-          "aria-label": word("close"), title: word("close") }, "✕")),
-      button("new", "new", () => show(null)),
-      make("ul", { "aria-label": word("conversations") }, ...shownTalks.map(row)),
-      ...said,
-      make("div", { class: "files" },
-        button("exportMarkdown", "", () => exportAs("markdown")),
-        button("exportJsonl", "", () => exportAs("jsonl")),
-        button("exportAll", "", () => exportAs("all")),
-        button("import", "", pickFile)),
-      make("p", { class: "kept" }, word("kept")),
-    );
-  }
-
-  function icon(key, sign, onclick) {
-    return make("button", {
-      type: "button", class: "icon", "aria-label": word(key), title: word(key), onclick,
-    }, sign);
-  }
-
-  function row(talk) {
-    const title = talk.title || word("untitled");
-    const opener = make("button", {
-      type: "button", class: "opener", dir: "auto", title, onclick: () => show(talk.id),
-    }, title);
-    const current = talk.id === openId;
-    if (current) opener.setAttribute("aria-current", "true");
-    const line = make("li", current ? { class: "current" } : {}, opener,
-      icon("rename", "✎", () => rename(line, talk)),
-      icon("delete", "✕", () => remove(talk, title)));
-    return line;
-  }
-
-  function rename(line, talk) {
-    const field = make("input", { "aria-label": word("rename"), maxlength: TITLE_LENGTH });
-    field.value = talk.title;
-    let left = false;
-    const done = (taken) => {
-      if (left) return;
-      left = true;
-      const title = field.value.trim();
-      const now = find(talk.id);
-      if (taken && now) keep({ ...now, title: title || titleOf(now.messages), named: !!title });
-      draw();
-    };
-    field.onblur = () => done(true);
-    field.onkeydown = (event) => {
-      if (event.isComposing) return;
-      if (event.key === "Enter") done(true);
-      if (event.key === "Escape") { event.stopPropagation(); done(false); }
-    };
-    line.replaceChildren(field);
-    field.focus();
-    field.select();
-  }
-
-  function remove(talk, title) {
-    if (!window.confirm(word("deleteSure", { title }))) return;
-    storage((store) => store.removeItem(TALK + talk.id));
-    notice = "";
-    if (talk.id === openId) show(null);
-    else draw();
-  }
-
-  page.mountShelf = (mounted, trigger) => {
-    element = mounted;
-    send = trigger;
-    draw();
-    window.addEventListener("storage", (event) => {
-      if (event.key?.startsWith(TALK)) draw();
-    });
-  };
+  const word = page.word;
 
   // ---- language, name, drawers
 
-  page.rememberedLanguage = () => storage((store) => store.getItem(LANGUAGE));
+  page.rememberedLanguage = keeper.language;
 
   function speak(tag) {
     language = tag === "zh" ? "zh" : "en";
     document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
-    draw();
+    page.drawShelf();
     relabelAll();
   }
 
   page.setLanguage = (tag) => {
-    storage((store) => store.setItem(LANGUAGE, tag));
+    keeper.rememberLanguage(tag);
     speak(tag);
   };
 
   page.begin = (tag) => {
     speak(tag);
     watch();
-    const last = lastOpen();
-    const id = find(last) ? last : null;
-    began = true;
-    if (id) show(id);
+    page.openLast();
     document.body.classList.add("assistant-ready");
   };
 
@@ -343,9 +42,10 @@ window.assistantPage = (() => {
       `font-size="36" font-family="sans-serif" text-anchor="middle" ` +
       `dominant-baseline="central">${letter}</text></svg>`;
     document.querySelectorAll("link[rel~=icon]").forEach((link) => link.remove());
-    document.head.append(make("link", {
-      rel: "icon", type: "image/svg+xml", href: "data:image/svg+xml," + encodeURIComponent(picture),
-    }));
+    const link = document.createElement("link");
+    Object.assign(link, { rel: "icon", type: "image/svg+xml" });
+    link.href = "data:image/svg+xml," + encodeURIComponent(picture);
+    document.head.append(link);
   }
 
   const DRAWERS = { shelf: "#open-shelf", settings: "#open-settings" };
@@ -358,7 +58,7 @@ window.assistantPage = (() => {
       if (isOpen && other !== drawer) toggle(other, false);
     }
   }
-  page.toggle = (drawer) => toggle(drawer);
+  page.toggle = toggle;
 
   document.addEventListener("click", (event) => {
     const closer = event.target.closest?.("[data-close]");
@@ -406,7 +106,8 @@ window.assistantPage = (() => {
     const text = label.slice(start + 2);
     let own = message.querySelector(":scope > .literal");
     if (!own) {
-      own = make("div", { class: "literal", dir: "auto" });
+      own = document.createElement("div");
+      Object.assign(own, { className: "literal", dir: "auto" });
       message.append(own);
     }
     if (own.textContent !== text) own.textContent = text;
@@ -437,5 +138,4 @@ window.assistantPage = (() => {
     look();
   }
 
-  return page;
 })();
