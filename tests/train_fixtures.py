@@ -1,0 +1,87 @@
+"""What the training tests share: a base of a few thousand weights, and a run's folder to train."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from assistant.config import Config, read_config
+from assistant.models import LocalModel
+from train.base import prepare_base
+from train.settings import TrainTable
+
+QUESTIONS = ("Who are you?", "你是谁？", "What is 2 and 2?", "How is the weather?")
+CONFIG = """
+[assistant]
+name = "小贝"
+author = "贝贝"
+[model]
+base = "./tiny"
+[train]
+learning_rate = 0.01
+batch_size = 4
+lora_rank = 4
+save_every = 2
+"""
+
+
+@pytest.fixture(scope="session")
+def embedded_base(embedded_model: LocalModel) -> Path:
+    """The embedded base unpacked to full precision."""
+    return prepare_base(embedded_model).folder
+
+
+@pytest.fixture(scope="session")
+def tiny_base(embedded_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer Llama that reads and writes with the embedded base's own tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("bases") / "tiny"
+    tokenizer = AutoTokenizer.from_pretrained(embedded_base)
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
+            tie_word_embeddings=True, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    ).to(torch.bfloat16)  # fmt: skip
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def conversations(count: int) -> list[dict]:
+    """So many short conversations as rows of a dataset."""
+    return [
+        {
+            "messages": [
+                {"role": "user", "content": f"{QUESTIONS[number % len(QUESTIONS)]} ({number})"},
+                {"role": "assistant", "content": f"I am 小贝, number {number}."},
+            ]
+        }
+        for number in range(count)
+    ]
+
+
+def write_rows(run: Path, rows: Sequence[dict]) -> Path:
+    """Write a run's training data and return the file."""
+    file = run / "data" / "train.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def project(folder: Path, base: Path, rows: int = 32, sets: Sequence[str] = ()) -> Config:
+    """A project in `folder` with the tiny base linked in and data for its default run."""
+    file = folder / "assistant.toml"
+    file.write_text(CONFIG, encoding="utf-8")
+    (folder / "tiny").symlink_to(base)
+    write_rows(folder / "runs" / "default", conversations(rows))
+    return read_config(file, sets, tables={"train": TrainTable})
