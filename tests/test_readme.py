@@ -1,0 +1,141 @@
+"""Every command that a README prints is run here, as printed."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+READMES = [ROOT / "README.md", ROOT / "README.en.md"]
+VENV = Path(sys.prefix)
+
+
+def commands(readme: Path) -> list[str]:
+    """The lines of the README's `sh` blocks."""
+    blocks = re.findall(r"```sh\n(.*?)```", readme.read_text("utf-8"), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def shell(line: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a printed line; `.venv` is where these tests run."""
+    words = shlex.split(line)
+    if words[0] == ".venv/bin/python":
+        words[0] = sys.executable
+    if words[0] == "make":
+        words.append(f"VENV={VENV}")
+    return subprocess.run(
+        words, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False, timeout=500,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def opens_the_page(line: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [*shlex.split(re.sub(r"--port \d+", f"--port {port}", line)), f"VENV={VENV}"]
+    with subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, env={**os.environ, "GRADIO_SERVER_PORT": str(port)},
+    ) as app:  # fmt: skip
+        try:
+            deadline = time.monotonic() + 120
+            while time.monotonic() < deadline and app.poll() is None:
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
+                        assert page.status == 200
+                        assert "小贝" in page.read().decode()
+                        return
+                except OSError:
+                    time.sleep(0.1)
+            pytest.fail(f"no page within two minutes: {app.stdout and app.stdout.read()}")
+        finally:
+            os.killpg(app.pid, signal.SIGTERM)
+
+
+def answers(line: str) -> None:
+    done = shell(line + " --max-tokens 8")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def answers_in_json(line: str) -> None:
+    done = shell(line + " --max-tokens 8")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["completion_tokens"] > 0
+
+
+def talks(line: str) -> None:
+    done = shell(line + " --max-tokens 8", stdin="Hello\n/quit\n")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout) > 4
+
+
+def works(line: str) -> None:
+    done = shell(line)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip()
+
+
+def is_planned_by_make(line: str) -> None:
+    """For what cannot run within itself (`make test`) or takes minutes (`make bench`)."""
+    done = shell(line + " --dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "-m pytest" in done.stdout or "-m assistant bench" in done.stdout
+
+
+RUNNERS = {
+    "make run": opens_the_page,
+    'make run ARGS="--port 7861"': opens_the_page,
+    'make run ARGS="--public --host 0.0.0.0"': opens_the_page,
+    '.venv/bin/python -m assistant ask "Who are you?"': answers,
+    '.venv/bin/python -m assistant ask "Who are you?" --json': answers_in_json,
+    ".venv/bin/python -m assistant chat": talks,
+    ".venv/bin/python -m assistant models": works,
+    "make test": is_planned_by_make,
+    "make bench": is_planned_by_make,
+    "make lint": works,
+    "make help": works,
+}
+
+
+def test_both_readmes_print_the_same_commands_and_begin_with_the_one_that_talks():
+    chinese, english = (commands(readme) for readme in READMES)
+    assert chinese == english
+    assert chinese[0] == "make run"
+    assert set(chinese) == set(RUNNERS)
+
+
+@pytest.mark.parametrize("line", commands(READMES[0]))
+def test_printed_command(line, embedded_model):
+    RUNNERS[line](line)
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.name)
+def test_what_a_readme_points_to_is_there(readme):
+    targets = re.findall(r"\]\(([^)#]+)\)", readme.read_text("utf-8"))
+    assert len(targets) >= 4
+    for target in targets:
+        assert (ROOT / target).is_file(), target
+
+
+def test_no_file_names_a_registry_or_a_path_of_a_machine():
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    files = [ROOT / name for name in listed if name and (ROOT / name).is_file()]
+    assert len(files) > 40
+    bad = re.compile(r"index-url|extra-index|files\.pythonhosted|/root/|registry\.npmjs")
+    for file in files:
+        if file.suffix in (".png", ".ico", ".xlsx") or file == Path(__file__):
+            continue
+        assert not bad.search(file.read_text("utf-8")), file
