@@ -37,7 +37,8 @@ lint: test-env
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/vermin --quiet --violations --no-tips -t=3.10- --backport typing app.py assistant train deploy
+	# two words that vermin takes for Python 2's: a field named file, bytes.decode
+	$(VENV)/bin/vermin --quiet --no-tips -t=3.10- --backport typing --exclude file --exclude str.decode app.py assistant train deploy
 
 format: test-env
 	$(VENV)/bin/ruff check --fix .

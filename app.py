@@ -11,7 +11,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import click
 
 from assistant.__main__ import engine_options
-from assistant.cli import Context, common_options
+from assistant.cli import Context, aloud, common_options
 from assistant.words import Text
 
 
@@ -40,7 +40,7 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
     from assistant.ui.serve import serve
 
     load = functools.partial(load_assistant, config, engine=engine, model=model)
-    host = Host(load, persona_from_config(config))
+    host = Host(aloud(load, context), persona_from_config(config))
     try:
         page = build_page(
             host, config, public=place.public, trusted_proxies=int(place.behind_proxy)

@@ -85,8 +85,13 @@ def styled_question(text: str, style: Style | None) -> str:
 
 def styled_sampling(sampling: Sampling, style: Style | None) -> Sampling:
     """The style's own temperature and top_p, where it has them."""
-    own = {} if style is None else {"temperature": style.temperature, "top_p": style.top_p}
-    return replace(sampling, **{name: value for name, value in own.items() if value is not None})
+    if style is None:
+        return sampling
+    return replace(
+        sampling,
+        temperature=sampling.temperature if style.temperature is None else style.temperature,
+        top_p=sampling.top_p if style.top_p is None else style.top_p,
+    )
 
 
 def _turns_to_drop(

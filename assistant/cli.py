@@ -20,7 +20,8 @@ from .words import Text, terminal_language
 
 if TYPE_CHECKING:
     from .config import Config, Table
-    from .progress import Progress
+    from .host import Ready
+    from .progress import Progress, Report
 
 
 @dataclass(frozen=True)
@@ -133,3 +134,30 @@ class TerminalProgress:
         if self._bar is not None:
             self._bar.close()
         self._bar = self._what = None
+
+
+def aloud(load: Callable[[Report], Ready], context: Context) -> Callable[[Report], Ready]:
+    """`load`, also telling this terminal: its steps, then what is ready or why it failed."""
+
+    def loading(report: Report) -> Ready:
+        bar = TerminalProgress(context.quiet)
+
+        def both(progress: Progress) -> None:
+            bar(progress)
+            report(progress)
+
+        try:
+            ready = load(both)
+        except AssistantError as error:
+            report_error(error, as_json=False)
+            raise
+        finally:
+            bar.close()
+        info = ready.engine.describe()
+        context.say(Text(f"Ready: {info.model} on {info.name}, {info.device}.",
+                         f"已就绪：{info.model}，引擎 {info.name}，{info.device}。"))  # fmt: skip
+        if ready.note:
+            context.say(ready.note)
+        return ready
+
+    return loading

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import socket
@@ -80,7 +81,7 @@ def refuse_taken_port(place: Place) -> None:
         try:
             probe.bind((place.address, place.port))
         except (OSError, UnicodeError) as error:
-            if isinstance(error, UnicodeError) or isinstance(error, socket.gaierror) or error.errno == 99:
+            if isinstance(error, (UnicodeError, socket.gaierror)) or error.errno == errno.EADDRNOTAVAIL:
                 raise UsageError(
                     Text(f"{place.address} is not an address of this machine.",
                          f"{place.address} 不是这台机器的地址。"),

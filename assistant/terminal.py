@@ -64,8 +64,9 @@ def start_reply(
 ) -> Reply:
     """Start an answer. A temperature given on the command line beats the style's own."""
     sampling = sampling_from(config.serve.sampling)
-    given = {"max_tokens": choices.max_tokens, "seed": choices.seed}
-    sampling = replace(sampling, **{name: value for name, value in given.items() if value is not None})
+    sampling = replace(
+        sampling, max_tokens=choices.max_tokens or sampling.max_tokens, seed=choices.seed
+    )
     style = ready.persona.style(choices.style)
     if choices.temperature is not None:
         sampling = replace(sampling, temperature=choices.temperature)
@@ -128,8 +129,10 @@ def show_models(context: Context) -> None:
         str(Text(f"Cache: {home()}", f"缓存：{home()}")),
     ]  # fmt: skip
     for model in found:
+        state = "" if model.complete else str(Text("  (unfinished)", "  （未下载完）"))
         lines.append(
-            f"  {model.reference:40} {model.bytes / 1e6:9.1f} MB  {model.licence or '?':14} {model.origin}"
+            f"  {model.reference:40} {model.bytes / 1e6:9.1f} MB  {model.licence or '?':14} "
+            f"{model.origin}{state}"
         )
     if not found:
         lines.append(str(Text("  nothing yet; the first chat fetches the base",
@@ -142,6 +145,7 @@ def show_models(context: Context) -> None:
                 {
                     "reference": model.reference, "path": str(model.path), "bytes": model.bytes,
                     "revision": model.revision, "licence": model.licence, "origin": model.origin,
+                    "complete": model.complete,
                 }
                 for model in found
             ],

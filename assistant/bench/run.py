@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..chat import reply
+from ..chat import Reply, reply
 from ..config import Config
 from ..conversation import Message
 from ..engines.base import Engine, Sampling
@@ -24,7 +24,8 @@ from ..engines.cpu import CpuEngine, CpuSettings
 from ..engines.openvino_weights import Readable, openvino_weights
 from ..models import LocalModel, fetch
 from ..persona import persona_from_config
-from ..progress import Progress, Report as Tell
+from ..progress import Progress
+from ..progress import Report as Tell
 from ..weights import choose_weights
 from ..words import Text
 from .peers import BareOpenVino, BareTransformers
@@ -132,7 +133,7 @@ def _decode(
     transformers = _transformers(local)
     for number in range(rounds.speed):
         prompt = f"{number}. {STORY}"
-        first, rate = _answer(lambda p=prompt: reply(persona, engine, [], p, None, sampling, ""))  # type: ignore[misc]
+        rate = _rate(lambda p=prompt: reply(persona, engine, [], p, None, sampling, ""))  # type: ignore[misc]
         ours.append(rate)
         theirs.append(bare.decode([prompt], DECODE_TOKENS)[1])
         if transformers:
@@ -156,14 +157,14 @@ def _transformers(local: LocalModel) -> BareTransformers | None:
     return BareTransformers(local.path)
 
 
-def _answer(start: Callable) -> tuple[float, float]:
-    """Seconds to the first text, and tokens a second over the whole answer."""
+def _rate(start: Callable[[], Reply]) -> float:
+    """Tokens a second over the whole answer."""
     started = time.perf_counter()
-    answer, first = start(), None
+    answer = start()
     for _ in answer:
-        first = first or time.perf_counter() - started
-    whole = time.perf_counter() - started
-    return first or whole, answer.last.new_tokens / whole
+        pass
+    assert answer.last is not None
+    return answer.last.new_tokens / (time.perf_counter() - started)
 
 
 def _together(engine: Engine, bare: BareOpenVino, rounds: Rounds) -> list[Row]:

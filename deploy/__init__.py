@@ -1,0 +1,1 @@
+"""Puts weights and apps somewhere: checked, previewed, verified."""
