@@ -128,9 +128,7 @@ FORGETFUL = (  # as Qwen3: thoughts stand in the last answer only
 UNCLOSED = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}" + (
     "{% if add_generation_prompt %}assistant: {% endif %}"
 )
-REWRITING = (
-    "{{ messages | length }}{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}"
-)
+REWRITING = "{{ messages | length }}{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}"
 
 
 def test_a_template_that_rewrites_earlier_answers_gives_a_sample_for_each(tokenizer):

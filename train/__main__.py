@@ -9,10 +9,17 @@ import click
 from assistant.cli import Context, TerminalProgress, common_options
 from assistant.words import Text
 
+from .data.commands import data
 
-@click.group(help=str(Text("Make, train and prove your own assistant.", "制作、训练并验证你的助手。")))
+
+@click.group(
+    help=str(Text("Make, train and prove your own assistant.", "制作、训练并验证你的助手。"))
+)
 def main() -> None:
     """The commands of training."""
+
+
+main.add_command(data)
 
 
 run_option = click.option(
@@ -42,7 +49,8 @@ def read(context: Context, run_name: str | None) -> tuple:  # type: ignore[type-
 def fit_command(
     context: Context, run_name: str | None, resume: bool, force: bool, dry_run: bool
 ) -> None:
-    from .fit import fit, prepare
+    from .fit import fit
+    from .prepare import prepare
 
     config, run = read(context, run_name)
     progress = TerminalProgress(context.quiet)
@@ -68,15 +76,15 @@ def fit_command(
         )
     )
     try:
-        adapter = fit(
-            prepared, resume=resume, force=force, report=progress, say=context.say
-        )
+        adapter = fit(prepared, resume=resume, force=force, report=progress, say=context.say)
     finally:
         progress.close()
     _finished(context, adapter, "python -m train merge", run_name)
 
 
-@main.command("merge", help=str(Text("Put the adapter into the weights.", "把 adapter 合并进权重。")))
+@main.command(
+    "merge", help=str(Text("Put the adapter into the weights.", "把 adapter 合并进权重。"))
+)
 @run_option
 @force_option
 @click.option(
@@ -90,7 +98,9 @@ def merge_command(context: Context, run_name: str | None, force: bool, export: b
     config, run = read(context, run_name)
     progress = TerminalProgress(context.quiet)
     context.say(
-        Text(f"Reads {run}/adapter, writes {run}/merged.", f"读取 {run}/adapter，写入 {run}/merged。")
+        Text(
+            f"Reads {run}/adapter, writes {run}/merged.", f"读取 {run}/adapter，写入 {run}/merged。"
+        )
     )
     exporter = openvino_export if export else None
     try:
@@ -134,7 +144,7 @@ def recipes_command(context: Context) -> None:
 @run_option
 @common_options
 def status_command(context: Context, run_name: str | None) -> None:
-    from .fit import WORK_FOLDER
+    from .prepare import WORK_FOLDER
     from .status import read_status
 
     _, run = read(context, run_name)

@@ -90,7 +90,7 @@ def _write_peft(learned: dict[str, Any], out: Path, base: TrainingBase, recipe: 
         task_type="CAUSAL_LM",
         base_model_name_or_path=base.public_reference,
         inference_mode=True,
-    ).save_pretrained(out)
+    ).save_pretrained(str(out))
     save_file(weights, out / ADAPTER_WEIGHTS, metadata={"format": "pt"})
     (out / ADAPTER_WEIGHTS).chmod(0o644)  # safetensors leaves it readable by its owner alone
 

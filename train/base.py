@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assistant.artifacts import Manifest, library_versions, now, sha256_of, whole_folder
-from assistant.artifacts import write_manifest
+from assistant.artifacts import (
+    Manifest,
+    library_versions,
+    now,
+    sha256_of,
+    whole_folder,
+    write_manifest,
+)
 from assistant.errors import UsageError
 from assistant.models import LocalModel, home
 from assistant.progress import Progress, Report, unreported

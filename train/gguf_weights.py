@@ -31,7 +31,8 @@ def read_config(file: Path) -> dict[str, Any]:
     import gguf
 
     reader = gguf.GGUFReader(file)
-    architecture = reader.get_field("general.architecture").contents()
+    named = reader.get_field("general.architecture")
+    architecture = named.contents() if named else "unknown"
     if architecture != "llama":
         raise UsageError(
             Text(

@@ -77,7 +77,11 @@ def _gpus() -> tuple[Gpu, ...]:
     """The GPUs that nvidia-smi names and CUDA_VISIBLE_DEVICES leaves."""
     if not shutil.which("nvidia-smi"):
         return ()
-    asked = ["nvidia-smi", "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits"]
+    asked = [
+        "nvidia-smi",
+        "--query-gpu=name,memory.total,compute_cap",
+        "--format=csv,noheader,nounits",
+    ]
     try:
         done = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -7,8 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from assistant.artifacts import Manifest, library_versions, now, read_manifest, sha256_of
-from assistant.artifacts import whole_folder, write_manifest
+from assistant.artifacts import (
+    Manifest,
+    library_versions,
+    now,
+    read_manifest,
+    sha256_of,
+    whole_folder,
+    write_manifest,
+)
 from assistant.config import Config
 from assistant.errors import UsageError
 from assistant.models import fetch
@@ -46,9 +53,7 @@ def merge(
             Text("Train first: python -m train fit", "请先训练：python -m train fit"),
         )
     trained = read_manifest(adapter)
-    base = prepare_base(
-        fetch(config.model.base, base_folder=config.folder, report=report), report
-    )
+    base = prepare_base(fetch(config.model.base, base_folder=config.folder, report=report), report)
     refuse_other_base(trained, base)
     persona = read_persona(adapter) or persona_from_config(config)
     with whole_folder(merged, force=force) as out:

@@ -156,9 +156,7 @@ def _template(
             raise
         raise TemplateError(
             Text("The base model has no chat template.", "基座模型没有对话模板。"),
-            Text(
-                "Choose its -Instruct or -Chat version.", "请换用它的 -Instruct 或 -Chat 版本。"
-            ),
+            Text("Choose its -Instruct or -Chat version.", "请换用它的 -Instruct 或 -Chat 版本。"),
         ) from error
     return str(text)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from assistant.config import Table
 from pydantic import Field
+
+from assistant.config import Table
+
+from .data.settings import DataTable
 
 RecipeName = Literal["auto", "cpu", "qlora-8gb", "qlora-24gb", "lora", "full-zero3"]
 
@@ -17,6 +20,7 @@ class TrainTable(Table):
     """`[train]`. Whatever is left out, the recipe says (`python -m train recipes`)."""
 
     recipe: RecipeName = "auto"
+    data: DataTable = DataTable()
     gpus: Positive | None = None
     nodes: Positive = 1
     seed: Annotated[int, Field(ge=0)] = 42
@@ -35,9 +39,7 @@ class TrainTable(Table):
 
     def changes(self) -> dict[str, object]:
         """What the person set that the recipe also says."""
-        own = {"recipe", "nodes", "seed", "keep_checkpoints"}
+        own = {"recipe", "data", "nodes", "seed", "keep_checkpoints"}
         return {
-            name: value
-            for name, value in self.model_dump(exclude=own).items()
-            if value is not None
+            name: value for name, value in self.model_dump(exclude=own).items() if value is not None
         }

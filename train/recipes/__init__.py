@@ -122,6 +122,7 @@ def _no_gpu(name: str) -> BlockedError:
     return BlockedError(
         Text(f"Recipe {name} needs GPUs; none is here.", f"配方 {name} 需要显卡，这里没有。"),
         Text(
-            'Set [train] recipe = "auto" (or "cpu").', '请设置 [train] recipe = "auto"（或 "cpu"）。'
+            'Set [train] recipe = "auto" (or "cpu").',
+            '请设置 [train] recipe = "auto"（或 "cpu"）。',
         ),
     )

@@ -50,4 +50,5 @@ def environment(cores: int) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
         "PYTHONUNBUFFERED": "1",
+        "ASSISTANT_TRAINING_WATCHED": "1",  # the child ends when this process does
     }

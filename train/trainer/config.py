@@ -90,7 +90,7 @@ _QUANTISATION = """
             type=BitsAndBytesConfig, load_in_4bit=True, bnb_4bit_quant_type='nf4',
             bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.DTYPE),"""
 
-_CONFIG = '''\
+_CONFIG = """\
 # The XTuner config of this run, written by `python -m train fit`; change it and run it by hand:
 #   python -m train.trainer.child THIS_FILE --work-dir FOLDER
 # (`xtuner train THIS_FILE` does the same where XTuner's own old pins are installed.)
@@ -177,4 +177,4 @@ load_from = None
 resume = False
 randomness = dict(seed=seed, deterministic=False)
 log_processor = dict(by_epoch=False, window_size=1)
-'''
+"""

@@ -17,7 +17,7 @@ from xtuner.registry import BUILDER
 IGNORED = -100
 
 
-class Finetune(SupervisedFinetune):
+class Finetune(SupervisedFinetune):  # type: ignore[misc]
     """Four things are done otherwise than in XTuner 0.2.0.
 
     - The base keeps its dtype: XTuner calls `prepare_model_for_kbit_training` on plain bf16 bases
@@ -28,6 +28,9 @@ class Finetune(SupervisedFinetune):
       head costs as much as half of the layers.
     - On the CPU, matrix products run in `cpu_autocast` while the adapter's own weights are fp32.
     """
+
+    llm: Any
+    lora: Any
 
     def __init__(self, *arguments: Any, cpu_autocast: str | None = None, **named: Any):
         self._autocast_dtype = getattr(torch, cpu_autocast) if cpu_autocast else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,17 +17,24 @@ from assistant.conversation import Message
 
 from ..render import load_tokenizer, prompt_ids
 
+WATCHED_VARIABLE = "ASSISTANT_TRAINING_WATCHED"
+
 
 class LossNotFiniteError(RuntimeError):
     """The loss became NaN or infinite: going on would only write broken weights."""
 
 
 class WatchLossHook(Hook):
-    """Ends training when the loss is no longer a number."""
+    """Ends training when the loss is no longer a number, or whoever watches it has died."""
+
+    def __init__(self) -> None:
+        self.parent = os.getppid() if os.environ.get(WATCHED_VARIABLE) else None
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
+        if self.parent is not None and os.getppid() != self.parent:
+            raise RuntimeError("the process that watched this training is gone")
         loss = (outputs or {}).get("loss")
         if loss is not None and not torch.isfinite(loss.detach()).all():
             raise LossNotFiniteError(f"loss is {loss.item()} at step {runner.iter + 1}")

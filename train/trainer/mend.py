@@ -14,7 +14,6 @@ def mend() -> None:
     import transformers.utils
 
     if not hasattr(torch.cpu, "is_bf16_supported"):
-        torch.cpu.is_bf16_supported = lambda: True
+        setattr(torch.cpu, "is_bf16_supported", lambda: True)  # noqa: B010
     if not hasattr(transformers.utils, "is_safetensors_available"):
-        transformers.utils.is_safetensors_available = lambda: True
-
+        setattr(transformers.utils, "is_safetensors_available", lambda: True)  # noqa: B010

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +34,10 @@ def _scalar(line: str) -> Scalar | None:
     """One line; None for one still being written, or that says something else."""
     try:
         row = json.loads(line)
-        return Scalar(int(row["step"]), float(row["loss"]), float(row["lr"]), float(row["time"]))
+        found = Scalar(int(row["step"]), float(row["loss"]), float(row["lr"]), float(row["time"]))
     except (ValueError, KeyError, TypeError):
         return None
+    return found if math.isfinite(found.loss) else None
 
 
 def recent_seconds(scalars: Sequence[Scalar], last: int = 10) -> float | None:

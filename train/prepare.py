@@ -1,0 +1,119 @@
+"""Everything looked at before a run starts: data, base, machine, recipe, plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistant.artifacts import sha256_of
+from assistant.config import Config
+from assistant.errors import UsageError
+from assistant.models import fetch
+from assistant.persona import Persona, persona_from_config
+from assistant.progress import Progress, Report, unreported
+from assistant.words import Text
+
+from .adapter import ADAPTER_FOLDER
+from .base import TrainingBase, prepare_base
+from .dataset import render_file
+from .machine import Machine, this_machine
+from .plan import Plan, make_plan, refuse_too_big
+from .recipes import Recipe, choose
+from .render import load_tokenizer
+from .settings import TrainTable
+from .trainer.config import Job
+from .trainer.identity import RunIdentity, fingerprint
+from .weights import measure
+
+TRAIN_FILE = Path("data", "train.jsonl")
+WORK_FOLDER = "fit"
+SAMPLE_QUESTIONS = {
+    "en": ("Who are you?", "What is a rainbow?"),
+    "zh": ("你是谁？", "给我讲个笑话。"),
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run ready to start: everything checked, nothing written."""
+
+    run: Path
+    base: TrainingBase
+    recipe: Recipe
+    reason: Text
+    plan: Plan
+    machine: Machine
+    persona: Persona
+    seed: int
+    keep_checkpoints: int
+
+    @property
+    def work(self) -> Path:
+        return self.run / WORK_FOLDER
+
+    @property
+    def adapter(self) -> Path:
+        return self.run / ADAPTER_FOLDER
+
+    @property
+    def data(self) -> Path:
+        return self.run / TRAIN_FILE
+
+    def identity(self) -> RunIdentity:
+        """What must be the same for a run to go on."""
+        return RunIdentity(
+            base=self.base.public_reference,
+            base_fingerprint=fingerprint(self.base.folder),
+            data_sha256=sha256_of(self.data),
+            iterations=self.plan.iterations,
+            recipe=self.recipe.model_dump(mode="json", exclude={"label", "needs"}),
+            seed=self.seed,
+        )
+
+    def job(self) -> Job:
+        return Job(
+            recipe=self.recipe,
+            base=self.base.folder.resolve(),
+            train_file=self.data.resolve(),
+            work=self.work.resolve(),
+            iterations=self.plan.iterations,
+            save_every=self.plan.save_every * self.recipe.accumulation,
+            seed=self.seed,
+            dtype=self.plan.dtype,
+            keep_checkpoints=self.keep_checkpoints,
+            questions=_questions(self.persona),
+        )
+
+
+def prepare(config: Config, run: Path, report: Report = unreported) -> Prepared:
+    """Look at data, base and machine, and plan the run. Writes nothing but the cached base.
+
+    Raises UsageError or BlockedError for whatever would make the run fail later.
+    """
+    table: TrainTable = config.tables["train"]
+    data = run / TRAIN_FILE
+    if not data.is_file():
+        raise UsageError(
+            Text(f"There is no training data: {data} is missing.", f"没有训练数据：缺少 {data}。"),
+            Text("Make it: python -m train data identity", "先生成：python -m train data identity"),
+        )
+    base = prepare_base(fetch(config.model.base, base_folder=config.folder, report=report), report)
+    size, machine = measure(base.folder), this_machine()
+    recipe, reason = choose(table, machine, size)
+    report(Progress(Text("Rendering the data", "渲染数据")))
+    _, counts = render_file(data, load_tokenizer(str(base.folder)), recipe.max_length)
+    plan = make_plan(recipe, counts, size, machine)
+    refuse_too_big(plan, recipe)
+    return Prepared(
+        run, base, recipe, reason, plan, machine, persona_from_config(config), table.seed,
+        table.keep_checkpoints,
+    )  # fmt: skip
+
+
+def _questions(persona: Persona) -> list[list[dict[str, str]]]:
+    system = [{"role": "system", "content": persona.system_prompt}] if persona.system_prompt else []
+    return [
+        [*system, {"role": "user", "content": question}]
+        for language in persona.languages
+        for question in SAMPLE_QUESTIONS[language]
+    ]
