@@ -11,7 +11,7 @@ from assistant.progress import Report, unreported
 from assistant.words import Text
 
 from .adapter import write_adapter
-from .prepare import Prepared
+from .prepare import Prepared, prepare
 from .recipes import GIB
 from .status import RUNNING, read_status
 from .trainer.checkpoints import Checkpoint, checkpoints
@@ -20,6 +20,8 @@ from .trainer.config import write_config
 from .trainer.identity import RunIdentity
 from .trainer.process import TrainingProcess
 from .watch import Say, Watch, note
+
+__all__ = ["Prepared", "fit", "prepare"]
 
 LOOK_EVERY = 1.0  # seconds between looks at the training process
 
