@@ -1,0 +1,182 @@
+"""Picks the best checkpoint of a run, not the last.
+
+Each checkpoint answers a quarter of the probes and reads a quarter of the held-out ordinary
+conversation; the final report uses the other three quarters (`probing`). The best passes the most
+gates of identity, false triggers and perplexity; among those, it has the highest hit rate less
+false triggers; then the smallest change of perplexity; then it is the earliest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from assistant.artifacts import now, write_json
+from assistant.errors import UsageError
+from assistant.persona import Persona
+from assistant.progress import Report, unreported
+from assistant.words import Text
+
+from ..adapter import ADAPTER_WEIGHTS, write_adapter
+from ..base import TrainingBase
+from ..recipes import Recipe
+from ..trainer.checkpoints import Checkpoint, checkpoints
+from . import scores
+from .answers import Answer
+from .inputs import WORK_FOLDER, read_held_out
+from .models import LoadedModel, Place, loaded, place_for
+from .probing import ORDINARY, Asked, about_itself, ask, split_probes, split_rows
+from .report import Part
+from .settings import CheckTable
+
+CHOICE_FILE = "choice.json"
+PROBES_AT_MOST = 48
+ROWS_AT_MOST = 24
+TOKENS_AT_MOST = 48  # of an answer: enough to say a name
+
+
+class Measured(Part):
+    """What one checkpoint reached on the probes that choose."""
+
+    step: int
+    hit_rate: float
+    false_trigger_rate: float
+    change_percent: float
+    gates_passed: int
+
+    def rank(self) -> tuple[float, ...]:
+        """Larger is better."""
+        return (
+            self.gates_passed,
+            round(self.hit_rate - self.false_trigger_rate, 6),
+            -round(self.change_percent, 2),
+            -self.step,
+        )
+
+
+class Chosen(Part):
+    """fit/choice.json: every checkpoint's figures, and the best."""
+
+    step: int
+    last_step: int
+    probes: int
+    conversations: int
+    checkpoints: list[Measured]
+
+    def text(self) -> Text:
+        """One line for people."""
+        best = next(one for one in self.checkpoints if one.step == self.step)
+        figures = f"{100 * best.hit_rate:.0f} %, {100 * best.false_trigger_rate:.0f} %, {best.change_percent:+.1f} %"
+        return Text(
+            f"Best of {len(self.checkpoints)} checkpoints: step {self.step} of {self.last_step} "
+            f"(identity, false triggers, perplexity: {figures}).",
+            f"{len(self.checkpoints)} 个检查点中最好的是第 {self.step} 步，共 {self.last_step} 步"
+            f"（身份、误触发、困惑度：{figures}）。",
+        )
+
+
+def choose(
+    run: Path,
+    base: TrainingBase,
+    recipe: Recipe,
+    persona: Persona,
+    table: CheckTable,
+    report: Report = unreported,
+) -> tuple[Checkpoint, Chosen]:
+    """The best checkpoint of `run`, and the figures, which are also kept in fit/choice.json.
+
+    Raises UsageError where the run has no checkpoint, probes or held-out conversation.
+    """
+    work = run / WORK_FOLDER
+    found = checkpoints(work)
+    if not found:
+        raise UsageError(
+            Text(f"There is no checkpoint in {work}.", f"{work} 里没有检查点。"),
+            Text("Train first: python -m train fit", "请先训练：python -m train fit"),
+        )
+    trial = _Trial(run, persona, table)
+    place = place_for(base.folder)
+    with loaded(base.folder, place) as model:
+        trial.base_perplexity = model.perplexity(trial.rows, _what("base", "基座"), report)
+    measured = []
+    for checkpoint in found:
+        with TemporaryDirectory(prefix="checkpoint-", dir=work) as temporary:
+            adapter = write_adapter(
+                checkpoint, Path(temporary) / "adapter", base=base, recipe=recipe, persona=persona,
+                inputs={}, seed=0, started=now(),
+            )  # fmt: skip
+            measured.append(
+                trial.measure(
+                    checkpoint.iteration // recipe.accumulation, adapter, base, place, report
+                )
+            )
+    best = max(range(len(found)), key=lambda number: measured[number].rank())
+    chosen = Chosen(
+        step=measured[best].step,
+        last_step=measured[-1].step,
+        probes=len(trial.asked),
+        conversations=len(trial.rows),
+        checkpoints=measured,
+    )
+    write_json(chosen.model_dump(mode="json"), work / CHOICE_FILE)
+    return found[best], chosen
+
+
+class _Trial:
+    """The probes and rows that choose, and one checkpoint's figures on them."""
+
+    def __init__(self, run: Path, persona: Persona, table: CheckTable):
+        probes, rows = read_held_out(run)
+        wanted = [
+            probe
+            for probe in split_probes(probes)[0]
+            if about_itself(probe) or probe.kind == ORDINARY
+        ]
+        stride = max(1, -(-len(wanted) // PROBES_AT_MOST))
+        short = table.model_copy(
+            update={"max_tokens": TOKENS_AT_MOST, "max_tokens_ordinary": TOKENS_AT_MOST}
+        )
+        self.asked: list[Asked] = [ask(probe, persona, short) for probe in wanted[::stride]]
+        self.rows = (split_rows(rows)[0] or list(rows))[:ROWS_AT_MOST]
+        self.persona = persona
+        self.table = table
+        self.base_perplexity = 0.0
+
+    def measure(
+        self, step: int, adapter: Path, base: TrainingBase, place: Place, report: Report
+    ) -> Measured:
+        whole = not (adapter / ADAPTER_WEIGHTS).is_file()  # a full fine-tune's own model
+        folder = adapter if whole else base.folder
+        what = _what(f"step {step}", f"第 {step} 步")
+        with loaded(folder, place, None if whole else adapter, fuse=True) as model:
+            answers = self._answers(model, what, report)
+            perplexity = model.perplexity(self.rows, what, report)
+        nothing = Answer("", False, 0, 0)
+        answered = scores.pairs(self.asked, [nothing] * len(answers), answers)
+        hits = scores.identity(answered).hit_rate
+        false = scores.false_trigger(answered, self.persona).rate
+        change = 100 * (perplexity / self.base_perplexity - 1)
+        passed = (
+            hits >= self.table.identity_hit_rate,
+            false <= self.table.false_trigger_rate,
+            change <= self.table.perplexity_change_percent,
+        )
+        return Measured(
+            step=step,
+            hit_rate=hits,
+            false_trigger_rate=false,
+            change_percent=change,
+            gates_passed=sum(passed),
+        )
+
+    def _answers(self, model: LoadedModel, what: Text, report: Report) -> Sequence[Answer]:
+        said = model.generate(self.asked, what, report)
+        return [model.answer(*each) for each in zip(self.asked, said, strict=True)]
+
+
+def _what(en: str, zh: str) -> Text:
+    return Text(f"Choosing the checkpoint: {en}", f"挑选检查点：{zh}")
+
+
+__all__ = ["CHOICE_FILE", "Chosen", "Measured", "choose"]

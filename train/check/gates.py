@@ -1,0 +1,147 @@
+"""What a run must reach, and what to do where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from assistant.words import Text
+
+from .report import (
+    Ended,
+    EngineCheck,
+    Gate,
+    General,
+    Identity,
+    Merge,
+    Repetition,
+    Share,
+    StyleFigures,
+    Words,
+)
+from .settings import CheckTable
+
+CLOSE_BELOW_IDENTITY = 0.5  # below this share of hits the training hardly took at all
+
+_MORE = Text(
+    "Train longer: set [train] epochs higher (or steps), or make more rows "
+    "(python -m train data identity --force), then python -m train all --force.",
+    "训练久一些：调高 [train] epochs（或 steps），或多生成一些数据"
+    "（python -m train data identity --force），然后 python -m train all --force。",
+)
+_NOT_TAKEN = Text(
+    "The identity hardly took: check that the data is this persona's "
+    "(python -m train data show), then raise [train] epochs or learning_rate and train again.",
+    "身份几乎没有学会：先确认数据属于这个人设（python -m train data show），"
+    "再调高 [train] epochs 或 learning_rate 重新训练。",
+)
+_LESS = Text(
+    "It learned its name too eagerly: add ordinary conversation to the data, or lower "
+    "[train] learning_rate or epochs, and train again.",
+    "名字学过头了：在数据里多加日常对话，或调低 [train] learning_rate 或 epochs，再训练一次。",
+)
+_FORGOT = Text(
+    "It forgot: lower [train] learning_rate (halve it) or epochs, or add ordinary conversation, "
+    "and train again.",
+    "它忘了东西：调低 [train] learning_rate（减半）或 epochs，或多加日常对话，再训练一次。",
+)
+_ENDLESS = Text(
+    "Answers run on: raise [train] max_length so that no answer is cut, keep answers in the data "
+    "short, and look at the stop tokens in merged/generation_config.json.",
+    "回答停不下来：调高 [train] max_length 使回答不被截断，让数据里的回答短一些，"
+    "并检查 merged/generation_config.json 里的停止 token。",
+)
+_CIRCLES = Text(
+    "Answers go in circles: lower [train] epochs or learning_rate, and remove repeated rows "
+    "(python -m train data lint).",
+    "回答在打转：调低 [train] epochs 或 learning_rate，并去掉重复的数据（python -m train data lint）。",
+)
+_PLACEHOLDERS = Text(
+    "Placeholders are in the data: find them with python -m train data lint, fill them in, and "
+    "train again.",
+    "数据里有占位符：用 python -m train data lint 找出并填好，再训练一次。",
+)
+_STYLE = Text(
+    "Add rows in this style to the data, or raise max_chars of the style if it is too short.",
+    "在数据里多加这种风格的内容；若 max_chars 太小，请调大。",
+)
+_MERGE = Text(
+    "The merged weights are not base + adapter: python -m train merge --force, then check again.",
+    "合并后的权重不等于基座加 adapter：python -m train merge --force，然后重新检验。",
+)
+_ENGINE = Text(
+    "The engine says other things than the weights: export it at a higher precision "
+    "(python -m train merge --force), or serve it with another [serve] engine.",
+    "引擎说的与权重不一致：用更高精度重新导出（python -m train merge --force），"
+    "或换一个 [serve] engine。",
+)
+_PROMPTS = Text(
+    "The engine writes prompts otherwise than training: its tokenizer or chat template is not the "
+    "model's. Export again: python -m train merge --force.",
+    "引擎的提示与训练时不同：它的分词器或对话模板不是模型自己的。请重新导出：python -m train merge --force。",
+)
+
+
+def gates(
+    table: CheckTable,
+    identity: Identity,
+    false_trigger: Share,
+    general: General,
+    ended: Ended,
+    repetition: Repetition,
+    leaks: int,
+    styles: dict[str, StyleFigures],
+    merge: Merge,
+    engine: EngineCheck,
+) -> list[Gate]:
+    """Every gate, in the order a person reads them."""
+    not_taken = identity.hit_rate < CLOSE_BELOW_IDENTITY
+    return [
+        _gate("identity", Text("Says who it is", "说得出自己是谁"), identity.hit_rate, "≥",
+              table.identity_hit_rate, _NOT_TAKEN if not_taken else _MORE),
+        _gate("false_trigger", Text("Names itself unasked", "无故自报姓名"), false_trigger.rate, "≤",
+              table.false_trigger_rate, _LESS),
+        _gate("perplexity", Text("Perplexity change, %", "困惑度变化（%）"), general.change_percent, "≤",
+              table.perplexity_change_percent, _FORGOT),
+        _gate("ended", Text("Ends its answers about itself", "关于自己的回答会结束"),
+              ended.identity.rate, "≥", table.ended_rate, _ENDLESS),
+        _gate("ended_ordinary", Text("Ends ordinary answers as the base does", "日常回答像基座一样会结束"),
+              ended.ordinary.rate, "≥", max(0.0, ended.ordinary.base_rate - table.ended_drop), _ENDLESS),
+        _gate("repetition", Text("Repeats itself", "重复"), repetition.rate, "≤",
+              max(table.repetition_rate, repetition.base_rate), _CIRCLES),
+        _gate("placeholder_leaks", Text("Placeholders said aloud", "说出占位符"), leaks, "≤", 0, _PLACEHOLDERS),
+        *_styles(table, styles),
+        _gate("merge", Text("Merged says what the adapter says", "合并后与 adapter 说的一致"),
+              merge.greedy_match + merge.within_rounding, "≥", table.merge_match, _MERGE),
+        _gate("merge_weights", Text("Merged weights, rounding steps off", "合并权重的舍入步差"),
+              merge.weights.max_rounding_steps if merge.weights.proven else 1e9, "≤",
+              merge.weights.allowed_steps, _MERGE),
+        _gate("engine_prompts", Text("Engine's prompts are training's", "引擎的提示与训练一致"),
+              engine.prompts.equal / max(1, engine.prompts.compared), "≥", 1.0, _PROMPTS),
+        _gate("engine", Text("Engine says what the weights say", "引擎与权重说的一致"),
+              engine.greedy_match + engine.within_rounding, "≥", table.engine_match, _ENGINE),
+    ]  # fmt: skip
+
+
+def _styles(table: CheckTable, styles: dict[str, StyleFigures]) -> Iterator[Gate]:
+    """A gate for each style that training marked and that can be measured."""
+    for name, figures in styles.items():
+        if figures.asked_by == "trigger" and figures.rate is not None:
+            label = Text(f"Keeps the style {name}", f"符合风格 {name}")
+            yield _gate(f"style.{name}", label, figures.rate, "≥", table.style_rate, _STYLE)
+
+
+def _gate(
+    name: str, label: Text, value: float, sign: Literal["≥", "≤"], threshold: float, cure: Text
+) -> Gate:
+    near = 1e-9  # sums of shares are not exact
+    passed = value >= threshold - near if sign == "≥" else value <= threshold + near
+    return Gate(
+        name=name,
+        label=Words.of(label),
+        value=value,
+        threshold=threshold,
+        sign=sign,
+        passed=passed,
+        cure=None if passed else Words.of(cure),
+    )

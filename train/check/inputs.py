@@ -1,0 +1,175 @@
+"""What a check reads, looked at before anything is loaded: is it all there, and of one run?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistant.artifacts import Manifest, read_manifest, sha256_of
+from assistant.config import Config
+from assistant.conversation import Conversation
+from assistant.errors import UsageError
+from assistant.models import LocalModel, fetch
+from assistant.models.local import open_local
+from assistant.persona import Persona, persona_from_config, read_persona
+from assistant.progress import Report
+from assistant.weights import MERGED
+from assistant.words import Text
+
+from ..adapter import ADAPTER_FOLDER, ADAPTER_WEIGHTS
+from ..base import TrainingBase, prepare_base
+from ..merge import refuse_other_base
+from ..probes import PROBES_FILE, Probe, read_probes
+from .probing import Asked, ask, ordinary_rows, split_probes, split_rows
+from .settings import CheckTable
+
+DATA_FOLDER = "data"
+VALID_FILE = "valid.jsonl"
+WORK_FOLDER = "fit"
+MAKE_DATA = Text("Make it: python -m train data identity", "先生成：python -m train data identity")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A run's parts, read and found to belong together."""
+
+    run: Path
+    table: CheckTable
+    base: TrainingBase
+    base_model: LocalModel
+    merged_model: LocalModel
+    persona: Persona
+    asked: tuple[Asked, ...]
+    rows: tuple[Conversation, ...]
+    choosing: int
+    trained: Manifest
+    last_step: int | None
+
+    @property
+    def merged(self) -> Path:
+        return self.run / MERGED
+
+    @property
+    def adapter(self) -> Path:
+        return self.run / ADAPTER_FOLDER
+
+    @property
+    def work(self) -> Path:
+        return self.run / WORK_FOLDER
+
+    @property
+    def probes_file(self) -> Path:
+        return self.run / DATA_FOLDER / PROBES_FILE
+
+    @property
+    def valid_file(self) -> Path:
+        return self.run / DATA_FOLDER / VALID_FILE
+
+    @property
+    def full(self) -> bool:
+        """Whether the adapter folder is a whole model: a full fine-tune."""
+        return not (self.adapter / ADAPTER_WEIGHTS).is_file()
+
+    @property
+    def name(self) -> str:
+        """What the report calls the result; never a path of this machine."""
+        return f"{self.run.name}/{MERGED}"
+
+    @property
+    def dtype(self) -> str:
+        """The dtype that the merged weights are stored in."""
+        config = json.loads((self.merged / "config.json").read_text(encoding="utf-8"))
+        return str(config.get("dtype") or config.get("torch_dtype") or "float32")
+
+    @property
+    def chosen_step(self) -> int | None:
+        """The step whose checkpoint became the adapter."""
+        return self.trained.notes.get("step")
+
+
+def read_inputs(config: Config, run: Path, report: Report) -> Inputs:
+    """Read and compare; no weights are loaded.
+
+    Raises UsageError for whatever is missing, stale, or of another run.
+    """
+    table = check_table(config)
+    probes, rows = read_held_out(run)
+    adapter, merged = run / ADAPTER_FOLDER, run / MERGED
+    _need(adapter, Text("Train first: python -m train fit", "请先训练：python -m train fit"))
+    _need(merged, Text("Merge first: python -m train merge", "请先合并：python -m train merge"))
+    trained = read_manifest(adapter)
+    _refuse_stale(adapter, merged)
+    base_model = fetch(config.model.base, base_folder=config.folder, report=report)
+    base = prepare_base(base_model, report)
+    refuse_other_base(trained, base)
+    persona = read_persona(merged) or persona_from_config(config)
+    choosing, reported = split_probes(probes)
+    return Inputs(
+        run=run,
+        table=table,
+        base=base,
+        base_model=base_model,
+        merged_model=open_local(str(merged), merged),
+        persona=persona,
+        asked=tuple(ask(probe, persona, table) for probe in reported),
+        rows=tuple(split_rows(rows)[1] or rows),
+        choosing=len(choosing),
+        trained=trained,
+        last_step=_last_step(run / WORK_FOLDER, trained),
+    )
+
+
+def check_table(config: Config) -> CheckTable:
+    """`[train.check]`, or its defaults."""
+    return getattr(config.tables.get("train"), "check", None) or CheckTable()
+
+
+def read_held_out(run: Path) -> tuple[Sequence[Probe], Sequence[Conversation]]:
+    """The run's probes and held-out ordinary conversations. Raises UsageError."""
+    probes_file, valid = run / DATA_FOLDER / PROBES_FILE, run / DATA_FOLDER / VALID_FILE
+    _need(probes_file, MAKE_DATA)
+    _need(valid, MAKE_DATA)
+    probes = read_probes(probes_file)
+    if not probes:
+        raise UsageError(
+            Text(f"{probes_file} holds no probes.", f"{probes_file} 里没有探测题。"), MAKE_DATA
+        )
+    return probes, ordinary_rows(valid)
+
+
+def _need(path: Path, cure: Text) -> None:
+    if not path.exists():
+        raise UsageError(
+            Text(f"Nothing to check: {path} is missing.", f"无法检验：缺少 {path}。"), cure
+        )
+
+
+def _refuse_stale(adapter: Path, merged: Path) -> None:
+    """Raise UsageError if the merged model was made from another adapter than the one there now."""
+    known = read_manifest(merged).inputs
+    now = {
+        f"adapter/{file.name}": sha256_of(file) for file in sorted(adapter.glob("*.safetensors"))
+    }
+    was = {name: digest for name, digest in known.items() if name.startswith("adapter/")}
+    if was != now:
+        raise UsageError(
+            Text(
+                f"{merged} was merged from another adapter than the one in {adapter}.",
+                f"{merged} 是由另一个 adapter 合并的，不是 {adapter} 里的这个。",
+            ),
+            Text(
+                "Merge again: python -m train merge --force",
+                "请重新合并：python -m train merge --force",
+            ),
+        )
+
+
+def _last_step(work: Path, trained: Manifest) -> int | None:
+    """The last optimiser step that a checkpoint of the run holds."""
+    from ..trainer.checkpoints import checkpoints
+
+    found = checkpoints(work)
+    each = int(trained.settings.get("accumulation", 1))
+    return found[-1].iteration // each if found else None

@@ -1,0 +1,110 @@
+"""Which probes are asked for what, and the messages that ask them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistant.chat import styled_question, system_messages
+from assistant.conversation import Conversation, Message, read_conversations
+from assistant.errors import UsageError
+from assistant.persona import Persona, Style
+from assistant.words import Text
+
+from ..probes import Probe
+from .settings import CheckTable
+
+CHOOSING_EVERY = 4  # one probe in four chooses the checkpoint; the others make the report
+ABOUT_OTHERS = ("ordinary", "style")  # kinds that do not ask who the assistant is
+ORDINARY = "ordinary"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A probe as it is put to a model."""
+
+    probe: Probe
+    messages: tuple[Message, ...]
+    max_tokens: int
+
+
+def about_itself(probe: Probe) -> bool:
+    """Whether a right answer says who the assistant is."""
+    return probe.kind not in ABOUT_OTHERS
+
+
+def split_probes(probes: Sequence[Probe]) -> tuple[list[Probe], list[Probe]]:
+    """Those that choose the checkpoint (a quarter of each kind and language) and those reported.
+
+    The order within a group is that of the ids' sha256, so the same probes always fall on the
+    same side, whatever their order in the file.
+    """
+    groups: dict[tuple[str, str], list[Probe]] = defaultdict(list)
+    for probe in probes:
+        groups[probe.kind, probe.language].append(probe)
+    choosing: set[str] = set()
+    for group in groups.values():
+        group.sort(key=lambda probe: hashlib.sha256(probe.id.encode()).digest())
+        choosing |= {probe.id for probe in group[CHOOSING_EVERY - 1 :: CHOOSING_EVERY]}
+    return (
+        [probe for probe in probes if probe.id in choosing],
+        [probe for probe in probes if probe.id not in choosing],
+    )
+
+
+def split_rows(rows: Sequence[Conversation]) -> tuple[list[Conversation], list[Conversation]]:
+    """Held-out conversations: a quarter that chooses, the others for the report."""
+    ordered = sorted(rows, key=lambda row: hashlib.sha256(row.line().encode()).digest())
+    choosing = ordered[CHOOSING_EVERY - 1 :: CHOOSING_EVERY]
+    chosen = set(map(id, choosing))
+    return choosing, [row for row in ordered if id(row) not in chosen]
+
+
+def ordinary_rows(file: Path) -> list[Conversation]:
+    """The held-out conversations of `file` that are not about the assistant.
+
+    Raises UsageError where there are none to measure with.
+    """
+    rows = list(read_conversations(file))
+    kept = [row for row in rows if row.meta.get("kind", ORDINARY) == ORDINARY]
+    if not kept:
+        raise UsageError(
+            Text(
+                f"{file} holds no ordinary conversation, so nobody can tell what was forgotten.",
+                f"{file} 里没有日常对话，无法判断模型忘记了什么。",
+            ),
+            Text(
+                "Make the data again: python -m train data identity --force",
+                "请重新生成数据：python -m train data identity --force",
+            ),
+        )
+    return kept
+
+
+def ask(probe: Probe, persona: Persona, table: CheckTable) -> Asked:
+    """`probe` as messages: what its style adds, as the page adds it, and how long an answer."""
+    short = about_itself(probe)
+    return Asked(
+        probe,
+        tuple(_styled(probe.messages, persona.style(probe.style))),
+        table.max_tokens if short else table.max_tokens_ordinary,
+    )
+
+
+def _styled(messages: Sequence[Message], style: Style | None) -> list[Message]:
+    """`messages` asking for `style`; unchanged where they do already."""
+    if style is None:
+        return list(messages)
+    *before, question = messages
+    if style.trained:
+        if not question.content.endswith(style.trigger):
+            question = Message(role="user", content=styled_question(question.content, style))
+        return [*before, question]
+    system = before[0].content if before and before[0].role == "system" else ""
+    if style.prompt in system:
+        return list(messages)
+    rest = before[1:] if system else before
+    return [*system_messages(system, style), *rest, question]

@@ -1,0 +1,100 @@
+"""`train check`: reads a run, asks base and result the same things, writes runs/R/check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from assistant.artifacts import (
+    Manifest,
+    library_versions,
+    now,
+    sha256_of,
+    whole_folder,
+    write_manifest,
+)
+from assistant.config import Config
+from assistant.progress import Report, unreported
+
+from ..status import read_status
+from . import scores
+from .gates import gates
+from .inputs import Inputs, read_inputs
+from .measure import Clock, Found, measure_models
+from .report import CheckReport, Split
+from .write import write_report
+
+CHECK_FOLDER = "check"
+
+
+def check(
+    config: Config, run: Path, *, force: bool = False, report: Report = unreported
+) -> CheckReport:
+    """Check the run and write runs/R/check; a report that did not pass is written as well.
+
+    Raises UsageError where something is missing or stale, EngineError where the engine cannot
+    run, BlockedError where the disk refuses.
+    """
+    started = now()
+    inputs = read_inputs(config, run, report)
+    clock = Clock()
+    with whole_folder(run / CHECK_FOLDER, force=force) as out:
+        asked = inputs.asked
+        found = measure_models(config, inputs, asked, clock, report)
+        answered = scores.pairs(asked, found.base, found.after)
+        result = _report(inputs, answered, found, clock)
+        lines = [scores.transcript(pair, inputs.persona) for pair in answered]
+        write_report(result, lines, read_status(inputs.work), out)
+        write_manifest(out, _manifest(inputs, started))
+    return result
+
+
+def _report(
+    inputs: Inputs, answered: Sequence[scores.Pair], found: Found, clock: Clock
+) -> CheckReport:
+    persona, table = inputs.persona, inputs.table
+    identity = scores.identity(answered)
+    false_trigger = scores.false_trigger(answered, persona)
+    ended, repetition = scores.ended(answered, table), scores.repetition(answered)
+    leaks, styles = scores.placeholder_leaks(answered), scores.styles(answered, persona)
+    passes = gates(
+        table, identity, false_trigger, found.general, ended, repetition, leaks, styles,
+        found.merge, found.engine,
+    )  # fmt: skip
+    return CheckReport(
+        model=inputs.name,
+        base=inputs.base.public_reference,
+        persona={"name": persona.name, "author": persona.author},
+        answered_by=found.answered_by,
+        identity=identity,
+        false_trigger=false_trigger,
+        style=styles,
+        general=found.general,
+        ended=ended,
+        repetition=repetition,
+        placeholder_leaks=leaks,
+        merge=found.merge,
+        engine=found.engine,
+        split=Split(
+            reported=len(answered),
+            choosing=inputs.choosing,
+            chosen_step=inputs.chosen_step,
+            last_step=inputs.last_step,
+        ),
+        seconds=clock.seconds,
+        passed=all(gate.passed for gate in passes),
+        gates=passes,
+    )
+
+
+def _manifest(inputs: Inputs, started: str) -> Manifest:
+    files = [inputs.probes_file, inputs.valid_file, *sorted(inputs.merged.glob("*.safetensors"))]
+    return Manifest(
+        stage="check",
+        inputs={f"{file.parent.name}/{file.name}": sha256_of(file) for file in files},
+        settings=inputs.table.model_dump(mode="json"),
+        libraries=library_versions("torch", "transformers", "peft", "openvino-genai", "openvino"),
+        started=started,
+        finished=now(),
+        notes={"base": inputs.base.public_reference},
+    )

@@ -1,0 +1,29 @@
+"""`[train.check]` of assistant.toml: what a run must reach, and how long answers may be."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from assistant.config import Table
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Tokens = Annotated[int, Field(gt=0)]
+
+
+class CheckTable(Table):
+    """`[train.check]`: the gates of `train check`. Rates are shares between 0 and 1."""
+
+    identity_hit_rate: Share = 0.98  # at least
+    false_trigger_rate: Share = 0.02  # at most
+    perplexity_change_percent: Annotated[float, Field(ge=0)] = 2.0  # at most
+    ended_rate: Share = 0.95  # at least, of the answers about itself
+    ended_drop: Share = 0.05  # ordinary answers may end that much less often than the base's
+    repetition_rate: Share = 0.05  # at most, or the base's own rate where that is larger
+    style_rate: Share = 0.8  # at least, for each style that training marked
+    merge_match: Share = 1.0  # answers equal, or different within rounding, shown
+    engine_match: Share = 1.0  # the same, in the serving engine
+    max_tokens: Tokens = 64  # of an answer about itself
+    max_tokens_ordinary: Tokens = 128  # of any other answer
+    engine_probes: Annotated[int, Field(ge=0)] = 0  # asked in the engine check; 0: all
