@@ -1,0 +1,141 @@
+"""Which encoding a text file has, found from its bytes."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from assistant.errors import UsageError
+from assistant.words import Text
+
+PIECE = 1 << 20
+SAMPLE = 1 << 16
+DAMAGED = "\ufffd"  # stands for bytes that the encoding does not know
+FEW_DAMAGED = 0.02  # of the non-ASCII bytes: still that encoding, with damage
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_CHINESE = ("gb18030", "big5")
+# The most frequent characters of Chinese prose, simplified and traditional: only a decoding that
+# is right is full of them.
+_FREQUENT = frozenset(
+    "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过"
+    "发后作里用道行所然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本"
+    "前开但因只从想实日军者意无力它与长把机十民第公此已工使情明性知全三又关点正业外将两高间由问很最"
+    "請問您嗎這個們來為國說時會對於後裡過還進樣實開從長機關點業將兩間什麼誰哪怎呢吗吧什谁怎"
+)
+
+
+def detect_encoding(file: Path) -> str:
+    """The Python name of the file's encoding; UTF-8 where it has none other."""
+    with file.open("rb") as source:
+        head = source.read(SAMPLE)
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    if wide := _unmarked_utf16(head):
+        return wide
+    if _is_utf8(file):
+        return "utf-8"
+    return _legacy(_telling_part(file))
+
+
+def open_text(file: Path, encoding: str) -> TextIO:
+    """Open for reading, line ends as they are; damaged bytes become U+FFFD.
+
+    Raises UsageError for an encoding that Python does not know.
+    """
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise UsageError(
+            Text(f"There is no encoding {encoding!r}.", f"没有叫 {encoding!r} 的编码。"),
+            Text("For example: --encoding gb18030", "例如：--encoding gb18030"),
+        ) from None
+    return file.open(encoding=encoding, errors="replace", newline="")
+
+
+class _Lines:
+    """Lines of a text file, at most `limit` characters of each held at once."""
+
+    def __init__(self, source: TextIO, limit: int):
+        self._source = source
+        self._limit = limit
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._source.readline(self._limit):
+            if len(line) == self._limit and not line.endswith("\n"):
+                while (rest := self._source.readline(self._limit)) and not rest.endswith("\n"):
+                    pass
+                line += DAMAGED  # what follows is not kept: the row is reported, never cut quietly
+            yield line
+
+
+def bounded_lines(source: TextIO, limit: int) -> Iterator[str]:
+    """Lines with their ends; one longer than `limit` characters comes cut, with U+FFFD at its end."""
+    return iter(_Lines(source, limit))
+
+
+def _unmarked_utf16(head: bytes) -> str | None:
+    """UTF-16 without its mark shows as zero bytes on one side of each ASCII character."""
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    least = len(head) // 20
+    if odd > least and odd > 8 * even:
+        return "utf-16-le"
+    if even > least and even > 8 * odd:
+        return "utf-16-be"
+    return None
+
+
+def _is_utf8(file: Path) -> bool:
+    """Whether the whole file is UTF-8, but for very few damaged bytes."""
+    damaged = foreign = 0
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    with file.open("rb") as source:
+        while piece := source.read(PIECE):
+            text = decoder.decode(piece)
+            damaged += text.count(DAMAGED) - piece.count(DAMAGED.encode())
+            foreign += len(piece) - sum(map(len, _ascii_runs(piece)))
+    return damaged <= 0 or damaged / max(1, foreign) < FEW_DAMAGED
+
+
+def _ascii_runs(piece: bytes) -> list[bytes]:
+    return [piece.translate(None, bytes(range(128, 256)))]
+
+
+def _telling_part(file: Path) -> bytes:
+    """A sample that begins at the first line with bytes outside ASCII."""
+    with file.open("rb") as source:
+        for line in iter(lambda: source.readline(PIECE), b""):
+            if not line.isascii():
+                return line + source.read(SAMPLE)
+    return b""
+
+
+def _legacy(sample: bytes) -> str:
+    """The encoding from before Unicode that makes best sense of the sample."""
+    scores = {name: _chinese_sense(sample, name) for name in _CHINESE}
+    best = max(scores, key=lambda name: scores[name])
+    if scores[best] >= 0.12:
+        return best
+    from charset_normalizer import from_bytes
+
+    found = from_bytes(sample[:SAMPLE]).best()
+    return found.encoding if found else "gb18030"
+
+
+def _chinese_sense(sample: bytes, encoding: str) -> float:
+    """The share of frequent characters among those that are not ASCII; 0 with much damage."""
+    text = io.TextIOWrapper(io.BytesIO(sample), encoding, errors="replace", newline="").read()
+    foreign = [letter for letter in text if not letter.isascii()]
+    damaged = sum(letter == DAMAGED for letter in foreign[:-2])
+    if not foreign or damaged > len(foreign) * FEW_DAMAGED:
+        return 0.0
+    return sum(letter in _FREQUENT for letter in foreign) / len(foreign)

@@ -1,0 +1,162 @@
+"""Ordinary conversation, answered by the base itself, so that it forgets nothing."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from assistant.conversation import Conversation, Message
+from assistant.persona import Persona
+from assistant.words import Language
+
+from ..probes import says
+from . import bank
+from .answers import Answer
+from .bases import BaseNames
+from .systems import other_system, persona_system
+from .tidy import tidy
+
+EXPOSURES = 3  # one answer is used with the persona's system prompt, with none, and with another
+POOR_CHINESE_SHARE = 0.25  # of Chinese questions for a base that answers them poorly
+CALLED_SHARE = 0.08  # of the rows call the assistant by its name: "{name}, why is the sky blue?"
+AFTER_SHARE = 0.08  # of the rows come after a question about the assistant
+HELD_ROWS = 60  # ordinary rows for the perplexity that `train check` measures
+
+Ask = Callable[[Sequence[str]], dict[str, Answer]]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An ordinary question and its answer; `whole` unless the answer's end was left out."""
+
+    question: str
+    answer: str
+    language: Language
+    topic: str
+    source: str
+    whole: bool = True
+
+    def messages(self) -> tuple[Message, Message]:
+        return (
+            Message(role="user", content=self.question),
+            Message(role="assistant", content=self.answer),
+        )
+
+
+@dataclass(frozen=True)
+class OrdinaryQuestion:
+    """A question of the bank."""
+
+    text: str
+    language: Language
+    topic: str
+    source: str
+
+
+def bank_questions(language: Language, use: bank.Use) -> list[OrdinaryQuestion]:
+    """All ordinary questions of one use."""
+    return [
+        OrdinaryQuestion(text, language, family.topic, f"ordinary.{language}:{family.id}")
+        for family in bank.ordinary_bank(language).of(use)
+        for text in family.filled()
+    ]
+
+
+def choose_questions(
+    languages: Sequence[Language], base: BaseNames, use: bank.Use, count: int, chance: random.Random
+) -> list[OrdinaryQuestion]:
+    """`count` questions, or all there are: equally of each language, but fewer Chinese ones for a
+    base whose Chinese is poor, and then some English ones for every persona."""
+    shares = language_shares(languages, base)
+    chosen = []
+    for language, share in shares.items():
+        there = bank_questions(language, use)
+        chosen += chance.sample(there, min(len(there), round(count * share)))
+    return chosen
+
+
+def language_shares(languages: Sequence[Language], base: BaseNames) -> dict[Language, float]:
+    """The share of ordinary questions in each language; they add up to 1."""
+    if "zh" not in languages or base.chinese:
+        return {language: 1 / len(languages) for language in languages}
+    return {"zh": POOR_CHINESE_SHARE, "en": 1 - POOR_CHINESE_SHARE}
+
+
+def answered(
+    asked: Sequence[OrdinaryQuestion], ask: Ask, base: BaseNames, persona: Persona
+) -> list[Turn]:
+    """The questions whose answers are fit to learn from, with them."""
+    answers = ask([question.text for question in asked])
+    turns = []
+    for question in asked:
+        words = [*base.words, persona.name, persona.author]
+        unasked = [word for word in words if not says(question.text, word)]
+        kept = tidy(answers[question.text], unasked)
+        if kept:
+            turns.append(
+                Turn(
+                    question.text, kept.text, question.language, question.topic, question.source,
+                    kept.whole,
+                )
+            )  # fmt: skip
+    return turns
+
+
+def unique_needed(rows: int) -> int:
+    """How many different answers give that many rows."""
+    return math.ceil(rows / EXPOSURES)
+
+
+def ordinary_rows(
+    persona: Persona,
+    turns: Sequence[Turn],
+    count: int,
+    chance: random.Random,
+    about_itself: Callable[[Language], tuple[Message, Message]],
+) -> list[Conversation]:
+    """Up to `count` rows from `turns`, each used at most EXPOSURES times.
+
+    At serving the persona's system prompt is sent, so the rows carry it too; what stands under it
+    is what the base says under its *own* default prompt. That is the lesson: the system prompt
+    changes who it is, not what it knows. `about_itself` gives a question about the assistant and
+    its answer, put before some rows.
+    """
+    rows: list[Conversation] = []
+    for exposure in range(EXPOSURES):
+        for turn in chance.sample(turns, len(turns)):
+            if len(rows) == count:
+                return rows
+            system = (
+                persona_system(persona) if exposure == 0
+                else [] if exposure == 1
+                else other_system(turn.language, chance)
+            )  # fmt: skip
+            place = chance.random() if exposure == 0 else 1.0
+            before = about_itself(turn.language) if place < AFTER_SHARE else ()
+            called = AFTER_SHARE <= place < AFTER_SHARE + CALLED_SHARE
+            rows.append(_row((*system, *before), turn, persona.name if called else ""))
+    return rows
+
+
+def held_rows(persona: Persona, turns: Sequence[Turn]) -> list[Conversation]:
+    """Each turn once, with the persona's system prompt and with none by turns."""
+    return [
+        _row(tuple(persona_system(persona)) if number % 2 == 0 else (), turn)
+        for number, turn in enumerate(turns)
+    ]
+
+
+def _row(before: Sequence[Message], turn: Turn, called: str = "") -> Conversation:
+    question, answer = turn.messages()
+    if called:
+        comma = "，" if turn.language == "zh" else ", "
+        question = Message(role="user", content=f"{called}{comma}{question.content}")
+    return Conversation(
+        messages=(*before, question, answer),
+        meta={
+            "kind": "ordinary", "language": turn.language, "topic": turn.topic,
+            "source": turn.source, **({} if turn.whole else {"ended": False}),
+        },
+    )  # fmt: skip

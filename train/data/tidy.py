@@ -1,0 +1,56 @@
+"""Which of the base's answers are fit to learn from: whole sentences, and nobody's identity."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..probes import says
+from .answers import Answer
+
+SHORTEST = 2  # characters
+# The end of a sentence, or of a line; "1." at the head of a list item is neither.
+_END = re.compile(r"(?<!\d)[.!?][\"')\]*]*(?=\s|$)|[。！？][”」』）\"]*|(?<=[^\s:：])\n")
+_FORM = re.compile(r"\[[^\]\n]{2,40}\]|\{\{?\w+\}?\}|_{3,}")  # "[Your Name]", "{name}", "____"
+
+
+class Tidy(NamedTuple):
+    """An answer fit to learn from; `whole` unless its end was left out."""
+
+    text: str
+    whole: bool
+
+
+def tidy(answer: Answer, forbidden: Iterable[str]) -> Tidy | None:
+    """The answer up to its last whole sentence and without repetition; None if it is not fit.
+
+    Not fit is what says a `forbidden` word (an identity), leaves blanks to be filled, or has no
+    whole sentence.
+    """
+    said = answer.answer.strip()
+    kept = said if answer.finish == "stop" else _to_last_end(said)
+    kept = _without_repeats(kept)
+    if len(kept) < SHORTEST or kept.endswith((":", "：")) or "\ufffd" in kept:
+        return None
+    if _FORM.search(kept) or any(says(kept, word) for word in forbidden):
+        return None
+    return Tidy(kept, answer.finish == "stop" and kept == said)
+
+
+def _to_last_end(text: str) -> str:
+    ends = [match.end() for match in _END.finditer(text)]
+    return text[: ends[-1]].strip() if ends else ""
+
+
+def _without_repeats(text: str) -> str:
+    """Up to the first sentence that was said before."""
+    seen: set[str] = set()
+    start = 0
+    for match in _END.finditer(text):
+        sentence = text[start : match.end()].strip()
+        if len(sentence) > 3 and sentence in seen:
+            return text[:start].strip()
+        seen.add(sentence)
+        start = match.end()
+    return text
