@@ -19,7 +19,7 @@ from assistant.progress import Progress
 from assistant.ui import OwnerTab, build_page, launch_options, shown, words
 from assistant.ui.answer import Running, Step
 from assistant.ui.desk import preferred_language
-from assistant.ui.launch import STATIC, head
+from assistant.ui.launch import SCRIPTS, STATIC, head
 from assistant.ui.talk import said_of
 from assistant.ui.text import cleaned, escaped, file_name
 from assistant.ui.visitors import Sessions, visitor_of
@@ -60,7 +60,7 @@ def test_every_word_is_in_both_languages_with_the_same_placeholders():
 
 
 def test_every_word_the_script_asks_for_is_there():
-    script = "".join((STATIC / name).read_text("utf-8") for name in ("shelf.js", "page.js"))
+    script = "".join((STATIC / name).read_text("utf-8") for name in SCRIPTS)
     asked = set(re.findall(r"""(?:word|button|icon|tell)\("(\w+)\"""", script))
     assert asked
     assert asked <= set(words.SCRIPT)

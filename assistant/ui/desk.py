@@ -21,7 +21,7 @@ from .conversations import (
     rated,
     read_kept,
 )
-from .layout import Parts, chat_shows, place_of, relabelled
+from .layout import Parts, chat_shows, place_of, relabelled, seen
 
 LOOK_AGAIN = 0.7  # seconds between two looks at a loading model
 LOOK_AGAIN_FAILED = 3.0  # the owner, or another visitor, may have started it again
@@ -136,7 +136,10 @@ class Desk:
         return {
             parts.heading: shown.heading(state, language),
             parts.loading: self._loading(state, language),
-            parts.try_again: gr.Button(visible=failed and not self._public),
+            parts.try_again: {
+                **relabelled(parts, language)[parts.try_again],
+                **seen(failed and not self._public),
+            },
             parts.timer: gr.Timer(
                 LOOK_AGAIN_FAILED if failed else LOOK_AGAIN, active=state.phase != "ready"
             ),
@@ -171,7 +174,7 @@ class Desk:
             parts.style: kept.style if kept.style in names else "",
             parts.box: kept.unanswered(),
             parts.said: said,
-            parts.go_on: gr.Button(visible=False),
+            parts.go_on: seen(False),
         }
 
     def export(self, language: str, event: gr.EventData) -> Updates:

@@ -11,7 +11,7 @@ from .shown import script_words
 from .theme import theme
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("keep.js", "shelf.js", "page.js")  # in the order they build on each other
+SCRIPTS = ("keep.js", "shelf.js", "files.js", "page.js")  # in the order they build on each other
 OTHER_EVENTS = 24  # places for what is not an answer: page loads, polling, import and export
 
 

@@ -89,7 +89,7 @@ def lay_out(persona: Persona, config: Config) -> Parts:
                 open_settings = gr.Button("", elem_id="open-settings", min_width=0)
             with gr.Column(elem_id="state"):
                 loading = gr.HTML(elem_id="loading")
-                try_again = gr.Button("", visible=False, elem_id="try-again", variant="primary")
+                try_again = gr.Button("", visible="hidden", elem_id="try-again", variant="primary")
                 timer = gr.Timer(1.0, active=False)
             chat = gr.Chatbot(
                 elem_id="chat", show_label=False, container=False, layout="bubble",
@@ -101,7 +101,7 @@ def lay_out(persona: Persona, config: Config) -> Parts:
             with gr.Column(elem_id="below"):
                 with gr.Row(elem_id="said-row"):
                     said = gr.HTML(elem_id="said")
-                    go_on = gr.Button("", visible=False, elem_id="go-on", size="sm", min_width=0)
+                    go_on = gr.Button("", visible="hidden", elem_id="go-on", size="sm", min_width=0)
                 with gr.Row(elem_id="style-row", visible=bool(persona.styles)):
                     style = gr.Radio(
                         shown.style_choices(persona, "zh"), value="", elem_id="style",
@@ -114,7 +114,7 @@ def lay_out(persona: Persona, config: Config) -> Parts:
                         autofocus=True,
                     )  # fmt: skip
                     send = gr.Button("", elem_id="send", variant="primary", min_width=0)
-                    stop = gr.Button("", elem_id="stop", visible=False, min_width=0)
+                    stop = gr.Button("", elem_id="stop", visible="hidden", min_width=0)
         with gr.Column(elem_id="settings-drawer", elem_classes="drawer", min_width=0):
             settings_title = gr.HTML(elem_id="settings-title")
             system = gr.Textbox(persona.system_prompt, elem_id="system", lines=4, max_lines=12)
@@ -137,6 +137,11 @@ def lay_out(persona: Persona, config: Config) -> Parts:
 
 
 _PART_NAMES = frozenset(Parts.__dataclass_fields__)
+
+
+def seen(visible: bool) -> dict[str, Any]:
+    """An update that shows or hides. Not `visible=False`: what is not mounted loses its words."""
+    return gr.update(visible=True if visible else "hidden")
 
 
 def chat_shows(messages: Iterable[Message], ratings: Sequence[Rating | None]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ..persona import Persona
 from . import shown, words
 from .answer import Answerer, Question, Step
 from .conversations import chat_messages, from_chat
-from .layout import Parts, chat_shows, place_of
+from .layout import Parts, chat_shows, place_of, seen
 from .text import cleaned
 from .visitors import Sessions, visitor_of
 
@@ -117,7 +117,7 @@ class Talk:
             parts.ratings: ratings,
             parts.box: messages[-2].content,
             parts.said: "",
-            parts.go_on: gr.Button(visible=False),
+            parts.go_on: seen(False),
         }
 
     async def stop(self, request: gr.Request) -> None:
@@ -186,9 +186,9 @@ class Talk:
         updates: Updates = {
             parts.chat: chat_shows([*question.history, _question_in(question)], ratings),
             parts.ratings: ratings,
-            parts.send: gr.Button(visible=False),
-            parts.stop: gr.Button(visible=True),
-            parts.go_on: gr.Button(visible=False),
+            parts.send: seen(False),
+            parts.stop: seen(True),
+            parts.go_on: seen(False),
         }
         return {**updates, parts.box: ""} if asked.from_box else updates
 
@@ -206,13 +206,13 @@ class Talk:
         return {
             **self._idle(),
             self._parts.said: shown.outcome(step, language),
-            self._parts.go_on: gr.Button(visible=step.finish == "length"),
+            self._parts.go_on: seen(step.finish == "length"),
         }
 
     def _idle(self) -> Updates:
         return {
-            self._parts.send: gr.Button(visible=True),
-            self._parts.stop: gr.Button(visible=False),
+            self._parts.send: seen(True),
+            self._parts.stop: seen(False),
         }
 
     def _as_before(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -54,8 +55,13 @@ def config_with(**tables: object) -> Config:
     return Config.model_validate({**CONFIG, **tables})
 
 
+SLOWLY = "Slowly: "
+SLOW_SECONDS = 0.08
+
+
 class WatchedEcho(EchoEngine):
-    """Echo that tells how many answers it is giving."""
+    """Echo that tells how many answers it is giving; a question that begins with SLOWLY takes
+    so long that whatever a test does meanwhile is done before the answer ends."""
 
     def __init__(self, seconds_per_token: float = 0.004):
         super().__init__(seconds_per_token)
@@ -67,7 +73,8 @@ class WatchedEcho(EchoEngine):
         with self._lock:
             self.running += 1
             self.prompts.append(list(messages))
-        return _Watched(super()._start(messages, sampling), self)
+        slow = messages[-1].content.startswith(SLOWLY)
+        return _Watched(super()._start(messages, sampling), self, SLOW_SECONDS if slow else 0)
 
     def ended(self) -> None:
         with self._lock:
@@ -75,11 +82,13 @@ class WatchedEcho(EchoEngine):
 
 
 class _Watched(Generation):
-    def __init__(self, inner: Generation, engine: WatchedEcho):
+    def __init__(self, inner: Generation, engine: WatchedEcho, seconds: float):
         self._inner = inner
         self._engine = engine
+        self._seconds = seconds
 
     def __next__(self) -> Chunk:
+        time.sleep(self._seconds)
         chunk = next(self._inner)
         if chunk.finish:
             self._engine.ended()

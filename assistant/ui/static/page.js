@@ -16,7 +16,7 @@
   function speak(tag) {
     language = tag === "zh" ? "zh" : "en";
     document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
-    page.drawShelf();
+    page.shelf.draw();
     relabelAll();
   }
 
@@ -32,9 +32,12 @@
     document.body.classList.add("assistant-ready");
   };
 
+  let named = null;
+
   function nameThePage() {
     const name = document.querySelector("#heading h1")?.dataset.name;
-    if (!name || document.title === name) return;
+    if (!name || name === named) return;
+    named = name;
     document.title = name;
     const letter = Array.from(name)[0].replace(/[<>&"']/g, "");
     const picture = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">` +

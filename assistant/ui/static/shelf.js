@@ -1,10 +1,9 @@
 "use strict";
-// The list of conversations, the open one, and files in and out.
+// The list of conversations and the open one.
 // Text from people and models is only ever set as text, never as HTML.
 (() => {
   const page = window.assistantPage;
   const keeper = page.keeper;
-  const LARGEST_FILE = 5_000_000;
   const TITLE_LENGTH = 60;
   const WHILE_ANSWERING = 500; // milliseconds between two times an answer under way is kept
 
@@ -14,6 +13,7 @@
   let opening = false; // the page does not show the open conversation yet: nothing to keep
   let wanted = null; // what to open when the answer under way has stopped
   let savedAt = 0;
+  let told = null; // to be said once
   let element = null;
   let send = () => {};
 
@@ -22,7 +22,7 @@
   function titleOf(messages) {
     const first = messages.find((message) => message.role === "user");
     const line = (first?.content ?? "").replace(/\s+/g, " ").trim();
-    return Array.from(line).slice(0, TITLE_LENGTH).join("");
+    return Array.from(line).slice(0, TITLE_LENGTH).join("").trim();
   }
 
   function plain(chat) {
@@ -41,7 +41,10 @@
     savedAt = Date.now();
     const messages = plain(chat);
     const before = keeper.find(openId);
-    if (!messages.length && !before) return;
+    if (!messages.length && !before?.named) { // nothing was said after all
+      if (before) forget();
+      return;
+    }
     const talk = {
       messages,
       system_prompt: system === ownSystem() ? null : system,
@@ -59,6 +62,13 @@
     keeper.rememberOpen(openId);
     draw();
   };
+
+  function forget() {
+    keeper.remove(openId);
+    openId = null;
+    keeper.rememberOpen(null);
+    draw();
+  }
 
   function show(id, discard = false) {
     if (answers) { // the answer under way belongs to the open conversation: stop it first
@@ -89,61 +99,6 @@
       show(id);
     }
   };
-
-  // ---- files
-
-  page.download = (file) => {
-    if (!file) return;
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([file.text], { type: file.type + ";charset=utf-8" }));
-    link.download = file.name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  };
-
-  page.takeIn = (talksRead) => {
-    if (!talksRead) return;
-    let newest = null;
-    talksRead.forEach((talk, place) => {
-      const id = keeper.newId();
-      const title = talk.title || titleOf(talk.messages);
-      const named = Boolean(talk.title);
-      const updated = Date.now() + talksRead.length - place;
-      if (keeper.keep({ ...talk, id, title, named, updated })) newest ??= id;
-    });
-    draw();
-    if (newest) show(newest);
-  };
-
-  function pickFile() {
-    const input = document.createElement("input");
-    input.type = "file";
-    input.accept = ".jsonl,.json,.txt,application/jsonl";
-    input.onchange = async () => {
-      const file = input.files[0];
-      if (!file) return;
-      if (file.size > LARGEST_FILE) return tell("fileTooLarge", { limit: LARGEST_FILE / 1e6 });
-      try {
-        const bytes = await file.arrayBuffer();
-        send("upload", { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) });
-      } catch (error) {
-        tell("notText");
-      }
-    };
-    input.click();
-  }
-
-  let told = null;
-  function tell(key, values) {
-    told = { key, values };
-    draw();
-  }
-
-  function exportAs(form) {
-    const chosen = form === "all" ? keeper.all() : [keeper.find(openId) ?? { messages: [] }];
-    send("download", { form: form === "markdown" ? form : "jsonl", conversations: chosen });
-    page.toggle("shelf", false);
-  }
 
   // ---- the list of conversations
 
@@ -178,10 +133,10 @@
       make("ul", { "aria-label": page.word("conversations") }, ...shownTalks.map(row)),
       ...said,
       make("div", { class: "files" },
-        button("exportMarkdown", "", () => exportAs("markdown")),
-        button("exportJsonl", "", () => exportAs("jsonl")),
-        button("exportAll", "", () => exportAs("all")),
-        button("import", "", pickFile)),
+        button("exportMarkdown", "", () => page.exportAs("markdown")),
+        button("exportJsonl", "", () => page.exportAs("jsonl")),
+        button("exportAll", "", () => page.exportAs("all")),
+        button("import", "", () => page.pickFile())),
       make("p", { class: "kept" }, page.word("kept")),
     );
     if (focused) element.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
@@ -191,6 +146,11 @@
     return make("button", {
       type: "button", class: "icon", "aria-label": page.word(key), title: page.word(key), onclick,
     }, sign);
+  }
+
+  function tell(key, values) {
+    told = { key, values };
+    draw();
   }
 
   function row(talk) {
@@ -243,7 +203,11 @@
     draw();
     keeper.onChangeElsewhere(draw);
   };
-  page.drawShelf = draw;
+  page.shelf = {
+    titleOf, draw, show, tell,
+    send: (...event) => send(...event),
+    openTalk: () => keeper.find(openId) ?? { messages: [] },
+  };
 
   page.openLast = () => {
     began = true;
