@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from assistant.cli import Context, TerminalProgress, common_options
+from assistant.errors import FailedError
 from assistant.words import Text
 
 from .data.commands import data
+
+if TYPE_CHECKING:
+    from .everything import Done
 
 
 @click.group(
@@ -110,11 +115,50 @@ def merge_command(context: Context, run_name: str | None, force: bool, export: b
     _finished(context, merged, "python -m train check", run_name)
 
 
+def finish_all(context: Context, done: Done) -> None:
+    """The report's figures, the next command, and exit 1 where the check did not pass."""
+    report = done.report
+    assert report is not None
+    seconds = {name: round(taken, 1) for name, taken in done.seconds.items()}
+    context.result(
+        {"run": str(done.run), "seconds": seconds, "report": report.model_dump(mode="json")},
+        f"{done.run / 'check' / 'report.html'}",
+    )
+    if not report.passed:
+        raise FailedError(
+            Text("The check did not pass.", "检验没有通过。"),
+            Text(f"Read {done.run / 'check' / 'report.md'}: it says what to change.",
+                 f"请看 {done.run / 'check' / 'report.md'}：里面写了怎么改。"),
+        )  # fmt: skip
+    context.say(Text("Next: make run", "下一步：make run"))
+
+
 def _finished(context: Context, folder: Path, following: str, run_name: str | None) -> None:
     """The result's path on stdout; the next command as talk."""
     command = f"{following} --run {run_name}" if run_name else following
     context.result({"folder": str(folder), "next": command}, str(folder))
     context.say(Text(f"Next: {command}", f"下一步：{command}"))
+
+
+@main.command("all", help=str(Text("Data, fit, merge and check, in one go.", "一次完成数据、训练、合并与检验。")))
+@run_option
+@force_option
+@common_options
+def all_command(context: Context, run_name: str | None, force: bool) -> None:
+    from .everything import train_all
+
+    config, run = read(context, run_name)
+    progress = TerminalProgress(context.quiet)
+
+    def say(text: Text) -> None:
+        progress.close()
+        context.say(text)
+
+    try:
+        done = train_all(config, run, force=force, report=progress, say=say)
+    finally:
+        progress.close()
+    finish_all(context, done)
 
 
 @main.command("recipes", help=str(Text("The recipes, and what they need.", "训练配方及所需硬件。")))
