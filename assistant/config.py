@@ -95,6 +95,17 @@ class LimitsTable(Table):
     messages_per_minute: Annotated[int, Field(gt=0)] = 20
 
 
+class RemoteTable(Table):
+    """`[serve.remote]`: OpenAI-compatible servers for the `remote` engine. The key is read from
+    the environment variable `key_variable`, never from a file."""
+
+    urls: tuple[Annotated[str, StringConstraints(pattern=r"^https?://\S+$")], ...] = ()
+    model: str = ""
+    key_variable: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")] = "ASSISTANT_API_KEY"
+    context_length: Annotated[int, Field(gt=0)] | None = None
+    timeout_seconds: Annotated[float, Field(gt=0)] = 120.0
+
+
 class ServeTable(Table):
     """`[serve]`: how the assistant is served."""
 
@@ -105,6 +116,7 @@ class ServeTable(Table):
     keep_conversations: str = ""
     sampling: SamplingTable = SamplingTable()
     limits: LimitsTable = LimitsTable()
+    remote: RemoteTable = RemoteTable()
 
 
 class Config(Table):

@@ -6,6 +6,7 @@ Adding one: see CONTRIBUTING.md. An engine's library is imported inside its own 
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -93,7 +94,20 @@ def _open_turbomind(model: LocalModel | None, settings: ServeTable, report: Repo
 
 
 def _open_remote(model: LocalModel | None, settings: ServeTable, report: Report) -> Engine:
-    raise _not_yet("remote")
+    from .remote import RemoteEngine, RemoteSettings
+
+    remote = settings.remote
+    return RemoteEngine(
+        RemoteSettings(
+            urls=remote.urls,
+            model=remote.model,
+            key=os.environ.get(remote.key_variable, "").strip(),
+            key_variable=remote.key_variable,
+            context_length=remote.context_length or settings.context_length,
+            timeout_seconds=remote.timeout_seconds,
+        ),
+        report,
+    )
 
 
 def _not_yet(name: str) -> EngineError:
