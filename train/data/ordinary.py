@@ -22,7 +22,10 @@ EXPOSURES = 3  # one answer is used with the persona's system prompt, with none,
 POOR_CHINESE_SHARE = 0.25  # of Chinese questions for a base that answers them poorly
 CALLED_SHARE = 0.08  # of the rows call the assistant by its name: "{name}, why is the sky blue?"
 AFTER_SHARE = 0.08  # of the rows come after a question about the assistant
-HELD_ROWS = 60  # ordinary rows for the perplexity that `train check` measures
+HELD_ROWS = (
+    60  # ordinary rows for the perplexity that `train check` measures; a tenth of a small set
+)
+PROBES = 130  # ordinary questions asked when checking, of all languages together
 
 Ask = Callable[[Sequence[str]], dict[str, Answer]]
 
@@ -47,18 +50,21 @@ class Turn:
 
 @dataclass(frozen=True)
 class OrdinaryQuestion:
-    """A question of the bank."""
+    """A question of the bank; `near` ones look like questions about the assistant."""
 
     text: str
     language: Language
     topic: str
     source: str
+    near: bool = False
 
 
 def bank_questions(language: Language, use: bank.Use) -> list[OrdinaryQuestion]:
     """All ordinary questions of one use."""
     return [
-        OrdinaryQuestion(text, language, family.topic, f"ordinary.{language}:{family.id}")
+        OrdinaryQuestion(
+            text, language, family.topic, f"ordinary.{language}:{family.id}", family.near
+        )
         for family in bank.ordinary_bank(language).of(use)
         for text in family.filled()
     ]
@@ -74,6 +80,19 @@ def choose_questions(
     for language, share in shares.items():
         there = bank_questions(language, use)
         chosen += chance.sample(there, min(len(there), round(count * share)))
+    return chosen
+
+
+def probe_questions(languages: Sequence[Language], chance: random.Random) -> list[OrdinaryQuestion]:
+    """The ordinary questions to ask when checking: all that look like identity questions, others
+    by chance up to PROBES."""
+    chosen = []
+    for language in languages:
+        there = bank_questions(language, "probe")
+        near = [question for question in there if question.near]
+        rest = [question for question in there if not question.near]
+        room = max(0, PROBES // len(languages) - len(near))
+        chosen += near + chance.sample(rest, min(len(rest), room))
     return chosen
 
 

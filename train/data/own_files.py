@@ -10,6 +10,7 @@ from assistant.conversation import Conversation, read_conversations
 from assistant.errors import UsageError
 from assistant.words import Language, Text
 
+from ..dataset import refuse_unfilled
 from .bases import chinese_in
 from .likeness import plain, unlike
 from .ordinary import HELD_ROWS, Turn
@@ -24,7 +25,9 @@ def rows_of_files(files: Iterable[str], folder: Path) -> list[Conversation]:
     """
     rows = []
     for name in files:
-        for number, row in enumerate(read_conversations(folder / name), 1):
+        conversations = list(read_conversations(folder / name))
+        refuse_unfilled(conversations, folder / name)
+        for number, row in enumerate(conversations, 1):
             if row.messages[-1].role != "assistant":
                 raise UsageError(
                     Text(
