@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from assistant.cli import Context, TerminalProgress, common_options
+from assistant.cli import Context, TerminalProgress, common_options, report_error
 from assistant.errors import FailedError
 from assistant.words import Text
 
@@ -113,6 +114,36 @@ def merge_command(context: Context, run_name: str | None, force: bool, export: b
     finally:
         progress.close()
     _finished(context, merged, "python -m train check", run_name)
+
+
+@main.command("check", help=str(Text("Prove the result: before and after.", "检验结果：训练前后对比。")))
+@run_option
+@force_option
+@common_options
+def check_command(context: Context, run_name: str | None, force: bool) -> None:
+    from .check.run import CHECK_FOLDER, check
+    from .check.verdict import failure, summary
+
+    config, run = read(context, run_name)
+    context.say(
+        Text(
+            f"Reads {run}/data, adapter and merged; writes {run / CHECK_FOLDER}.",
+            f"读取 {run}/data、adapter 和 merged，写入 {run / CHECK_FOLDER}。",
+        )
+    )
+    progress = TerminalProgress(context.quiet)
+    try:
+        report = check(config, run, force=force, report=progress)
+    finally:
+        progress.close()
+    page = run / CHECK_FOLDER / "report.html"
+    context.say(summary(report))
+    context.result(report.model_dump(mode="json"), str(page))
+    if not report.passed:
+        failed = failure(report, page)
+        report_error(failed, as_json=False)  # the one object on stdout is the report
+        sys.exit(failed.exit_code)
+    context.say(Text("Next: make run", "下一步：make run"))
 
 
 def finish_all(context: Context, done: Done) -> None:
