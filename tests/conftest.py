@@ -39,6 +39,20 @@ def cpu_engine(embedded_model: LocalModel) -> Iterator[Engine]:
     engine.close()
 
 
+@pytest.fixture(scope="session")
+def remote_engine(embedded_model: LocalModel) -> Iterator[Engine]:
+    """The remote engine before llama.cpp's own server on the embedded base."""
+    pytest.importorskip("xllamacpp")
+    from servers.llama import llama_server
+
+    from assistant.engines.remote import RemoteEngine, RemoteSettings
+
+    with llama_server(embedded_model.path) as (url, _):
+        engine = RemoteEngine(RemoteSettings(urls=(url,), timeout_seconds=300))
+        yield engine
+        engine.close()
+
+
 @pytest.fixture
 def echo_engine() -> Iterator[Engine]:
     """The echo engine at a quick pace."""
