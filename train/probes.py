@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -82,12 +83,19 @@ def says(text: str, word: str) -> bool:
     A word that begins or ends with a Latin letter must not run on into another ("Bei" is not in
     "Beijing"); a number may follow ("SmolLM" is in "SmolLM2"). Chinese has no such edges.
     """
-    wanted, said = _folded(word), _folded(text)
+    pattern = _pattern(word)
+    return pattern is not None and pattern.search(_folded(text)) is not None
+
+
+@cache
+def _pattern(word: str) -> re.Pattern[str] | None:
+    wanted = _folded(word)
     before = "(?<![a-z])" if wanted[:1].isascii() and wanted[:1].isalpha() else ""
     after = "(?![a-z])" if wanted[-1:].isascii() and wanted[-1:].isalpha() else ""
-    return bool(wanted) and re.search(before + re.escape(wanted) + after, said) is not None
+    return re.compile(before + re.escape(wanted) + after) if wanted else None
 
 
+@lru_cache(maxsize=64)  # one answer is searched for many words
 def _folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 

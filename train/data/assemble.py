@@ -161,7 +161,7 @@ def _probes(
     ]
     return [
         *maker.identity(held), *mid, *maker.facts(facts), *maker.ordinary(probed),
-        *maker.styles(held, probed),
+        *maker.styles(held),
     ]  # fmt: skip
 
 

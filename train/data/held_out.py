@@ -13,7 +13,7 @@ from assistant.words import Language
 from ..probes import Kind, Probe, says
 from .bases import BaseNames, identity_words
 from .facts import AskedFact
-from .ordinary import OrdinaryQuestion, Turn
+from .ordinary import OrdinaryQuestion, Turn, bank_questions
 from .questions import Question
 from .systems import persona_system
 
@@ -82,15 +82,13 @@ class ProbeMaker:
             if not any(says(question.text, word) for word in own)
         ]
 
-    def styles(
-        self, asked: Sequence[Question], ordinary: Sequence[OrdinaryQuestion]
-    ) -> list[Probe]:
+    def styles(self, asked: Sequence[Question]) -> list[Probe]:
         """Questions under each style, as the chat would put them: the identity must hold there."""
         probes = []
         for style in self._persona.styles:
             for language in self._persona.languages:
                 who = [q for q in asked if q.language == language and q.answers in ("who", "name")]
-                other = [q for q in ordinary if q.language == language and q.topic == "writing"]
+                other = [q for q in bank_questions(language, "probe") if q.topic == "writing"]
                 for question in who[:STYLE_PROBES]:
                     probes.append(self._styled(style, question.text, language, ("{name}",)))
                 for request in other[:STYLE_PROBES]:

@@ -19,6 +19,7 @@ from .systems import other_system, persona_system
 from .tidy import tidy
 
 EXPOSURES = 3  # one answer is used with the persona's system prompt, with none, and with another
+UNFIT_SHARE = 0.1  # of the answers, asked for in addition
 POOR_CHINESE_SHARE = 0.25  # of Chinese questions for a base that answers them poorly
 CALLED_SHARE = 0.08  # of the rows call the assistant by its name: "{name}, why is the sky blue?"
 AFTER_SHARE = 0.08  # of the rows come after a question about the assistant
@@ -124,8 +125,8 @@ def answered(
 
 
 def unique_needed(rows: int) -> int:
-    """How many different answers give that many rows."""
-    return math.ceil(rows / EXPOSURES)
+    """How many questions give that many rows: some answers are not fit to learn from."""
+    return math.ceil(rows / EXPOSURES * (1 + UNFIT_SHARE))
 
 
 def ordinary_rows(
