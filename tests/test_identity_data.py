@@ -529,6 +529,8 @@ def said(text: str, finish: str = "stop") -> Answer:
         (said("Dear [Your Name], hello."), None, None),
         (said("Print {name}."), None, None),
         (said("I am SmolLM."), None, None),
+        (said("Well, my name is Kate."), None, None),
+        (said("我是一个聪明的瞎猪。"), None, None),
         (said(""), None, None),
     ],
 )

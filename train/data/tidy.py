@@ -14,6 +14,11 @@ SHORTEST = 2  # characters
 _END = re.compile(r"(?<!\d)[.!?][\"')\]*]*(?=\s|$)|[。！？][”」』）\"]*|(?<=[^\s:：])\n")
 _FORM = re.compile(r"\[[^\]\n]{2,40}\]|\{\{?\w+\}?\}|_{3,}")  # "[Your Name]", "{name}", "____"
 
+# A weak base makes up names and natures for itself, which would stand against the persona's.
+_CLAIM = re.compile(
+    r"我是一|我叫|我的名字|\bmy name is\b|\bi(?:'|’| a)m (?:called|named)\b", re.IGNORECASE
+)
+
 
 class Tidy(NamedTuple):
     """An answer fit to learn from; `whole` unless its end was left out."""
@@ -25,7 +30,7 @@ class Tidy(NamedTuple):
 def tidy(answer: Answer, forbidden: Iterable[str]) -> Tidy | None:
     """The answer up to its last whole sentence and without repetition; None if it is not fit.
 
-    Not fit is what says a `forbidden` word (an identity), leaves blanks to be filled, or has no
+    Not fit is what says a `forbidden` word (an identity) or names itself, leaves blanks to be filled, or has no
     whole sentence.
     """
     said = answer.answer.strip()
@@ -33,7 +38,7 @@ def tidy(answer: Answer, forbidden: Iterable[str]) -> Tidy | None:
     kept = _without_repeats(kept)
     if len(kept) < SHORTEST or kept.endswith((":", "：")) or "\ufffd" in kept:
         return None
-    if _FORM.search(kept) or any(says(kept, word) for word in forbidden):
+    if _FORM.search(kept) or _CLAIM.search(kept) or any(says(kept, word) for word in forbidden):
         return None
     return Tidy(kept, answer.finish == "stop" and kept == said)
 
