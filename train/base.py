@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assistant.artifacts import (
     Manifest,
@@ -19,6 +19,9 @@ from assistant.errors import UsageError
 from assistant.models import LocalModel, home
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
 
 FORMAT = 1  # of converted folders; counted up when what is written changes
 PLAIN_FOLDER = {"model.safetensors", "model.safetensors.index.json"}
@@ -122,6 +125,8 @@ def _json(file: Path) -> dict[str, Any] | None:
 
 def _converted(model: LocalModel, cache: Path, report: Report) -> Path:
     """The cached conversion of a GGUF file, made if it is not there."""
+    import gguf
+
     started = now()
     digest = sha256_of(model.path)
     folder = cache / "bases" / f"{model.path.stem}-{digest[:12]}-v{FORMAT}"
@@ -130,9 +135,10 @@ def _converted(model: LocalModel, cache: Path, report: Report) -> Path:
     what = Text("Unpacking the base model to full precision", "把基座模型展开为全精度")
     report(Progress(what, 0, 2))
     with whole_folder(folder) as out:
-        _write_tokenizer(model.path, out)
+        reader = gguf.GGUFReader(model.path)  # seconds: it makes an array of every word
+        _write_tokenizer(reader, model.path.name, out)
         report(Progress(what, 1, 2))
-        _write_weights(model.path, out)
+        _write_weights(reader, model.path.name, out)
         write_manifest(
             out,
             Manifest(
@@ -148,25 +154,24 @@ def _converted(model: LocalModel, cache: Path, report: Report) -> Path:
     return folder
 
 
-def _write_tokenizer(file: Path, folder: Path) -> None:
+def _write_tokenizer(reader: GGUFReader, name: str, folder: Path) -> None:
     from .gguf_tokenizer import read_tokenizer
 
-    tokenizer = read_tokenizer(file)
-    tokenizer.save_pretrained(folder)
+    read_tokenizer(reader, name).save_pretrained(folder)
     readable_by_older_libraries(folder)
 
 
-def _write_weights(file: Path, folder: Path) -> None:
+def _write_weights(reader: GGUFReader, name: str, folder: Path) -> None:
     from safetensors.torch import save_file
-    from transformers import AutoTokenizer
 
     from .gguf_weights import read_config, read_weights
+    from .render import load_tokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = load_tokenizer(str(folder))
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    config = read_config(file)
+    config = read_config(reader, name)
     weights = folder / "model.safetensors"
-    save_file(read_weights(file, config), weights, metadata={"format": "pt"})
+    save_file(read_weights(reader, config), weights, metadata={"format": "pt"})
     weights.chmod(0o644)  # safetensors leaves it readable by its owner alone
     _write_json(config | ends, folder / "config.json")
     _write_json(ends, folder / "generation_config.json")

@@ -6,13 +6,13 @@ another version, loses newlines and spaces without a word. Here the ids are thos
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import UsageError
 from assistant.words import Text
 
 if TYPE_CHECKING:
+    from gguf import GGUFReader
     from transformers import PreTrainedTokenizerFast
 
 CONTROL, USER_DEFINED = 3, 4  # llama.cpp's token types
@@ -20,16 +20,13 @@ KNOWN_SPLITTERS = ("smollm",)
 PAD_PREFERENCE = ("<|endoftext|>", "<pad>", "<|pad|>", "[PAD]")
 
 
-def read_tokenizer(file: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a GGUF with byte-level BPE, its chat template with it; it adds no BOS.
+def read_tokenizer(reader: GGUFReader, name: str) -> PreTrainedTokenizerFast:
+    """The tokenizer of the GGUF `name` with byte-level BPE, its chat template with it; it adds no BOS.
 
     Padding is never the end-of-turn token: labels of padding are masked, and a model whose
     end-of-turn is masked never learns to stop. Raises UsageError for a kind not known here.
     """
-    import gguf
     from transformers import PreTrainedTokenizerFast
-
-    reader = gguf.GGUFReader(file)
 
     def value(key: str) -> Any:
         field = reader.get_field(f"tokenizer.{key}")
@@ -39,8 +36,8 @@ def read_tokenizer(file: Path) -> PreTrainedTokenizerFast:
     if kind != "gpt2" or splitter not in KNOWN_SPLITTERS:
         raise UsageError(
             Text(
-                f"{file.name} has a {kind}/{splitter} tokenizer, which cannot be trained from GGUF.",
-                f"{file.name} 的分词器是 {kind}/{splitter}，无法直接从 GGUF 训练。",
+                f"{name} has a {kind}/{splitter} tokenizer, which cannot be trained from GGUF.",
+                f"{name} 的分词器是 {kind}/{splitter}，无法直接从 GGUF 训练。",
             ),
             Text(
                 "Use the model's Hugging Face folder (safetensors) as [model] base.",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assistant.errors import UsageError
 from assistant.words import Text
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
 
 LAYER_NAMES = {
     "attn_norm": "input_layernorm",
@@ -26,18 +28,15 @@ TOP_NAMES = {
 }
 
 
-def read_config(file: Path) -> dict[str, Any]:
-    """The `config.json` of the model in `file`. Raises UsageError unless it is a Llama."""
-    import gguf
-
-    reader = gguf.GGUFReader(file)
+def read_config(reader: GGUFReader, name: str) -> dict[str, Any]:
+    """The `config.json` of the model in the GGUF `name`. Raises UsageError unless it is a Llama."""
     named = reader.get_field("general.architecture")
     architecture = named.contents() if named else "unknown"
     if architecture != "llama":
         raise UsageError(
             Text(
-                f"{file.name} is of the {architecture} family, which cannot be trained from GGUF.",
-                f"{file.name} 属于 {architecture} 系列，无法直接从 GGUF 训练。",
+                f"{name} is of the {architecture} family, which cannot be trained from GGUF.",
+                f"{name} 属于 {architecture} 系列，无法直接从 GGUF 训练。",
             ),
             Text(
                 "Use the model's Hugging Face folder (safetensors) as [model] base.",
@@ -75,14 +74,14 @@ def read_config(file: Path) -> dict[str, Any]:
     }
 
 
-def read_weights(file: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """The tensors of `file` in bf16 under transformers' names."""
+def read_weights(reader: GGUFReader, config: dict[str, Any]) -> dict[str, Any]:
+    """The tensors of a GGUF in bf16 under transformers' names."""
     import gguf
     import torch
 
     heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}
     weights = {}
-    for tensor in gguf.GGUFReader(file).tensors:
+    for tensor in reader.tensors:
         values = gguf.dequantize(tensor.data, tensor.tensor_type)
         name = TOP_NAMES.get(tensor.name)
         if name is None:
