@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
+import httpx
 import pytest
 from gradio_client import Client
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from assistant.errors import BlockedError
 from assistant.persona import persona_from_config
+from assistant.ui import OwnerTab
 from assistant.words import Text
 from tests.browser.serve import CONFIG, SLOWLY, Loading, config_with, loaded, served
 
@@ -169,10 +172,16 @@ def test_a_message_is_answered_piece_by_piece(page: Page):
     assert box(page).input_value() == ""
 
 
-def test_an_example_is_a_question(page: Page):
+def test_an_example_is_a_question(page: Page, usual: tuple[str, Loading]):
     page.locator("#chat .example").first.click()
     expect(page.locator("#chat [data-testid=bot]")).to_have_text("Who are you?")
     idle(page)
+    page.locator("#shelf .new").click()
+    page.locator("#chat .example", has_text="Lively").click()
+    expect(page.locator("#chat [data-testid=bot]")).to_have_count(1)
+    idle(page)
+    expect(page.locator("#style label.selected")).to_have_text("Lively")
+    assert "小红书风格" in usual[1].engine.prompts[-1][0].content
 
 
 def test_stop_ends_the_engine_and_keeps_what_came(page: Page, usual: tuple[str, Loading]):
@@ -203,6 +212,25 @@ def test_a_closed_tab_ends_the_engine(visit: Callable[..., Page], usual: tuple[s
     assert usual[1].engine.running == 1
     leaving.close()
     eventually(lambda: usual[1].engine.running == 0)
+
+
+def test_a_tab_closed_while_waiting_leaves_the_line(visit: Callable[..., Page]):
+    config = config_with(serve={"limits": {"concurrent": 1, "queue": 1}})
+    with served(config=config) as address:
+        first, second, third = (visit(address) for _ in range(3))
+        begin_long(first)
+        box(second).fill("second")
+        box(second).press("Enter")
+        expect(second.locator("#said")).to_contain_text("In line")
+        second.close()
+
+        def room_in_line() -> bool:
+            box(third).fill("third")
+            box(third).press("Enter")
+            expect(third.locator("#said p")).to_be_visible()
+            return "In line" in third.locator("#said").inner_text()
+
+        eventually(room_in_line)
 
 
 def test_retry_undo_and_edit(page: Page, usual: tuple[str, Loading]):
@@ -761,6 +789,18 @@ def test_everything_to_press_has_a_name(page: Page):
     assert nameless == []
 
 
+def test_owner_tabs_fill_the_page_and_follow_the_language(visit: Callable[..., Page]):
+    tab = OwnerTab(Text("Train", "训练"), lambda language: gr.Markdown("Here it is trained."))
+    with served(owner_tabs=[tab]) as address:
+        page = visit(address, "zh-CN")
+        assert page.evaluate("document.documentElement.scrollHeight") <= 800
+        page.get_by_role("tab", name="训练").click()
+        expect(page.get_by_text("Here it is trained.")).to_be_visible()
+        page.get_by_role("tab", name="聊天").click()
+        page.locator("#language label", has_text="EN").click()
+        expect(page.get_by_role("tab", name="Train")).to_be_visible()
+
+
 # ---- public, and other programs
 
 
@@ -833,6 +873,16 @@ def test_a_programs_mistake_is_an_error(usual: tuple[str, Loading], wrong: dict[
     client = Client(usual[0], verbose=False)
     with pytest.raises(Exception, match=r"Write something|history|nonesuch|max_tokens"):
         client.predict(**wrong, api_name="/chat")
+
+
+def test_a_program_that_is_cut_off_ends_the_engine(usual: tuple[str, Loading]):
+    asked = httpx.post(f"{usual[0]}gradio_api/call/chat", json={"data": [LONG, *[None] * 3, 512,
+                       0.5, 1, 0, 1, None]})  # fmt: skip
+    path = f"{usual[0]}gradio_api/call/chat/{asked.json()['event_id']}"
+    with httpx.stream("GET", path) as stream:
+        next(stream.iter_lines())
+        eventually(lambda: usual[1].engine.running == 1)
+    eventually(lambda: usual[1].engine.running == 0)
 
 
 def test_a_program_that_gives_up_ends_the_engine(usual: tuple[str, Loading]):

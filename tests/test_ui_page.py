@@ -19,8 +19,8 @@ from assistant.progress import Progress
 from assistant.ui import OwnerTab, build_page, launch_options, shown, words
 from assistant.ui.answer import Running, Step
 from assistant.ui.desk import preferred_language
+from assistant.ui.failures import said_of
 from assistant.ui.launch import SCRIPTS, STATIC, head
-from assistant.ui.talk import said_of
 from assistant.ui.text import cleaned, escaped, file_name
 from assistant.ui.visitors import Sessions, visitor_of
 from assistant.words import LANGUAGES, Text
@@ -122,11 +122,20 @@ def test_what_an_answer_leaves_to_say():
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_examples_are_the_personas_own_facts_first(language: str):
     found = shown.examples(PERSONA, language)
-    assert len(found) == len(set(found)) == 4
+    texts = [one.text for one in found]
+    assert len(texts) == len(set(texts)) == 4
     facts = {"zh": ["你是谁？", "你能做什么？"], "en": ["Who are you?"]}[language]
-    assert found[: len(facts)] == facts
-    bare = PERSONA.model_copy(update={"facts": ()})
-    assert len(shown.examples(bare, language)) == 4
+    assert texts[: len(facts)] == facts
+    assert [one.style for one in found] == [None, None, None, PERSONA.styles[0]]
+    assert (
+        found[-1]
+        .shown(language)["display_text"]
+        .endswith({"zh": " · 小红书", "en": " · Lively"}[language])
+    )
+    bare = PERSONA.model_copy(update={"facts": (), "styles": ()})
+    plain = shown.examples(bare, language)
+    assert len(plain) == 4
+    assert all(one.style is None for one in plain)
 
 
 def test_styles_say_what_they_do():

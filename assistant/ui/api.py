@@ -14,7 +14,7 @@ from ..errors import UsageError
 from . import words
 from .answer import Answerer, Question, Running
 from .conversations import from_plain
-from .talk import said_of
+from .failures import said_of
 from .visitors import visitor_of
 
 

@@ -90,10 +90,11 @@ class Desk:
             **{tab: gr.Tab(label=text.in_language(language)) for tab, text in self._tabs},
         }
 
-    def _empty(self, persona: Persona, language: str) -> gr.Chatbot:
-        return gr.Chatbot(
+    def _empty(self, persona: Persona, language: str) -> dict[str, Any]:
+        """An update of what stands in an empty conversation."""
+        return gr.update(
             placeholder=shown.empty_page(persona, language),
-            examples=[{"text": text} for text in shown.examples(persona, language)],
+            examples=[one.shown(language) for one in shown.examples(persona, language)],
         )
 
     def describe_style(self, style: str | None, language: str) -> str:

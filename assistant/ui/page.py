@@ -53,11 +53,11 @@ def build_page(
         tabs = () if public else owner_tabs
         if tabs:
             with gr.Tabs(elem_id="tabs"):
-                with gr.Tab(words.CHAT_TAB.in_language("zh")) as chat_tab:
+                with gr.Tab(words.CHAT_TAB.in_language("zh"), elem_id="chat-tab") as chat_tab:
                     parts = lay_out(persona, config)
                 labelled = [(chat_tab, words.CHAT_TAB)]
                 for tab in tabs:
-                    with gr.Tab(tab.label.in_language("zh")) as owner_tab:
+                    with gr.Tab(tab.label.in_language("zh"), elem_classes="owner-tab") as owner_tab:
                         tab.build(parts.language)
                     labelled.append((owner_tab, tab.label))
         else:
@@ -83,7 +83,7 @@ def _wire_talk(page: gr.Blocks, parts: Parts, talk: Talk) -> None:
     ]
     for triggers, answer in answers:
         gr.on(
-            triggers, answer, {*asking, parts.box}, answering, concurrency_limit=None,
+            triggers, answer, {*asking, parts.box}, [*answering, parts.style], concurrency_limit=None,
             js="(...values) => { window.assistantPage.began(); return values; }", **PRIVATE,
         ).then(
             None, kept,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from ..host import HostState
 from ..persona import Persona, Style
@@ -128,11 +129,25 @@ def empty_page(persona: Persona, language: str) -> str:
     return f'<div class="hello"><h2 dir="auto">{greeting}</h2><p>{invitation}</p></div>'
 
 
-def examples(persona: Persona, language: str) -> list[str]:
-    """Questions to begin with: the persona's own facts in this language, then common ones."""
+class Example(NamedTuple):
+    """A question to begin with, and the style it shows off, if any."""
+
+    text: str
+    style: Style | None = None
+
+    def shown(self, language: str) -> dict[str, str]:
+        """For gr.Chatbot."""
+        label = f" · {self.style.label(language)}" if self.style else ""
+        return {"text": self.text, "display_text": self.text + label}
+
+
+def examples(persona: Persona, language: str) -> list[Example]:
+    """The persona's own facts in this language, common questions, and one in its first style."""
     own = [fact.ask for fact in persona.facts if _reads_as(fact.ask, language)]
-    common = [text.in_language(language) for text in words.EXAMPLES]
-    return list(dict.fromkeys([*own[: EXAMPLE_COUNT - 1], *reversed(common)]))[:EXAMPLE_COUNT]
+    *common, styled = (text.in_language(language) for text in words.EXAMPLES)
+    texts = list(dict.fromkeys([*own[: EXAMPLE_COUNT - 2], *reversed(common)]))
+    first = persona.styles[0] if persona.styles else None
+    return [*map(Example, texts[: EXAMPLE_COUNT - 1]), Example(styled, first)]
 
 
 def _reads_as(text: str, language: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -13,29 +12,18 @@ from gradio.blocks import Block
 
 from ..conversation import Message
 from ..engines.base import Sampling
-from ..errors import AssistantError, EngineError, UsageError
+from ..errors import UsageError
 from ..persona import Persona
 from . import shown, words
 from .answer import Answerer, Question, Step
 from .conversations import chat_messages, from_chat
+from .failures import said_of
 from .layout import Parts, chat_shows, place_of, seen
 from .text import cleaned
 from .visitors import Sessions, visitor_of
 
-logger = logging.getLogger(__name__)
-
 Values: TypeAlias = Mapping[Block, Any]
 Updates: TypeAlias = dict[Block, Any]
-
-
-def said_of(error: Exception, language: str, *, public: bool) -> str:
-    """A failure for the visitor. In public nothing of the inside is told."""
-    hidden = public and getattr(error, "code", None) == "internal"
-    if isinstance(error, AssistantError) and not hidden:
-        return error.in_language(language)
-    if not isinstance(error, AssistantError):
-        logger.exception("an answer failed", exc_info=error)
-    return EngineError("internal", words.UNEXPECTED, words.UNEXPECTED_CURE).in_language(language)
 
 
 @dataclass(frozen=True)
@@ -70,8 +58,14 @@ class Talk:
     async def example(
         self, values: Values, event: gr.SelectData, request: gr.Request
     ) -> AsyncIterator[Updates]:
-        """Answer a suggestion."""
-        async for updates in self._ask(values, _Asked(str(event.value["text"])), request):
+        """Answer a suggestion, in the style it shows off."""
+        persona = self._answerer.host.state().persona
+        offered = shown.examples(persona, _language(values, self._parts))
+        example = offered[min(int(event.index), len(offered) - 1)]
+        if example.style:
+            values = {**values, self._parts.style: example.style.name}
+            yield {self._parts.style: example.style.name}
+        async for updates in self._ask(values, _Asked(example.text), request):
             yield updates
 
     async def go_on(self, values: Values, request: gr.Request) -> AsyncIterator[Updates]:

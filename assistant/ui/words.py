@@ -26,7 +26,7 @@ INVITATION = Text(
 EXAMPLES = (
     Text("Who are you?", "你是谁？"),
     Text("What can you do?", "你能做什么？"),
-    Text("Explain what a fever is in two sentences.", "用两句话解释什么是发烧。"),
+    Text("Why is the sky blue? Two sentences.", "天空为什么是蓝的？用两句话说。"),
     Text("Write a short birthday wish for a friend.", "给朋友写一句生日祝福。"),
 )
 CONVERSATION = Text("Conversation", "对话")
