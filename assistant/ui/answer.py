@@ -20,6 +20,7 @@ from ..conversation import Message
 from ..engines.base import Finish, Sampling
 from ..errors import UsageError
 from ..host import Host, Ready
+from ..keeping import Keeper
 from ..limits import Gate, Place, VisitorRate
 from . import words
 from .text import cleaned
@@ -80,8 +81,11 @@ class Running:
 class Answerer:
     """Answers visitors from one host within the limits."""
 
-    def __init__(self, host: Host, limits: LimitsTable, *, public: bool):
+    def __init__(
+        self, host: Host, limits: LimitsTable, *, public: bool, keeper: Keeper | None = None
+    ):
         self.host = host
+        self._keeper = keeper
         self.limits = limits
         self.gate = Gate(limits.concurrent, limits.queue)
         self._rate = VisitorRate(limits.messages_per_minute) if public else None
@@ -175,14 +179,30 @@ class Answerer:
             answer, left_out = self._start(ready, question)
             running.attach(answer)
             dropped = answer.dropped_turns + left_out
+            said = []
             for piece in answer:
+                said.append(piece)
                 post(piece)
             finish = answer.last.finish if answer.last else "stop"
             outcome = Step("done", dropped_turns=dropped, finish=finish)
+            self._keep(ready, question, "".join(said), finish)
         except BaseException as error:
             outcome = error
         place.leave(time.monotonic() - started)
         post(outcome)
+
+    def _keep(self, ready: Ready, question: Question, answer: str, finish: Finish) -> None:
+        if self._keeper is None or not answer:
+            return
+        system = ready.persona.system_prompt
+        if question.system_prompt is not None:
+            system = question.system_prompt
+        opening = [Message(role="system", content=system)] if system.strip() else []
+        asked = Message(role="user", content=question.text)
+        answered = Message(role="assistant", content=answer)
+        self._keeper.keep(
+            [*opening, *question.history, asked, answered], style=question.style, finish=finish
+        )
 
     def _start(self, ready: Ready, question: Question) -> tuple[Reply, int]:
         """The reply under way, and how many turns were cut before the engine saw them."""

@@ -25,7 +25,7 @@ def launch_options(config: Config) -> dict[str, Any]:
     limits = config.serve.limits
     return {
         "theme": theme(),
-        "head": head(),
+        "head": head(kept_by_owner=bool(config.serve.keep_conversations)),
         "footer_links": [],
         "max_threads": limits.concurrent + limits.queue + OTHER_EVENTS,
         "run_history": False,
@@ -36,12 +36,12 @@ def launch_options(config: Config) -> dict[str, Any]:
     }
 
 
-def head() -> str:
+def head(kept_by_owner: bool = False) -> str:
     """The page's script with its words, and its style, for the document's head.
 
     The style stands here because Gradio rewrites the selectors of `css`.
     """
-    said = json.dumps(script_words(), ensure_ascii=False).replace("<", "\\u003c")
+    said = json.dumps(script_words(kept_by_owner), ensure_ascii=False).replace("<", "\\u003c")
     script = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS)
     style = (STATIC / "page.css").read_text(encoding="utf-8")
     return f"<style>{style}</style><script>window.assistantWords = {said};\n{script}</script>"

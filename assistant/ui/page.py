@@ -10,6 +10,7 @@ import gradio as gr
 
 from ..config import Config
 from ..host import Host
+from ..keeping import Keeper
 from ..persona import persona_from_config
 from ..words import Text
 from . import words
@@ -48,7 +49,9 @@ def build_page(
     stand in front (see `visitor_of`).
     """
     persona = persona_from_config(config)
-    answerer = Answerer(host, config.serve.limits, public=public)
+    kept_in = config.serve.keep_conversations
+    keeper = Keeper(config.folder / kept_in) if kept_in else None
+    answerer = Answerer(host, config.serve.limits, public=public, keeper=keeper)
     with gr.Blocks(title=persona.name, analytics_enabled=False, fill_height=True) as page:
         tabs = () if public else owner_tabs
         if tabs:

@@ -175,9 +175,10 @@ def style_does(style: Style | None, language: str) -> str:
     return f'<p class="does">{escaped(" · ".join(parts))}</p>'
 
 
-def script_words() -> dict[str, dict[str, str]]:
-    """The words of the browser's own script, by language."""
+def script_words(kept_by_owner: bool) -> dict[str, dict[str, str]]:
+    """The words of the browser's own script, by language; they say who keeps conversations."""
+    said = words.SCRIPT | ({"kept": words.KEPT_BY_OWNER} if kept_by_owner else {})
     return {
-        language: {key: text.in_language(language) for key, text in words.SCRIPT.items()}
+        language: {key: text.in_language(language) for key, text in said.items()}
         for language in LANGUAGES
     }

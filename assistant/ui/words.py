@@ -120,6 +120,10 @@ NOTHING_TO_EXPORT = Text("There is nothing to export yet.", "还没有可以导�
 BROKEN_CONVERSATION = Text("This conversation cannot be read any more.", "这段对话已经无法读取。")
 
 # What the browser's own script says (page.js)
+KEPT_BY_OWNER = Text(
+    "Kept in this browser; the owner of this page keeps a copy too.",
+    "保存在这个浏览器里；本页的主人也会留存一份。",
+)
 SCRIPT = {
     "conversations": CONVERSATIONS,
     "new": Text("New conversation", "新对话"),
