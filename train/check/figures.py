@@ -36,7 +36,7 @@ def percent(share: float | None) -> str:
     if share is None:
         return "–"
     shown = f"{100 * share:.1f}".removesuffix(".0")
-    return f"{shown} %"
+    return f"{shown}\u00a0%"
 
 
 def rows(report: CheckReport) -> list[Row]:
@@ -50,7 +50,7 @@ def rows(report: CheckReport) -> list[Row]:
         _share(Text("Names itself on ordinary questions", "日常问题中无故自报姓名"), report.false_trigger),
         Row(Text("Perplexity of ordinary conversation", "日常对话的困惑度"), str(report.general.conversations),
             f"{report.general.base_perplexity:.3f}",
-            f"{report.general.perplexity:.3f} ({report.general.change_percent:+.2f} %)"),
+            f"{report.general.perplexity:.3f} ({report.general.change_percent:+.2f}\u00a0%)"),
         _share(Text("Ends answers about itself", "关于自己的回答会结束"), ended.identity),
         _share(Text("Ends ordinary answers", "日常回答会结束"), ended.ordinary),
         Row(Text("Repeats itself", "重复"), str(report.split.reported), percent(report.repetition.base_rate),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .figures import gate_value, percent, proofs, rows
+from .figures import gate_value, proofs, rows
+from .method import how
 from .report import CheckReport, Transcript
 
 SHOWN_MISSES = 20
@@ -46,37 +47,12 @@ def as_markdown(report: CheckReport, transcripts: Sequence[Transcript]) -> str:
         "\n".join(f"- {plain(text.en)}\n- {plain(text.zh)}" for text in proofs(report)),
         *_mismatches(report),
         "## How it was measured 测量方法",
-        "\n".join(f"- {plain(line)}" for line in how(report)),
+        "\n".join(f"- {plain(text.en)}\n- {plain(text.zh)}" for text in how(report)),
         f"## Misses 未命中（{len(misses)} / {len(transcripts)}）",
         *(_miss(one) for one in misses[:SHOWN_MISSES]),
         "All transcripts 全部对话：`transcripts.jsonl`, `report.html`.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
-
-
-def how(report: CheckReport) -> list[str]:
-    """What a reader must know of the method."""
-    split, ended = report.split, report.ended
-    chosen = "" if split.chosen_step is None else (
-        f" The adapter is that of step {split.chosen_step} (last: {split.last_step})."
-        f" adapter 取自第 {split.chosen_step} 步（最后一步为 {split.last_step}）。"
-    )  # fmt: skip
-    return [
-        f"{split.reported} held-out probes make this report; {split.choosing} others, a quarter of each kind and "
-        f"language, are kept for choosing the checkpoint. {split.reported} 道题用于本报告，另 {split.choosing} 道"
-        f"（每类每种语言四分之一）只用来挑选检查点。{chosen}",
-        f"All answers greedy, no repetition penalty, by the {report.answered_by}; at most {ended.max_tokens} tokens about "
-        f"itself, {ended.max_tokens_ordinary} else. 回答均为贪心解码，由 {report.answered_by} 给出；"
-        f"关于自己的最多 {ended.max_tokens} 个 token，其余 {ended.max_tokens_ordinary} 个。",
-        f"Repetition: {report.repetition.rule.en}. 重复：{report.repetition.rule.zh}。",
-        "Perplexity: exp of the mean loss on the assistant's tokens of held-out ordinary conversation, masked as in "
-        "training. 困惑度：留出的日常对话中，助手 token 的平均损失取指数，遮罩与训练相同。",
-        "Merge check: the adapter reads the merged model's greedy answers; its likeliest token being the one that stands "
-        "there at every place is the same as giving the same greedy answer. 合并检验：让 adapter 逐 token 复核合并模型的贪心回答，"
-        "处处最可能的 token 都相同，等价于贪心回答相同。",
-        "Style: length limit and emoji, where the style's prompt asks for them; nothing else of a style is measured. "
-        "风格：只测长度上限，以及提示中对 emoji 的要求。",
-    ]  # fmt: skip
 
 
 def _mismatches(report: CheckReport) -> list[str]:
@@ -103,6 +79,3 @@ def _miss(one: Transcript) -> str:
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines))
-
-
-__all__ = ["as_markdown", "how", "percent", "plain"]

@@ -14,7 +14,7 @@ from assistant.words import Text
 
 from ..machine import this_machine
 from ..quiet import quiet_libraries
-from ..render import IGNORED, load_tokenizer, prompt_ids, render
+from ..render import IGNORED, load_tokenizer, prompt_ids, render_conversation
 from ..weights import measure
 from .answers import Answer
 from .probing import Asked
@@ -145,11 +145,9 @@ class LoadedModel:
         return math.exp(sum(losses) / len(losses))
 
     def _passages(self, row: Conversation) -> Iterator[Passage]:
-        """A row's answers; the token that closes one which was cut at a limit says nothing."""
-        for sample in render(self.tokenizer, row.messages):
+        """A row's answers, with the tokens that training learns from."""
+        for sample in render_conversation(self.tokenizer, row):
             places = [place for place, label in enumerate(sample.labels) if label != IGNORED]
-            if row.meta.get("ended") is False:
-                places.pop()
             if places:
                 yield Passage(sample.input_ids, tuple(places))
 

@@ -13,7 +13,7 @@ from importlib import resources
 from assistant.words import Text
 
 from .figures import KINDS, gate_value, proofs, rows
-from .markdown import how
+from .method import how
 from .report import CheckReport, Mismatch, Transcript, Words
 
 PASSED = Text("Passed", "通过")
@@ -39,7 +39,7 @@ def as_html(report: CheckReport, transcripts: Sequence[Transcript], curve: str) 
             _heading("Transcripts", "对话记录"),
             *_transcripts(transcripts),
             _heading("How it was measured", "测量方法"),
-            "<ul>" + "".join(f"<li>{text(line)}</li>" for line in how(report)) + "</ul>",
+            "<ul>" + "".join(f"<li>{_both(line)}</li>" for line in how(report)) + "</ul>",
         ]
     )
     return (
