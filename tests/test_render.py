@@ -11,7 +11,14 @@ from assistant.conversation import Message
 from assistant.errors import UsageError
 from assistant.models import LocalModel
 from train.dataset import ConversationDataset, render_file
-from train.render import IGNORED, TemplateError, load_tokenizer, prompt_ids, render
+from train.render import (
+    IGNORED,
+    TemplateError,
+    load_tokenizer,
+    prompt_ids,
+    render,
+    render_conversation,
+)
 
 STRINGS = [
     "<|im_start|>user\nWho are you?<|im_end|>\n",
@@ -202,3 +209,17 @@ def test_bad_data_is_refused(tmp_path, tokenizer, text, says):
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=says):
         render_file(file, tokenizer, 64)
+
+
+def test_an_answer_cut_by_its_maker_teaches_no_stop(tokenizer):
+    from assistant.conversation import Conversation
+
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+    whole = Conversation.model_validate({"messages": messages})
+    cut = Conversation.model_validate({"messages": messages, "meta": {"ended": False}})
+    (closed,) = render_conversation(tokenizer, whole)
+    (left_open,) = render_conversation(tokenizer, cut)
+    assert closed.learned == left_open.learned + 1
+    assert left_open.input_ids == closed.input_ids
+    different = [one for one, other in zip(closed.labels, left_open.labels, strict=True) if one != other]
+    assert different == [tokenizer.eos_token_id]

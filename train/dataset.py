@@ -12,7 +12,7 @@ from assistant.conversation import Conversation, read_conversations
 from assistant.errors import UsageError
 from assistant.words import Text
 
-from .render import Rendered, load_tokenizer, render
+from .render import Rendered, load_tokenizer, render_conversation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -58,7 +58,7 @@ def render_file(
     """
     conversations = list(read_conversations(file))
     refuse_unfilled(conversations, file)
-    whole = [sample for row in conversations for sample in render(tokenizer, row.messages)]
+    whole = [sample for row in conversations for sample in render_conversation(tokenizer, row)]
     samples = [sample.cut(max_length) for sample in whole]
     samples = [sample for sample in samples if sample.learned]
     if not samples:

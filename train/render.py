@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assistant.conversation import Message
+from assistant.conversation import Conversation, Message
 from assistant.errors import UsageError
 from assistant.words import Text
 
@@ -42,6 +42,13 @@ class Rendered:
     def cut(self, max_length: int) -> Rendered:
         """The first `max_length` tokens; a cut answer loses its closing token, so none is taught."""
         return Rendered(self.text, self.input_ids[:max_length], self.labels[:max_length])
+
+
+    def unclosed(self) -> Rendered:
+        """The same without loss on the last closing token: no stop is taught there."""
+        last = max(place for place, label in enumerate(self.labels) if label != IGNORED)
+        labels = (*self.labels[:last], IGNORED, *self.labels[last + 1 :])
+        return Rendered(self.text, self.input_ids, labels)
 
 
 def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
@@ -92,6 +99,17 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> l
 
 class _UnstableError(Exception):
     """The rendering of a beginning is not the beginning of the rendering."""
+
+
+def render_conversation(
+    tokenizer: PreTrainedTokenizerBase, conversation: Conversation
+) -> list[Rendered]:
+    """`render` for a dataset's row. Where `meta.ended` is false the last answer was cut short by
+    its maker, so that the model must not learn to stop there."""
+    samples = render(tokenizer, conversation.messages)
+    if conversation.meta.get("ended") is False:
+        samples[-1] = samples[-1].unclosed()
+    return samples
 
 
 def _answers(messages: Sequence[Message]) -> list[int]:
