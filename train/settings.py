@@ -9,6 +9,7 @@ from pydantic import Field
 from assistant.config import Table
 
 from .check.settings import CheckTable
+from .data.generating.settings import GenerateTable
 from .data.settings import DataTable
 
 RecipeName = Literal["auto", "cpu", "qlora-8gb", "qlora-24gb", "lora", "full-zero3"]
@@ -23,6 +24,7 @@ class TrainTable(Table):
     recipe: RecipeName = "auto"
     data: DataTable = DataTable()
     check: CheckTable = CheckTable()
+    generate: GenerateTable = GenerateTable()
     gpus: Positive | None = None
     nodes: Positive = 1
     seed: Annotated[int, Field(ge=0)] = 42
@@ -41,7 +43,7 @@ class TrainTable(Table):
 
     def changes(self) -> dict[str, object]:
         """What the person set that the recipe also says."""
-        own = {"recipe", "data", "check", "nodes", "seed", "keep_checkpoints"}
+        own = {"recipe", "data", "check", "generate", "nodes", "seed", "keep_checkpoints"}
         return {
             name: value for name, value in self.model_dump(exclude=own).items() if value is not None
         }

@@ -7,10 +7,15 @@ import click
 from assistant.cli import Context, TerminalProgress, common_options
 from assistant.words import Text
 
+from .generating.command import generate_command
+
 
 @click.group(help=str(Text("Make the training data.", "制作训练数据。")))
 def data() -> None:
     """The commands of the data workshop."""
+
+
+data.add_command(generate_command)
 
 
 @data.command(
