@@ -11,7 +11,7 @@ REQUIREMENTS_cpu := requirements-cpu.txt
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run train test lint format bench browser train-env test-env clean
+.PHONY: help run train test lint format bench screenshots browser train-env test-env clean
 
 help:
 	@echo "make run     install what is needed and open the page      安装所需并打开页面"
@@ -39,6 +39,9 @@ lint: test-env
 	$(VENV)/bin/mypy
 	# two words that vermin takes for Python 2's: a field named file, bytes.decode
 	$(VENV)/bin/vermin --quiet --no-tips -t=3.10- --backport typing --exclude file --exclude str.decode app.py assistant train deploy
+
+screenshots: test-env browser
+	$(PY) tests/screenshots.py
 
 format: test-env
 	$(VENV)/bin/ruff check --fix .

@@ -91,7 +91,9 @@ def bench(context: Context, out: Path, quick: bool, model) -> None:
     from .bench.run import run_bench
 
     command = "make bench" + (" ARGS=--quick" if quick else "")
-    report = run_bench(context.read_config(), model, quick, TerminalProgress(context.quiet), command)
+    report = run_bench(
+        context.read_config(), model, quick, TerminalProgress(context.quiet), command
+    )
     report.write(out)
     context.result(report.as_dict(), report.as_table())
 

@@ -115,7 +115,9 @@ def fingerprint(path: Path) -> str:
     digest = hashlib.sha256(str(path.resolve()).encode())
     for file in files:
         seen = file.stat()
-        digest.update(f"{file.relative_to(path.parent)}\0{seen.st_size}\0{seen.st_mtime_ns}\n".encode())
+        digest.update(
+            f"{file.relative_to(path.parent)}\0{seen.st_size}\0{seen.st_mtime_ns}\n".encode()
+        )
     return digest.hexdigest()[:16]
 
 

@@ -84,9 +84,7 @@ def parse_conversation(line: str, where: str) -> Conversation:
         place = ".".join(str(part) for part in first["loc"])
         what = f"{place}: {first['msg']}" if place else first["msg"]
         raise UsageError(
-            Text(
-                f"{where}: not a conversation ({what}).", f"{where}：不是一段对话（{what}）。"
-            ),
+            Text(f"{where}: not a conversation ({what}).", f"{where}：不是一段对话（{what}）。"),
             Text(
                 'A line looks like {"messages":[{"role":"user","content":"…"},'
                 '{"role":"assistant","content":"…"}]}.',

@@ -51,7 +51,9 @@ def find_place(
     """
     host_name = known_host(environment, folder or Path.cwd())
     hosted = host_name != "own"
-    address = address or environment.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if hosted else "127.0.0.1")
+    address = (
+        address or environment.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if hosted else "127.0.0.1")
+    )
     return Place(
         host_name,
         address,
@@ -81,7 +83,10 @@ def refuse_taken_port(place: Place) -> None:
         try:
             probe.bind((place.address, place.port))
         except (OSError, UnicodeError) as error:
-            if isinstance(error, (UnicodeError, socket.gaierror)) or error.errno == errno.EADDRNOTAVAIL:
+            if (
+                isinstance(error, (UnicodeError, socket.gaierror))
+                or error.errno == errno.EADDRNOTAVAIL
+            ):
                 raise UsageError(
                     Text(f"{place.address} is not an address of this machine.",
                          f"{place.address} 不是这台机器的地址。"),
@@ -103,7 +108,10 @@ def _port(flag: int | None, variable: str | None) -> int:
     if variable.isdigit() and 0 < int(variable) < 65536:
         return int(variable)
     raise UsageError(
-        Text(f"GRADIO_SERVER_PORT={variable} is not a port.", f"GRADIO_SERVER_PORT={variable} 不是端口号。")
+        Text(
+            f"GRADIO_SERVER_PORT={variable} is not a port.",
+            f"GRADIO_SERVER_PORT={variable} 不是端口号。",
+        )
     )
 
 

@@ -116,7 +116,10 @@ def read_persona(folder: Path) -> Persona | None:
                 f"{file} is not a persona of this kit: {error.errors()[0]['msg']}.",
                 f"{file} 不是本工具的 persona 文件：{error.errors()[0]['msg']}。",
             ),
-            Text("Merge again: python -m train merge --force", "请重新合并：python -m train merge --force"),
+            Text(
+                "Merge again: python -m train merge --force",
+                "请重新合并：python -m train merge --force",
+            ),
         ) from None
 
 

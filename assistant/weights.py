@@ -50,7 +50,7 @@ def refuse_unpinned_remote_code(config: Config) -> None:
                 f"[model] trust_remote_code = true，但 base = {config.model.base!r} 没有固定版本。",
             ),
             Text(
-                "Pin it: base = \"hf:owner/name@<commit>\" - or set trust_remote_code = false.",
-                "请固定版本：base = \"hf:owner/name@<commit>\"；或设 trust_remote_code = false。",
+                'Pin it: base = "hf:owner/name@<commit>" - or set trust_remote_code = false.',
+                '请固定版本：base = "hf:owner/name@<commit>"；或设 trust_remote_code = false。',
             ),
         )

@@ -72,9 +72,10 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_is_said_plainly_and_leaves_nothing(small_disk):
-    with pytest.raises(BlockedError, match="No space left") as caught, whole_folder(
-        small_disk / "x"
-    ) as partial:
+    with (
+        pytest.raises(BlockedError, match="No space left") as caught,
+        whole_folder(small_disk / "x") as partial,
+    ):
         (partial / "big").write_bytes(os.urandom(1 << 20))
     assert caught.value.exit_code == 3
     with pytest.raises(BlockedError, match="No space left"), whole_file(small_disk / "f") as out:

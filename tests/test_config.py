@@ -86,7 +86,7 @@ def test_broken_toml_names_file_and_line(tmp_path, text, said):
 def test_missing_and_undecodable_files(tmp_path):
     with pytest.raises(UsageError, match="no configuration file"):
         read_config(tmp_path / "none.toml")
-    (tmp_path / "gbk.toml").write_bytes("name = \"小贝\"".encode("gb18030"))
+    (tmp_path / "gbk.toml").write_bytes('name = "小贝"'.encode("gb18030"))
     with pytest.raises(UsageError, match="not UTF-8"):
         read_config(tmp_path / "gbk.toml")
 
@@ -103,7 +103,9 @@ def test_set_overrides_typed_values(tmp_path):
     assert config.model.trust_remote_code is True
 
 
-@pytest.mark.parametrize("bad", ["engine=echo", "serve.engine", "=x", "serve.=x", "assistant.name.x=1"])
+@pytest.mark.parametrize(
+    "bad", ["engine=echo", "serve.engine", "=x", "serve.=x", "assistant.name.x=1"]
+)
 def test_bad_set_is_a_usage_error(tmp_path, bad):
     with pytest.raises(UsageError, match="--set"):
         read_config(write(tmp_path, MINIMAL), [bad])

@@ -12,7 +12,9 @@ from assistant.errors import UsageError
 
 def talk(*contents: str, system: str | None = None) -> Conversation:
     roles = ["user", "assistant"] * len(contents)
-    messages = [Message(role=role, content=text) for role, text in zip(roles, contents, strict=False)]
+    messages = [
+        Message(role=role, content=text) for role, text in zip(roles, contents, strict=False)
+    ]
     if system is not None:
         messages.insert(0, Message(role="system", content=system))
     return Conversation(messages=tuple(messages))

@@ -40,7 +40,9 @@ def test_exactly_one_last_chunk_has_finish_and_counts(engine):
 
 
 def test_max_tokens_ends_with_length(engine):
-    _, chunks = answer(engine, "Count from one to one hundred.", Sampling(temperature=0, max_tokens=3))
+    _, chunks = answer(
+        engine, "Count from one to one hundred.", Sampling(temperature=0, max_tokens=3)
+    )
     assert chunks[-1].finish == "length"
     assert chunks[-1].new_tokens == 3
 
@@ -54,10 +56,14 @@ def test_greedy_and_seeded_answers_repeat(engine):
 
 
 def test_a_stop_string_of_several_tokens_is_cut_and_stops(engine):
-    whole, _ = answer(engine, "What is the capital of France?", Sampling(temperature=0, max_tokens=40))
+    whole, _ = answer(
+        engine, "What is the capital of France?", Sampling(temperature=0, max_tokens=40)
+    )
     stop = whole[3:9]
     text, chunks = answer(
-        engine, "What is the capital of France?", Sampling(temperature=0, max_tokens=40, stop=(stop,))
+        engine,
+        "What is the capital of France?",
+        Sampling(temperature=0, max_tokens=40, stop=(stop,)),
     )
     assert text == whole[: whole.index(stop)]
     assert chunks[-1].finish == "stop"
@@ -142,7 +148,8 @@ def test_messages_out_of_order_are_refused(engine, roles):
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "\x00\x07", "\u202eabc\u200f", "<|im_end|><|im_start|>", "😀" * 50, "\ud7ff\uffff"]
+    "text",
+    ["", " ", "\x00\x07", "\u202eabc\u200f", "<|im_end|><|im_start|>", "😀" * 50, "\ud7ff\uffff"],
 )
 def test_odd_text_does_no_harm(engine, text):
     assert answer(engine, text)[1][-1].finish in ("stop", "length")
@@ -158,7 +165,11 @@ def test_describe_says_what_runs(engine):
 def test_a_second_turn_reuses_the_first(engine):
     history = asked("Tell me about rivers and mountains. " * 12)
     text, _ = answer(engine, history[0].content)
-    second = [*history, Message(role="assistant", content=text), Message(role="user", content="More?")]
+    second = [
+        *history,
+        Message(role="assistant", content=text),
+        Message(role="user", content="More?"),
+    ]
     last = list(engine.stream(second, GREEDY))[-1]
     assert last.cached_tokens > 0.5 * engine.count_tokens(history)
 

@@ -6,7 +6,9 @@ from assistant.errors import UsageError
 from assistant.hosting import OPENXLAB_FOLDER, Place, find_place
 
 
-def place(environment=None, folder=Path("/somewhere"), address=None, port=None, root=None, public=False):
+def place(
+    environment=None, folder=Path("/somewhere"), address=None, port=None, root=None, public=False
+):
     return find_place(address, port, root, public, environment or {}, folder)
 
 
@@ -28,7 +30,11 @@ def test_a_known_host_is_public_on_all_addresses(environment, folder, name):
 
 
 def test_flags_beat_the_environment():
-    environment = {"GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": "9000", "GRADIO_ROOT_PATH": "/a/"}
+    environment = {
+        "GRADIO_SERVER_NAME": "0.0.0.0",
+        "GRADIO_SERVER_PORT": "9000",
+        "GRADIO_ROOT_PATH": "/a/",
+    }
     assert place(environment) == Place("own", "0.0.0.0", 9000, "/a", True, False)
     chosen = place(environment, address="127.0.0.1", port=9001, root="/b")
     assert chosen == Place("own", "127.0.0.1", 9001, "/b", False, False)

@@ -13,9 +13,7 @@ SUPPORTED = ("3.10", "3.11", "3.12")
 
 def names(file: str) -> dict[str, str]:
     """Requirement lines by package name."""
-    lines = [
-        line.split(" #")[0].strip() for line in (ROOT / file).read_text("utf-8").splitlines()
-    ]
+    lines = [line.split(" #")[0].strip() for line in (ROOT / file).read_text("utf-8").splitlines()]
     return {
         re.split(r"[<>=~\[ ;]", line)[0].lower(): line
         for line in lines
@@ -48,12 +46,16 @@ def resolve(file: str, python: str) -> subprocess.CompletedProcess[str]:
         sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate",
         "--python-version", python, "--python-platform", "x86_64-manylinux_2_28", str(ROOT / file),
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return done
 
 
 @pytest.mark.parametrize("python", SUPPORTED)
-@pytest.mark.parametrize("file", ["requirements-cpu.txt", "requirements.txt", "train/requirements.txt"])
+@pytest.mark.parametrize(
+    "file", ["requirements-cpu.txt", "requirements.txt", "train/requirements.txt"]
+)
 def test_the_lists_resolve_for_every_supported_python(file, python):
     resolve(file, python)

@@ -76,7 +76,9 @@ def test_packages_import_only_what_they_may(package):
 def test_heavy_libraries_are_imported_inside_functions(package):
     for file in modules(package):
         relative = file.relative_to(ROOT).as_posix()
-        allowed = {name for room, names in ROOMS.items() if relative.startswith(room) for name in names}
+        allowed = {
+            name for room, names in ROOMS.items() if relative.startswith(room) for name in names
+        }
         tree = ast.parse(file.read_text("utf-8"))
         found = {name.split(".")[0] for name in top_level_imports(tree, file)} & HEAVY - allowed
         assert not found, f"{relative} imports {found} at its top"
@@ -87,7 +89,13 @@ def test_engines_know_no_page_no_styles_no_files():
     assert len(files) >= 4
     for file in files:
         used = imports(ast.parse(file.read_text("utf-8")), file)
-        for stranger in ("gradio", "tomlkit", "assistant.ui", "assistant.persona", "assistant.config"):
+        for stranger in (
+            "gradio",
+            "tomlkit",
+            "assistant.ui",
+            "assistant.persona",
+            "assistant.config",
+        ):
             assert not any(name.startswith(stranger) for name in used), (file.name, stranger)
 
 

@@ -53,9 +53,7 @@ class BareTransformers:
 
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
-        where: dict[str, Any] = (
-            {"gguf_file": weights.name} if weights.suffix == ".gguf" else {}
-        )
+        where: dict[str, Any] = {"gguf_file": weights.name} if weights.suffix == ".gguf" else {}
         folder = weights.parent if weights.suffix == ".gguf" else weights
         self._model = transformers.AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, **where

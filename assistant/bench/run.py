@@ -196,7 +196,11 @@ def _first_token(engine: Engine, rounds: Rounds) -> list[Row]:
         system = Message(role="system", content=f"{number} " + "word " * LONG_PROMPT_WORDS)
         turn = [system, Message(role="user", content="Hello")]
         cold.append(_first(engine, turn, one))
-        answered = [*turn, Message(role="assistant", content="Hi."), Message(role="user", content="And?")]
+        answered = [
+            *turn,
+            Message(role="assistant", content="Hi."),
+            Message(role="user", content="And?"),
+        ]
         second.append(_first(engine, answered, one))
     return [
         against("time to first token, second turn", 1000 * statistics.median(second), "ms",

@@ -79,7 +79,10 @@ class CpuEngine(Engine):
                     f"{name} has no chat template: it is a base model, not a chat model.",
                     f"{name} 没有对话模板：它是基座模型，不是对话模型。",
                 ),
-                Text("Choose an instruct or chat model as the base.", "请选用 instruct 或 chat 模型。"),
+                Text(
+                    "Choose an instruct or chat model as the base.",
+                    "请选用 instruct 或 chat 模型。",
+                ),
             )
         self._defaults = pipeline.get_config()
         self._prefixes = PrefixRecord(CACHE_BLOCK_TOKENS)
@@ -111,9 +114,9 @@ class CpuEngine(Engine):
         config = openvino_genai.GenerationConfig()
         config.apply_chat_template = False
         config.eos_token_id = self._tokenizer.get_eos_token_id()
-        config.stop_token_ids = {
-            token for token in self._defaults.stop_token_ids if token >= 0
-        } | {config.eos_token_id}
+        config.stop_token_ids = {token for token in self._defaults.stop_token_ids if token >= 0} | {
+            config.eos_token_id
+        }
         config.max_new_tokens = sampling.max_tokens
         config.repetition_penalty = sampling.repetition_penalty
         config.do_sample = sampling.temperature > 0
@@ -334,7 +337,9 @@ def open_pipeline(
     except ImportError as error:
         raise EngineError(
             "unavailable",
-            Text(f"OpenVINO GenAI is not installed: {error}.", f"没有安装 OpenVINO GenAI：{error}。"),
+            Text(
+                f"OpenVINO GenAI is not installed: {error}.", f"没有安装 OpenVINO GenAI：{error}。"
+            ),
             Text("pip install -r requirements-cpu.txt", "pip install -r requirements-cpu.txt"),
         ) from None
     scheduler = openvino_genai.SchedulerConfig()
@@ -350,7 +355,10 @@ def open_pipeline(
         reason = str(error).strip().splitlines()[-1]
         raise EngineError(
             "unavailable",
-            Text(f"OpenVINO cannot load {weights}: {reason}", f"OpenVINO 无法加载 {weights}：{reason}"),
+            Text(
+                f"OpenVINO cannot load {weights}: {reason}",
+                f"OpenVINO 无法加载 {weights}：{reason}",
+            ),
             Text(
                 "If the file was cut or changed, fetch it again; see: python -m assistant models",
                 "若文件不完整或被改动，请重新下载；参见：python -m assistant models",
@@ -371,5 +379,8 @@ def _too_little_memory(prompt_tokens: int) -> EngineError:
             f"The engine's cache cannot hold a prompt of {prompt_tokens} tokens.",
             f"引擎的缓存放不下 {prompt_tokens} 个 token 的提示。",
         ),
-        Text("Raise [serve] cache_gb, or shorten the message.", "请调大 [serve] cache_gb，或缩短消息。"),
+        Text(
+            "Raise [serve] cache_gb, or shorten the message.",
+            "请调大 [serve] cache_gb，或缩短消息。",
+        ),
     )

@@ -65,7 +65,10 @@ def _run(command: Path, source: Path, target: Path, weight_format: str) -> None:
     said = (done.stderr or done.stdout).strip()[-SAID_AT_MOST:]
     if "No space left" in said:
         raise BlockedError(
-            Text(f"The disk is full: {target} could not be written.", f"磁盘已满：无法写入 {target}。"),
+            Text(
+                f"The disk is full: {target} could not be written.",
+                f"磁盘已满：无法写入 {target}。",
+            ),
             Text("Free some space and start again.", "请腾出空间后重试。"),
         )
     raise EngineError(

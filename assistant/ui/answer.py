@@ -183,7 +183,7 @@ class Answerer:
             for piece in answer:
                 said.append(piece)
                 post(piece)
-            finish = answer.last.finish if answer.last else "stop"
+            finish = (answer.last and answer.last.finish) or "stop"
             outcome = Step("done", dropped_turns=dropped, finish=finish)
             self._keep(ready, question, "".join(said), finish)
         except BaseException as error:
