@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 WIDTH, HEIGHT = 640, 240
-LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 28
 SMOOTHED_OVER = 20  # the drawn line is a running median over a 20th of the points
 
 
@@ -39,7 +39,7 @@ def loss_curve(points: Sequence[tuple[int, float]], chosen: int | None = None) -
             _mark(x(chosen), chosen)
             if chosen is not None and steps[0] <= chosen <= steps[-1]
             else "",
-            f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">step / 步</text>',
+            f'<text class="axis" x="{WIDTH - RIGHT}" y="{TOP + 12}" text-anchor="end">step / 步</text>',
             "</svg>",
         ]
     )

@@ -37,7 +37,7 @@ def as_markdown(report: CheckReport, transcripts: Sequence[Transcript]) -> str:
             ("Gate 关卡", "Value 数值", "Wanted 要求", ""),
             [
                 (f"{plain(gate.label.en)} {plain(gate.label.zh)}", gate_value(gate, gate.value),
-                 f"{gate.sign} {gate_value(gate, gate.threshold)}", "✅" if gate.passed else "❌")
+                 f"{gate.sign}\u00a0{gate_value(gate, gate.threshold)}", "✅" if gate.passed else "❌")
                 for gate in report.gates
             ],
         ),

@@ -99,7 +99,7 @@ def _gates(report: CheckReport) -> str:
     )
     lines = "".join(
         f'<tr><td>{_both(gate.label)}</td><td class="n">{text(gate_value(gate, gate.value))}</td>'
-        f'<td class="n">{text(gate.sign)} {text(gate_value(gate, gate.threshold))}</td>'
+        f'<td class="n">{text(gate.sign)}\u00a0{text(gate_value(gate, gate.threshold))}</td>'
         f'<td class="n {"good" if gate.passed else "bad"}">{"✓" if gate.passed else "✗"}</td></tr>'
         for gate in report.gates
     )

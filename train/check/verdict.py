@@ -21,7 +21,7 @@ def summary(report: CheckReport) -> Text:
 
 def _line(gate: Gate, label: str) -> str:
     mark = "✓" if gate.passed else "✗"
-    wanted = f"{gate.sign} {gate_value(gate, gate.threshold)}"
+    wanted = f"{gate.sign}\u00a0{gate_value(gate, gate.threshold)}"
     return f"{mark} {label}: {gate_value(gate, gate.value)} ({wanted})"
 
 
