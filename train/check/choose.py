@@ -33,7 +33,7 @@ from .settings import CheckTable
 CHOICE_FILE = "choice.json"
 PROBES_AT_MOST = 48
 ROWS_AT_MOST = 24
-TOKENS_AT_MOST = 48  # of an answer: enough to say a name
+TOKENS_AT_MOST = 40  # of an answer: enough to say a name
 
 
 class Measured(Part):

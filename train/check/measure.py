@@ -62,23 +62,24 @@ def measure_models(
     """One model in memory at a time: the engine twice, then merged, then base and adapter."""
     place = place_for(inputs.merged)
     on_gpu = place.device == "cuda"
-    few = list(asked)[: inputs.table.engine_probes or len(asked)]
-    with clock.time("engine"):
+    proved = evenly(len(asked), inputs.table.proof_probes)
+    few = [asked[number] for number in proved]
+    with clock.time("answers"):
         info, served = _served(
             config, inputs.merged_model, few if on_gpu else asked, ANSWERS, report
         )
+    served_few = served if on_gpu else [served[number] for number in proved]
     base: list[Answer] = []
     if not on_gpu:
         with clock.time("base answers"):
             base = _served(config, inputs.base_model, asked, BASE_ANSWERS, report)[1]
     with loaded(inputs.merged, place) as model:
-        with clock.time("merged"):
-            compared = compare_with_engine(model, few, served[: len(few)], inputs.dtype, report)
-            engine = engine_figures(
-                info, model, few, served[: len(few)], compared.mismatches, place.dtype
-            )
-            answered_by, after, greedy = f"engine {info.name}", served, compared.greedy
-            if on_gpu:
+        with clock.time("engine check"):
+            compared = compare_with_engine(model, few, served_few, inputs.dtype, report)
+            engine = engine_figures(info, model, few, served_few, compared.mismatches, place.dtype)
+        answered_by, after, greedy = f"engine {info.name}", served, compared.greedy
+        if on_gpu:
+            with clock.time("answers"):
                 answered_by = "transformers"
                 after, greedy = _own_answers(model, asked, report)
         with clock.time("perplexity"):
@@ -100,6 +101,13 @@ def measure_models(
         change_percent=100 * (perplexity / before - 1),
     )
     return Found(answered_by, base, after, general, merge, engine)
+
+
+def evenly(count: int, at_most: int) -> list[int]:
+    """`at_most` numbers below `count`, evenly spread; all of them for 0."""
+    if not 0 < at_most < count:
+        return list(range(count))
+    return [number * count // at_most for number in range(at_most)]
 
 
 def _served(

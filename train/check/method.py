@@ -10,6 +10,8 @@ from .report import CheckReport
 def how(report: CheckReport) -> list[Text]:
     """A sentence or two for each kind of figure."""
     ended, rule, by = report.ended, report.repetition.rule, report.answered_by
+    proved = f"Done for {report.merge.answers} of {report.split.reported} answers, of all kinds"
+    proved_zh = f"{report.split.reported} 个回答中检验了 {report.merge.answers} 个，各类都有"
     return [
         _probes(report),
         Text(
@@ -26,9 +28,9 @@ def how(report: CheckReport) -> list[Text]:
         ),
         Text(
             "Merge check: base + adapter reads the merged model's greedy answers. Where its likeliest token is "
-            "the one that stands there, at every place, it gives the same greedy answer.",
+            f"the one that stands there, at every place, it gives the same greedy answer. {proved}.",
             "合并检验：让“基座 + adapter”逐 token 复核合并模型的贪心回答；处处最可能的 token 都相同，"
-            "就等于它会给出同样的回答。",
+            f"就等于它会给出同样的回答。{proved_zh}。",
         ),
         Text(
             "Engine check: transformers does the same with the engine's answers, and answers itself where they "

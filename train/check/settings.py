@@ -24,6 +24,6 @@ class CheckTable(Table):
     style_rate: Share = 0.8  # at least, for each style that training marked
     merge_match: Share = 1.0  # answers equal, or different within rounding, shown
     engine_match: Share = 1.0  # the same, in the serving engine
-    max_tokens: Tokens = 64  # of an answer about itself
-    max_tokens_ordinary: Tokens = 128  # of any other answer
-    engine_probes: Annotated[int, Field(ge=0)] = 0  # asked in the engine check; 0: all
+    max_tokens: Tokens = 48  # of an answer about itself
+    max_tokens_ordinary: Tokens = 64  # of any other answer
+    proof_probes: Annotated[int, Field(ge=0)] = 128  # of all kinds, for merge and engine; 0: all
