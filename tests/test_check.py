@@ -39,6 +39,7 @@ from train.check.answers import Answer
 from train.check.choose import CHOICE_FILE, Measured, choose
 from train.check.curve import loss_curve
 from train.check.engine_check import compare_with_engine, rounding_bound
+from train.check.measure import evenly
 from train.check.measures import emoji_rule, has_emoji, in_style, leaks_placeholder, repeats
 from train.check.merge_check import Greedy, compare_merge, places_to_keep
 from train.check.models import Place, loaded
@@ -188,6 +189,12 @@ def test_probes_that_choose_never_make_the_report():
     ] == [2, 2, 0]
     again, _ = split_probes(PROBES[::-1])
     assert {one.id for one in again} == {one.id for one in choosing}
+
+
+def test_the_proofs_take_answers_of_all_kinds():
+    assert evenly(5, 0) == evenly(5, 9) == [0, 1, 2, 3, 4]
+    assert evenly(246, 128)[:3] == [0, 1, 3]
+    assert len(set(evenly(246, 128))) == 128
 
 
 # ---- the report's files
