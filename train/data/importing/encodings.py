@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
 from assistant.errors import UsageError
 from assistant.words import Text
 
-PIECE = 1 << 20
+PIECE = 1 << 16  # bytes
 SAMPLE = 1 << 16
 DAMAGED = "\ufffd"  # stands for bytes that the encoding does not know
 FEW_DAMAGED = 0.02  # of the non-ASCII bytes: still that encoding, with damage
@@ -60,6 +61,12 @@ def open_text(file: Path, encoding: str) -> TextIO:
             Text("For example: --encoding gb18030", "例如：--encoding gb18030"),
         ) from None
     return file.open(encoding=encoding, errors="replace", newline="")
+
+
+def share_read(source: TextIO) -> Callable[[], float]:
+    """Tells how much of an open text file was read, 0 to 1."""
+    size = os.fstat(source.fileno()).st_size or 1
+    return lambda: 1.0 if source.closed else os.lseek(source.fileno(), 0, os.SEEK_CUR) / size
 
 
 class _Lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ REASONS: dict[str, Text] = {
     "blank": Text("blank row", "空行"),
     "above_header": Text("stands above the header row", "在表头之上"),
     "broken": Text("cannot be read", "无法读取"),
+    "too_many_cells": Text("more cells than the table has columns", "单元格多于表格的列"),
     "too_long": Text("longer than a row can be", "超过一行的长度上限"),
     "open_quote": Text("a quotation mark is opened and never closed", "引号没有闭合"),
     "characters": Text("damaged characters", "有损坏的字符"),
@@ -51,6 +53,7 @@ class Dropped(NamedTuple):
     detail: str = ""
     excerpt: str = ""
     fatal: bool = False  # nothing after it could be read
+    rows: int = 1  # how many rows from `number` on
 
 
 class UnusableError(Exception):
@@ -96,9 +99,15 @@ class Options:
     delimiter: str | None = None
 
 
+def nothing_read() -> float:
+    """The share of a file that was read before it is known."""
+    return 0.0
+
+
 @dataclass
 class Reading:
-    """What was found out about one file while it was read."""
+    """What was found out about one file while it was read, and how much of it was read."""
 
     format: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+    share_read: Callable[[], float] = nothing_read

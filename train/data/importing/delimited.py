@@ -1,0 +1,155 @@
+"""Tables in text files: csv, tsv, and whatever else separates its cells by one character."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from .encodings import DAMAGED, bounded_lines, detect_encoding, open_text, share_read
+from .records import EXCERPT, Dropped, Options, Reading, Record
+from .tables import Row, table_records
+from .values import excerpt
+
+DELIMITERS = (",", "\t", ";", "|", "，", "；")
+SNIFFED_ROWS = 50
+LONGEST_LINE = 4 << 20  # characters
+LONGEST_ROW = 1000  # lines; a quotation mark open for longer was never closed
+_EXCEL_TEXT = re.compile(r'="(.*)"', re.DOTALL)  # ="00123": how Excel keeps zeros in a csv
+
+
+def delimited_records(file: Path, options: Options, reading: Reading) -> Iterator[Record | Dropped]:
+    """The records of a csv or tsv file."""
+    encoding = options.encoding or detect_encoding(file)
+    with open_text(file, encoding) as source:
+        sample = [line for line, _ in zip(bounded_lines(source, LONGEST_LINE), range(200))]  # noqa: B905
+    declared = _declared(sample[0]) if sample else None
+    delimiter = options.delimiter or declared or _delimiter(sample, file.suffix.lower())
+    reading.details |= {"encoding": encoding, "delimiter": delimiter}
+    with open_text(file, encoding) as source:
+        reading.share_read = share_read(source)
+        lines = bounded_lines(source, LONGEST_LINE)
+        if declared:
+            next(lines)
+        rows = _rows(lines, delimiter, first=2 if declared else 1)
+        yield from table_records(rows, options, reading)
+
+
+def _declared(line: str) -> str | None:
+    """The delimiter that Excel's first line `sep=;` declares."""
+    match = re.fullmatch(r"\ufeff?sep=(.)\s*", line)
+    return match[1] if match else None
+
+
+def _delimiter(sample: list[str], suffix: str) -> str:
+    """The character that divides the sample into rows of the same width, more than one."""
+
+    def sense(delimiter: str) -> tuple[float, int]:
+        rows = csv.reader(sample, delimiter=delimiter, strict=False)
+        widths = []
+        try:
+            for _, row in zip(range(SNIFFED_ROWS), rows):  # noqa: B905
+                if any(cell.strip() for cell in row):
+                    widths.append(len(row))
+        except csv.Error:
+            return (0.0, 0)
+        usual = max(set(widths), key=widths.count, default=1)
+        return (widths.count(usual) / len(widths) if usual > 1 else 0.0, usual)
+
+    order = ("\t", *DELIMITERS) if suffix in (".tsv", ".tab") else DELIMITERS
+    best = max(order, key=lambda delimiter: sense(delimiter)[0])
+    return best if sense(best)[0] > 0 else order[0]
+
+
+class _RunawayError(Exception):
+    """A quotation mark stays open."""
+
+
+class _Feed:
+    """Gives lines to a csv reader, and keeps those of the row under way."""
+
+    def __init__(self, lines: Iterable[str], first: int):
+        self._lines = iter(lines)
+        self._again: deque[str] = deque()
+        self.row: list[str] = []
+        self.number = first - 1  # of the last line given
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if len(self.row) >= LONGEST_ROW:
+            raise _RunawayError
+        line = self._again.popleft() if self._again else next(self._lines)
+        self.row.append(line)
+        self.number += 1
+        return line
+
+    def at_end(self) -> bool:
+        """Whether no line is left."""
+        if not self._again:
+            self._again.extend(islice(self._lines, 1))
+        return not self._again
+
+    def give_back(self) -> str:
+        """Keep the first line of the row under way, and give the others again."""
+        first, *others = self.row
+        self._again.extendleft(reversed(others))
+        self.number -= len(others)
+        self.row = []
+        return first
+
+
+def _rows(lines: Iterable[str], delimiter: str, first: int) -> Iterator[Row | Dropped]:
+    """Rows numbered by the line they begin on. A quotation mark that is never closed costs the
+    line it stands on, not the rest of the file."""
+    csv.field_size_limit(LONGEST_LINE * 2)
+    feed = _Feed(lines, first)
+    reader = csv.reader(feed, delimiter=delimiter)
+    while True:
+        feed.row = []
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except _RunawayError:
+            yield _open_quote(feed)
+            reader = csv.reader(feed, delimiter=delimiter)
+            continue
+        except csv.Error as error:
+            number = feed.number - len(feed.row) + 1
+            yield Dropped(number, "broken", str(error), excerpt("".join(feed.row), EXCERPT))
+            reader = csv.reader(feed, delimiter=delimiter)
+            continue
+        text = "".join(feed.row)
+        if text.count('"') % 2 and feed.at_end() and not _closed(text, delimiter):
+            yield _open_quote(feed)
+            reader = csv.reader(feed, delimiter=delimiter)
+            continue
+        number = feed.number - len(feed.row) + 1
+        if text.rstrip("\r\n").endswith(DAMAGED) and len(text) >= LONGEST_LINE:
+            yield Dropped(number, "too_long", excerpt=excerpt(text, EXCERPT))
+            continue
+        yield Row(number, tuple(_cell(cell) for cell in cells))
+
+
+def _open_quote(feed: _Feed) -> Dropped:
+    line = feed.give_back()
+    return Dropped(feed.number, "open_quote", excerpt=excerpt(line, EXCERPT))
+
+
+def _closed(text: str, delimiter: str) -> bool:
+    """Whether the last row of a file is well quoted although its marks are odd in number."""
+    try:
+        list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        return "unexpected end of data" not in str(error)
+    return True
+
+
+def _cell(text: str) -> str:
+    match = _EXCEL_TEXT.fullmatch(text)
+    return (match[1] if match else text).replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,120 @@
+"""Which column holds what: by the words people write over their columns."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+from assistant.errors import UsageError
+from assistant.words import Text
+
+from .records import Columns
+
+# Field -> names, the surest first. Compared without case, spaces and punctuation.
+NAMES: dict[str, tuple[str, ...]] = {
+    "question": (
+        "instruction", "question", "prompt", "query", "ask", "usermessage", "user", "human",
+        "问题", "提问", "指令", "提示词", "提示", "用户输入", "用户问题", "用户提问", "用户", "题目", "问句", "问", "q",
+    ),
+    "input": ("input", "context", "输入", "上下文", "补充", "补充输入", "背景"),
+    "answer": (
+        "output", "answer", "completion", "response", "reply", "assistantmessage", "assistant", "target",
+        "回答", "答案", "输出", "回复", "答复", "回应", "应答", "助手回答", "助手", "标准答案", "答", "a",
+    ),
+    "system": ("system", "systemprompt", "系统提示词", "系统提示", "系统", "人设"),
+    "history": ("history", "历史", "对话历史", "历史对话"),
+    "role": ("role", "角色", "人物", "对象"),
+    "scene": ("scene", "occasion", "场景", "场合"),
+    "style": ("style", "风格"),
+}  # fmt: skip
+META_FIELDS = ("role", "scene", "style")
+_FIELD_OF = {
+    name: (field, rank) for field, names in NAMES.items() for rank, name in enumerate(names)
+}
+_LETTERS = re.compile(r"[A-Za-z]{1,3}")
+
+
+def plain_name(name: str) -> str:
+    """A header as it is compared."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(letter for letter in folded if letter.isalnum())
+
+
+def recognise(names: Sequence[str]) -> dict[str, str]:
+    """Field -> the name among `names` that stands for it. An `input` alone is the question."""
+    best: dict[str, tuple[int, str]] = {}
+    for name in names:
+        field, rank = _FIELD_OF.get(plain_name(name), ("", 0))
+        if field and (field not in best or rank < best[field][0]):
+            best[field] = (rank, name)
+    found = {field: name for field, (_, name) in best.items()}
+    if "question" not in found and "input" in found:
+        found["question"] = found.pop("input")
+    return found
+
+
+def usable(fields: Mapping[str, str]) -> bool:
+    """Whether question and answer are both there."""
+    return "question" in fields and "answer" in fields
+
+
+def column_number(letters: str) -> int:
+    """0 for "A", 26 for "AA"."""
+    number = 0
+    for letter in letters.upper():
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number - 1
+
+
+def column_letters(number: int) -> str:
+    """ "A" for 0, "AA" for 26."""
+    letters = ""
+    number += 1
+    while number:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(ord("A") + rest) + letters
+    return letters
+
+
+def named_columns(columns: Columns, header: Sequence[str]) -> dict[str, int]:
+    """Field -> column number for the columns a person named, by header or by letter.
+
+    Raises UsageError for one that is not there.
+    """
+    return {field: find_column(name, header) for field, name in columns.named().items()}
+
+
+def find_column(name: str, header: Sequence[str]) -> int:
+    """The number of the column called `name`, or lettered so. Raises UsageError."""
+    for number, title in enumerate(header):
+        if plain_name(title) == plain_name(name) and plain_name(name):
+            return number
+    if _LETTERS.fullmatch(name) and column_number(name) < max(len(header), 1):
+        return column_number(name)
+    raise UsageError(
+        Text(f"There is no column {name!r}.", f"没有叫 {name!r} 的列。"), seen_columns(header)
+    )
+
+
+def seen_columns(header: Sequence[str]) -> Text:
+    """The columns, as a hint how to name them."""
+    titles = [f"{column_letters(number)}={title!r}" for number, title in enumerate(header[:26])]
+    shown = ", ".join(titles) or "-"
+    return Text(
+        f"The columns are {shown}. Say which is which: --question A --answer B",
+        f"这些列是 {shown}。请指明：--question A --answer B",
+    )
+
+
+def unique(header: Sequence[str]) -> list[str]:
+    """Column names that are all different: empty or repeated ones get their letter."""
+    seen: set[str] = set()
+    names = []
+    for number, title in enumerate(header):
+        name = title.strip() or column_letters(number)
+        if name in seen:
+            name = f"{name} ({column_letters(number)})"
+        seen.add(name)
+        names.append(name)
+    return names

@@ -1,0 +1,70 @@
+"""Rows of JSONL files as the workshop reads them: one by one, with their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from assistant.conversation import Conversation, parse_conversation
+from assistant.errors import AssistantError, UsageError
+from assistant.words import Text
+
+SAID_EVERY = 1 << 20  # bytes
+
+
+class Numbered(NamedTuple):
+    """A conversation and the line it stands on."""
+
+    line: int
+    conversation: Conversation
+
+
+def raw_lines(file: Path, read: Callable[[int], None] | None = None) -> Iterator[tuple[int, bytes]]:
+    """The filled lines of `file` and their numbers; `read` hears how many bytes were read.
+
+    Raises UsageError if the file cannot be read.
+    """
+    done = said = 0
+    try:
+        with file.open("rb") as source:
+            for number, line in enumerate(source, 1):
+                done += len(line)
+                if read and done - said >= SAID_EVERY:
+                    said = done
+                    read(done)
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise UsageError(
+            Text(f"Cannot read {file}: {error.strerror}.", f"无法读取 {file}：{error.strerror}。")
+        ) from None
+
+
+def conversations_of(file: Path, read: Callable[[int], None] | None = None) -> Iterator[Numbered]:
+    """The conversations of a file that `import` or another stage of the kit wrote.
+
+    Raises UsageError naming the first line that is not one, with the command that mends it.
+    """
+    for number, line in raw_lines(file, read):
+        try:
+            text = line.decode("utf-8").lstrip("\ufeff")
+            yield Numbered(number, parse_conversation(text, where=f"{file}:{number}"))
+        except (UnicodeDecodeError, AssistantError) as error:
+            said = error.message if isinstance(error, AssistantError) else None
+            raise UsageError(
+                said
+                or Text(f"{file}:{number}: not UTF-8 text.", f"{file}:{number}：不是 UTF-8 文本。"),
+                Text(
+                    f"Bring it into shape: python -m train data import {file}",
+                    f"请先转换格式：python -m train data import {file}",
+                ),
+            ) from None
+
+
+def size_of(file: Path) -> int:
+    """Its bytes; 0 where it is not there, which reading it will say."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
