@@ -1,0 +1,209 @@
+"""`train data clean`: named rules over conversations; nothing is changed silently."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from assistant.artifacts import whole_file, write_json
+from assistant.conversation import Conversation, Message
+from assistant.errors import FailedError, UsageError
+from assistant.persona import Style
+from assistant.progress import Progress, Report, unreported
+from assistant.words import Text
+
+from ..language import language_of
+from ..lines import conversations_of, size_of
+from ..outputs import refuse_replacing, side_file
+from .report import Change, CleanReport
+from .rules import NAMES, REMOVING, RULES, Limits
+
+__all__ = [
+    "NAMES",
+    "REMOVING",
+    "RULES",
+    "CleanReport",
+    "Cleaner",
+    "Limits",
+    "chosen",
+    "clean_files",
+]
+
+ROUNDS = 4  # rules lay bare what others mend: quotes under a title under an opening
+SHORTEST_TOLD = 12  # characters: a shorter answer ("OK", a name) may be in any language
+_ASKS_FOR_LANGUAGE = re.compile(
+    r"翻译|译成|英文|英语|中文|汉语|日语|日文|法语|德语|韩语|西班牙语|俄语|用.{1,4}语|translat|chinese|english|"
+    r"japanese|french|german|korean|spanish|russian|mandarin|代码|程序|code|python|sql|shell|regex",
+    re.IGNORECASE,
+)
+SHOWN = 500  # changes kept for the terminal
+
+
+class Cleaner:
+    """Applies the chosen rules to conversations. `styles` give the lengths, by name."""
+
+    def __init__(
+        self,
+        names: Iterable[str] = NAMES,
+        styles: Mapping[str, Style] | None = None,
+        languages: Sequence[str] = ("zh", "en"),
+        limits: Limits | None = None,
+    ):
+        self._names = frozenset(names)
+        self._rules = [rule for rule in RULES if rule.name in self._names]
+        self._styles = styles or {}
+        self._languages = tuple(languages)
+        self._limits = limits or Limits()
+
+    def clean(
+        self, row: int, conversation: Conversation
+    ) -> tuple[Conversation | None, Change | None]:
+        """The conversation as it should be, None if it is to go; and what changed, None if nothing."""
+        used: dict[str, None] = {}
+        messages = []
+        mended = []
+        for place, message in enumerate(conversation.messages):
+            text = self._mended(message.content, message.role == "assistant", used)
+            if text != message.content:
+                mended.append((place, message.content, text))
+            messages.append(Message(role=message.role, content=text))
+        removed = self._reason(messages, conversation.meta)
+        if removed:
+            return None, Change(row, (removed,), removed=removed, text=conversation.line())
+        if not mended:
+            return conversation, None
+        changed = Conversation(messages=tuple(messages), meta=conversation.meta)
+        return changed, Change(row, tuple(used), tuple(mended))
+
+    def _mended(self, text: str, is_answer: bool, used: dict[str, None]) -> str:
+        for _ in range(ROUNDS):
+            before = text
+            for rule in self._rules:
+                if rule.where == "all" or is_answer:
+                    after = rule.mend(text, self._limits)
+                    if after != text:
+                        used[rule.name] = None
+                        text = after
+            if text == before:
+                break
+        return text
+
+    def _reason(self, messages: Sequence[Message], meta: Mapping[str, Any]) -> str:
+        """The removing rule that applies, "" for none."""
+        if "empty" in self._names and any(not message.content.strip() for message in messages):
+            return "empty"
+        pairs = _pairs(messages)
+        if "length" in self._names:
+            for question, answer in pairs:
+                style = self._style(question, meta)
+                if style and style.max_chars and len(answer) > style.max_chars:
+                    return "length"
+        if "language" in self._names and any(self._wrong(*pair) for pair in pairs):
+            return "language"
+        return ""
+
+    def _wrong(self, question: str, answer: str) -> bool:
+        """Whether an answer is in another language than its question, and was not asked to be."""
+        answered = language_of(answer)
+        if not answered or len(answer) < SHORTEST_TOLD:
+            return False
+        asked = language_of(question)
+        if answered != (asked or answered) and not _ASKS_FOR_LANGUAGE.search(question):
+            return True
+        return answered not in {*self._languages, asked} and not _ASKS_FOR_LANGUAGE.search(question)
+
+    def _style(self, question: str, meta: Mapping[str, Any]) -> Style | None:
+        named = meta.get("style")
+        if isinstance(named, str) and named:
+            for style in self._styles.values():
+                if named in (style.name, style.label_zh, style.label_en):
+                    return style
+        triggers = (style for style in self._styles.values() if style.trigger)
+        return next((style for style in triggers if question.endswith(style.trigger)), None)
+
+
+def _pairs(messages: Sequence[Message]) -> list[tuple[str, str]]:
+    """Each question with its answer."""
+    turns = [message.content for message in messages if message.role != "system"]
+    return list(zip(turns[0::2], turns[1::2]))  # noqa: B905 - a last question may be unanswered
+
+
+def chosen(only: Sequence[str], skip: Sequence[str]) -> tuple[str, ...]:
+    """The names of the rules that --only and --skip leave. Raises UsageError for unknown ones."""
+    unknown = [name for name in (*only, *skip) if name not in NAMES]
+    if unknown:
+        raise UsageError(
+            Text(f"There is no rule {unknown[0]!r}.", f"没有叫 {unknown[0]!r} 的规则。"),
+            Text(f"The rules are: {', '.join(NAMES)}.", f"可用的规则：{', '.join(NAMES)}。"),
+        )
+    return tuple(name for name in NAMES if (not only or name in only) and name not in skip)
+
+
+def clean_files(
+    files: Sequence[Path],
+    out: Path,
+    cleaner: Cleaner,
+    *,
+    dry_run: bool = False,
+    force: bool = False,
+    report: Report = unreported,
+) -> CleanReport:
+    """Clean `files` into `out`; every change stands in `<out>.changes.jsonl`, the counts in
+    `<out>.report.json`. With `dry_run` nothing is written.
+
+    Raises UsageError for a line that is no conversation, or if `out` is there without `force`;
+    FailedError if the rules would remove every row.
+    """
+    result = CleanReport(out, side_file(out, "changes.jsonl"), dry_run)
+    if dry_run:
+        for _ in _cleaned(files, cleaner, result, report):
+            pass
+        return result
+    report_file = side_file(out, "report.json")
+    refuse_replacing([out, result.changes_file, report_file], files, force)
+    with whole_file(out) as rows:
+        with whole_file(result.changes_file) as changes:
+            for kept, change, file in _cleaned(files, cleaner, result, report):
+                if kept is not None:
+                    rows.write(kept.line() + "\n")
+                if change is not None:
+                    line = {"file": str(file), **change.as_json()}
+                    changes.write(json.dumps(line, ensure_ascii=False) + "\n")
+        write_json(result.as_json(), report_file)
+        if result.rows_in and not result.rows_out:
+            raise FailedError(
+                Text(
+                    f"Every row would be removed; see {result.changes_file}.",
+                    f"所有行都会被去掉，见 {result.changes_file}。",
+                ),
+                Text("Leave a rule out with --skip.", "用 --skip 关掉某条规则。"),
+            )
+    return result
+
+
+def _cleaned(
+    files: Sequence[Path], cleaner: Cleaner, result: CleanReport, report: Report
+) -> Iterator[tuple[Conversation | None, Change | None, Path]]:
+    """Each row cleaned, and counted in `result`."""
+    for file in files:
+        total = size_of(file)
+        what = Text(f"Cleaning {file.name}", f"正在清洗 {file.name}")
+        for number, conversation in conversations_of(
+            file,
+            lambda done, what=what, total=total: report(Progress(what, done, total, "B")),  # type: ignore[misc]
+        ):
+            kept, change = cleaner.clean(number, conversation)
+            result.rows_in += 1
+            result.rows_out += kept is not None
+            if change is not None:
+                if change.removed:
+                    result.removed[change.removed] += 1
+                else:
+                    result.changed += 1
+                    result.rules.update(change.rules)
+                if len(result.changes) < SHOWN:
+                    result.changes.append(change)
+            yield kept, change, file
