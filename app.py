@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads collapse on shared cores
@@ -33,6 +34,7 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
     place = find_place(address, port, root_path, public)
     refuse_taken_port(place)
 
+    gc.disable()  # importing makes a million objects and no garbage: a third of the time to page
     from assistant.host import Host
     from assistant.load import load_assistant
     from assistant.persona import persona_from_config
@@ -41,11 +43,17 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
 
     load = functools.partial(load_assistant, config, engine=engine, model=model)
     host = Host(aloud(load, context), persona_from_config(config))
+
+    def opened() -> None:
+        gc.freeze()
+        gc.enable()
+        host.start()
+
     try:
         page = build_page(
             host, config, public=place.public, trusted_proxies=int(place.behind_proxy)
         )
-        serve(page, config, place, context.say, opened=host.start)
+        serve(page, config, place, context.say, opened)
     finally:
         host.close()
 

@@ -7,12 +7,14 @@ step. The tokenizer's own chat template renders the prompt.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import queue
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +25,7 @@ from ..progress import Progress, Report, unreported
 from ..words import Text
 from .base import Chunk, Engine, EngineInfo, Finish, Generation, Sampling, closed_error
 from .prefix import PrefixRecord
+from .token_text import DecodeMany, TextSoFar, decoder, next_pieces
 
 if TYPE_CHECKING:
     import openvino_genai
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_BATCHED_TOKENS = 512  # prompt tokens per step: a long prompt must not stall the others' answers
+GATHER_SECONDS = 0.03  # less than one step of a full batch
 CACHE_BLOCK_TOKENS = 32  # OpenVINO's KV block on the CPU: prefixes are shared in whole blocks
 GREETING = "Hi"  # warms the kernels up, so the first visitor does not wait for their compilation
 
@@ -86,7 +90,7 @@ class CpuEngine(Engine):
             )
         self._defaults = pipeline.get_config()
         self._prefixes = PrefixRecord(CACHE_BLOCK_TOKENS)
-        self._scheduler = _Scheduler(pipeline)
+        self._scheduler = _Scheduler(pipeline, decoder(self._tokenizer))
         report(Progress(Text("Warming up", "正在预热")))
         self._warm_up()
 
@@ -95,13 +99,16 @@ class CpuEngine(Engine):
         for _ in self.stream(hello, Sampling(max_tokens=2, temperature=0)):
             pass
 
+    def stream(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
+        with self._scheduler.arriving():
+            return super().stream(messages, sampling)
+
     def _start(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
         prompt = self._encode(messages)
         cached = self._prefixes.cached(prompt)
         answer = _Answer(
             prompt,
             self._generation_config(sampling),
-            lambda tokens: self._tokenizer.decode(tokens, skip_special_tokens=True),
             cached,
             self._prefixes.add,
         )
@@ -155,89 +162,77 @@ class _Answer(Generation):
         self,
         prompt: list[int],
         config: Any,
-        decode: Callable[[list[int]], str],
         cached_tokens: int,
         finished: Callable[[list[int]], None],
     ):
         self.prompt = prompt
         self.config = config
         self.cancelled = threading.Event()
-        self.outbox: queue.SimpleQueue[list[int] | Finish | EngineError] = queue.SimpleQueue()
-        self._text = _TextSoFar(decode)
+        self.text = TextSoFar()
+        self._outbox: queue.SimpleQueue[Chunk | EngineError] = queue.SimpleQueue()
         self._cached_tokens = cached_tokens
         self._finished = finished
         self._ended = False
 
-    def __next__(self) -> Chunk:
-        while not self._ended:
-            item = self.outbox.get()
-            if isinstance(item, EngineError):
-                self._ended = True
-                raise item
-            if isinstance(item, str):
-                return self._last(item)
-            if text := self._text.add(item):
-                return Chunk(text)
-        raise StopIteration
+    def put(self, text: str) -> None:
+        """Hand over a piece of text; an empty one is not worth waking the reader."""
+        if text:
+            self._outbox.put(Chunk(text))
 
-    def _last(self, finish: Finish) -> Chunk:
-        self._ended = True
-        self._finished(self.prompt + self._text.tokens)
-        return Chunk(
-            self._text.rest(),
-            finish,
-            prompt_tokens=len(self.prompt),
-            new_tokens=len(self._text.tokens),
-            cached_tokens=self._cached_tokens,
+    def end(self, finish: Finish, text: str = "") -> None:
+        """Hand over the last piece and the counts."""
+        self._finished(self.prompt + self.text.tokens)
+        self._outbox.put(
+            Chunk(text, finish, len(self.prompt), len(self.text.tokens), self._cached_tokens)
         )
+
+    def fail(self, error: EngineError) -> None:
+        """End with an error."""
+        self._outbox.put(error)
+
+    def __next__(self) -> Chunk:
+        if self._ended:
+            raise StopIteration
+        item = self._outbox.get()
+        if isinstance(item, EngineError):
+            self._ended = True
+            raise item
+        self._ended = item.finish is not None
+        return item
 
     def close(self) -> None:
         self.cancelled.set()
 
 
-class _TextSoFar:
-    """Turns tokens into text piece by piece, never inside a character.
+class _Scheduler:
+    """Steps the pipeline on one thread for all answers, and hands out the text it made.
 
-    Only the tokens since the last but one piece are decoded again (as vLLM and TGI do), so the
-    work per token does not grow with the answer.
+    Tokens become text here, for all answers in a few calls: sixteen readers who each decode their
+    own would hold the interpreter's lock while the next step waits (a third of the throughput).
     """
 
-    def __init__(self, decode: Callable[[list[int]], str]):
-        self._decode = decode
-        self.tokens: list[int] = []
-        self._from = 0
-        self._read = 0
-
-    def add(self, tokens: list[int]) -> str:
-        """The new whole text that `tokens` bring; empty while a character is incomplete."""
-        self.tokens += tokens
-        text = self._decode(self.tokens[self._from :])
-        return "" if text.endswith("\ufffd") else self._take(text)
-
-    def rest(self) -> str:
-        """What is left at the end; an incomplete character is left out."""
-        text = self._decode(self.tokens[self._from :]) if self.tokens else ""
-        return self._take(text.rstrip("\ufffd"))
-
-    def _take(self, text: str) -> str:
-        before = self._decode(self.tokens[self._from : self._read])
-        if len(text) <= len(before):
-            return ""
-        self._from, self._read = self._read, len(self.tokens)
-        return text[len(before) :]
-
-
-class _Scheduler:
-    """Steps the pipeline on one thread for all answers, and hands out what it made."""
-
-    def __init__(self, pipeline: openvino_genai.ContinuousBatchingPipeline):
+    def __init__(self, pipeline: openvino_genai.ContinuousBatchingPipeline, decode: DecodeMany):
         self._pipeline = pipeline
+        self._decode = decode
         self._arrivals: queue.SimpleQueue[_Answer | None] = queue.SimpleQueue()
         self._running: list[tuple[_Answer, Any]] = []
         self._numbers = itertools.count()
         self._closed = threading.Event()
+        self._coming = 0
+        self._coming_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="cpu-engine", daemon=True)
         self._thread.start()
+
+    @contextlib.contextmanager
+    def arriving(self) -> Iterator[None]:
+        """Around the work that ends in `add`: the next step waits a moment for it."""
+        with self._coming_lock:
+            self._coming += 1
+        try:
+            yield
+        finally:
+            with self._coming_lock:
+                self._coming -= 1
 
     def add(self, answer: _Answer) -> None:
         """Put an answer in line. Raises EngineError("unavailable") once closed."""
@@ -256,31 +251,43 @@ class _Scheduler:
     def _run(self) -> None:
         while not self._closed.is_set():
             try:
-                self._admit()
+                if not self._running:
+                    self._admit_one(self._arrivals.get())  # sleeps while there is nothing to do
+                self._let_others_in()
+                while not self._arrivals.empty():
+                    self._admit_one(self._arrivals.get())
                 self._drop_cancelled()
                 if self._running:
                     self._pipeline.step()
-                    self._running = [pair for pair in self._running if not _deliver(*pair)]
+                    self._deliver()
             except Exception as error:  # the native library failed: each reader must be told
                 logger.exception("the CPU engine failed")
                 self._give_up(error)
         for answer, handle in self._running:
             handle.cancel()
-            answer.outbox.put("cancelled")
+            answer.end("cancelled")
         while not self._arrivals.empty():
             if waiting := self._arrivals.get():
-                waiting.outbox.put("cancelled")
+                waiting.end("cancelled")
         del self._pipeline
 
-    def _admit(self) -> None:
-        """Take in what has arrived; sleeps here while there is nothing to do."""
-        while not self._running or not self._arrivals.empty():
-            answer = self._arrivals.get()
-            if answer is None:
-                return
-            if answer.cancelled.is_set():
-                answer.outbox.put("cancelled")
-                continue
+    def _let_others_in(self) -> None:
+        """Give the interpreter away, and wait shortly for those who are about to join.
+
+        OpenVINO's step holds the interpreter's lock, so that between steps is the only time when
+        other threads run: without this a burst of visitors joins one by one, a step apart.
+        """
+        deadline = time.monotonic() + GATHER_SECONDS
+        time.sleep(0)
+        while self._coming and time.monotonic() < deadline:
+            time.sleep(0.0005)
+
+    def _admit_one(self, answer: _Answer | None) -> None:
+        if answer is None:  # closing
+            return
+        if answer.cancelled.is_set():
+            answer.end("cancelled")
+        else:
             self._running.append((answer, self._request(answer)))
 
     def _request(self, answer: _Answer) -> Any:
@@ -294,15 +301,45 @@ class _Scheduler:
         for answer, handle in self._running:
             if answer.cancelled.is_set():
                 handle.cancel()
-                answer.outbox.put("cancelled")
+                answer.end("cancelled")
         self._running = [pair for pair in self._running if not pair[0].cancelled.is_set()]
         if not self._running and self._pipeline.has_non_finished_requests():
             self._pipeline.step()  # lets the pipeline free what the cancelled ones held
 
+    def _deliver(self) -> None:
+        """Pass on what the last step made, and let go of the answers that ended."""
+        finishes: dict[int, Finish] = {}
+        written = []
+        for number, (answer, handle) in enumerate(self._running):
+            tokens, finish = _read(handle)
+            if finish:
+                finishes[number] = finish
+            if tokens or finish:
+                answer.text.tokens += tokens
+                written.append(number)
+            elif handle.get_status().name == "IGNORED":  # the KV cache can never hold the prompt
+                answer.fail(_too_little_memory(len(answer.prompt)))
+                answer.cancelled.set()
+        pieces = next_pieces(
+            [(self._running[number][0].text, number in finishes) for number in written],
+            self._decode,
+        )
+        for number, piece in zip(written, pieces, strict=True):
+            answer = self._running[number][0]
+            if number in finishes:
+                answer.end(finishes[number], piece)
+            else:
+                answer.put(piece)
+        self._running = [
+            pair
+            for number, pair in enumerate(self._running)
+            if number not in finishes and pair[1].get_status().name != "IGNORED"
+        ]
+
     def _give_up(self, error: Exception) -> None:
         for answer, handle in self._running:
             handle.cancel()
-            answer.outbox.put(
+            answer.fail(
                 EngineError(
                     "internal", Text(f"The CPU engine failed: {error}", f"CPU 引擎出错：{error}")
                 )
@@ -310,22 +347,19 @@ class _Scheduler:
         self._running = []
 
 
-def _deliver(answer: _Answer, handle: Any) -> bool:
-    """Pass on new tokens; True when the answer has ended."""
+def _read(handle: Any) -> tuple[list[int], Finish | None]:
+    """New tokens of a request, and how it ended if it did."""
     from openvino_genai import GenerationFinishReason
 
+    tokens: list[int] = []
     while handle.can_read():
         for output in handle.read().values():
-            if output.generated_ids:
-                answer.outbox.put(list(output.generated_ids))
+            tokens += output.generated_ids
+            if output.finish_reason == GenerationFinishReason.LENGTH:
+                return tokens, "length"
             if output.finish_reason != GenerationFinishReason.NONE:
-                length = output.finish_reason == GenerationFinishReason.LENGTH
-                answer.outbox.put("length" if length else "stop")
-                return True
-    if handle.get_status().name == "IGNORED":  # the KV cache can never hold this prompt
-        answer.outbox.put(_too_little_memory(len(answer.prompt)))
-        return True
-    return False
+                return tokens, "stop"
+    return tokens, None
 
 
 def open_pipeline(
