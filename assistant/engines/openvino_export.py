@@ -12,7 +12,7 @@ from ..errors import BlockedError, EngineError
 from ..progress import Progress, Report
 from ..words import Text
 
-WEIGHT_FORMAT = "int8"
+WEIGHT_FORMAT = "fp16"  # greedy answers equal transformers' (40 of 40; int8: 24 of 40)
 SAID_AT_MOST = 400  # characters of the exporter's last words that an error repeats
 
 
