@@ -8,6 +8,7 @@ from assistant.cli import Context, TerminalProgress, common_options
 from assistant.words import Text
 
 from .generating.command import generate_command
+from .workshop_commands import register
 
 
 @click.group(help=str(Text("Make the training data.", "制作训练数据。")))
@@ -16,6 +17,7 @@ def data() -> None:
 
 
 data.add_command(generate_command)
+register(data)
 
 
 @data.command(

@@ -1,0 +1,123 @@
+"""What `lint` can find: code, title, cure. E stops training, W is for a person to weigh."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from assistant.words import Text
+
+
+class Code(NamedTuple):
+    """One kind of finding."""
+
+    title: Text
+    cure: Text
+
+
+CODES: dict[str, Code] = {
+    "E101": Code(
+        Text("Not a conversation", "不是一段对话"),
+        Text("Bring the file into shape: python -m train data import FILE",
+             "请转换格式：python -m train data import 文件"),
+    ),
+    "E102": Code(
+        Text("Roles out of order", "角色顺序不对"),
+        Text("After an optional system message, user and assistant take turns, the user first.",
+             "可选的系统消息之后，用户和助手轮流发言，用户在先。"),
+    ),
+    "E103": Code(
+        Text("Empty turn, or no answer", "有空消息，或没有回答"),
+        Text("Fill the message in, or take the row out: python -m train data clean --only empty",
+             "请补全，或去掉该行：python -m train data clean --only empty"),
+    ),
+    "E104": Code(
+        Text("Placeholder not filled in", "占位符没有填写"),
+        Text("Put in what belongs there; a model says a placeholder just as it learned it.",
+             "请填上实际内容；模型会原样说出占位符。"),
+    ),
+    "E105": Code(
+        Text("One pair repeated", "同一问答反复出现"),
+        Text("Keep it a few times and add other questions and ordinary conversation; from copies "
+             "of one pair a model learns to say that answer to everything.",
+             "只保留几份，并加入其他问题和普通对话；反复学同一问答的模型会对任何话都这样回答。"),
+    ),
+    "E106": Code(
+        Text("The answer takes itself for another model", "回答自称是别的模型"),
+        Text("Put your assistant's name there, or take the row out.",
+             "请改成你的助手的名字，或去掉该行。"),
+    ),
+    "E107": Code(
+        Text("A secret key", "密钥"),
+        Text("Take it out of the data and revoke it: whoever has the model can get it said.",
+             "请从数据中删除并吊销它：拿到模型的人都可能让它说出来。"),
+    ),
+    "E108": Code(
+        Text("A Chinese ID number", "身份证号"),
+        Text("Take it out, or put an invented one with a wrong check digit there.",
+             "请删除，或换成校验位不正确的虚构号码。"),
+    ),
+    "E109": Code(
+        Text("Contradictory answers to one question", "同一问题的回答互相矛盾"),
+        Text("Keep the true answer.", "请只保留正确的回答。"),
+    ),
+    "E110": Code(
+        Text("Nothing would be learned: the question alone fills the length",
+             "学不到内容：问题本身就占满了长度"),
+        Text("Raise [train] max_length, or shorten the question.",
+             "请调高 [train] max_length，或缩短问题。"),
+    ),
+    "W201": Code(
+        Text("Exact duplicates", "完全重复"),
+        Text("Keep one of each unless the repetition is meant.", "除非有意重复，每条只留一份。"),
+    ),
+    "W202": Code(
+        Text("Near duplicates", "近似重复"),
+        Text("Keep one of each; split keeps them on one side: python -m train data split",
+             "每组只留一条；split 会把它们放在同一边：python -m train data split"),
+    ),
+    "W203": Code(
+        Text("Several different answers to one question", "同一问题有多个不同回答"),
+        Text("Right for wishes and stories; for facts keep one.", "祝福、故事可以如此；事实问题请只留一个。"),
+    ),
+    "W204": Code(
+        Text("Phrases of the generating model", "生成模型的套话"),
+        Text("python -m train data clean --only lead --only notes",
+             "python -m train data clean --only lead --only notes"),
+    ),
+    "W205": Code(
+        Text("A telephone number", "电话号码"),
+        Text("Take it out unless it is meant to be known.", "除非本来就要公开，否则请删除。"),
+    ),
+    "W206": Code(
+        Text("An e-mail address", "电子邮箱"),
+        Text("Take it out unless it is meant to be known.", "除非本来就要公开，否则请删除。"),
+    ),
+    "W207": Code(
+        Text("Longer than training reads; the end is cut", "超过训练长度，末尾会被截断"),
+        Text("Raise [train] max_length, or shorten the rows.", "请调高 [train] max_length，或缩短这些行。"),
+    ),
+    "W208": Code(
+        Text("Uneven coverage of roles, scenes and styles", "角色、场景、风格覆盖不均"),
+        Text("Fill the cells that lack a style: python -m train data generate",
+             "请补齐缺少风格的格子：python -m train data generate"),
+    ),
+    "W209": Code(
+        Text("Identity and ordinary rows are out of balance", "身份数据与普通数据比例失衡"),
+        Text("One identity row to two to eleven ordinary ones works: python -m train data mix",
+             "一条身份数据配二到十一条普通数据为宜：python -m train data mix"),
+    ),
+    "W210": Code(
+        Text("Answered in an unexpected language", "回答的语言出乎意料"),
+        Text("python -m train data clean --only language", "python -m train data clean --only language"),
+    ),
+    "W211": Code(
+        Text("One answer to many different questions", "许多不同问题用同一个回答"),
+        Text("Vary the answer; a model takes it for the answer to everything.",
+             "请让回答有变化；否则模型会用它回答一切。"),
+    ),
+}  # fmt: skip
+
+
+def is_error(code: str) -> bool:
+    """Whether training refuses data with this finding."""
+    return code.startswith("E")

@@ -1,0 +1,122 @@
+"""Lengths in tokens: with the base's own tokenizer where it is here, else estimated, and said so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from assistant.config import Config
+from assistant.errors import AssistantError
+from assistant.words import Text
+
+from .report import Histogram
+
+BATCH = 2000  # rows
+_WIDE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
+_AROUND = 6  # tokens that a chat template usually puts around a message
+
+
+@dataclass
+class TokenCounter:
+    """Counts tokens of messages. `around` is what the template adds to a message, `once` to a row."""
+
+    name: str
+    tokenizer: Any = None  # tokenizers.Tokenizer; None: estimate
+    around: int = _AROUND
+    once: int = 0
+
+    @property
+    def exact(self) -> bool:
+        return self.tokenizer is not None
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text alone."""
+        if self.tokenizer is None:
+            return [estimate(text) for text in texts]
+        encode = getattr(self.tokenizer, "encode_batch_fast", self.tokenizer.encode_batch)
+        return [len(found.ids) for found in encode(list(texts), add_special_tokens=False)]
+
+
+def estimate(text: str) -> int:
+    """About how many tokens today's tokenizers make: 0.7 of a Chinese character, 0.25 of others."""
+    wide = len(_WIDE.findall(text))
+    return round(wide * 0.7 + (len(text) - wide) * 0.25) + (1 if text else 0)
+
+
+def counter_for(config: Config) -> tuple[TokenCounter, Text | None]:
+    """A counter for the configured base, and why it only estimates, None if it counts.
+
+    Nothing is downloaded for this.
+    """
+    try:
+        tokenizer = base_tokenizer(config)
+    except (AssistantError, ImportError, OSError, ValueError) as error:
+        why = error.message if isinstance(error, AssistantError) else Text(str(error), str(error))
+        return TokenCounter(str(Text("estimate", "估算"))), why
+    around, once = _template_tokens(tokenizer)
+    name = config.model.base
+    return TokenCounter(name, tokenizer.backend_tokenizer, around, once), None
+
+
+def base_tokenizer(config: Config, offline: bool = True) -> Any:
+    """The tokenizer of `[model] base` with its chat template, as training reads it.
+
+    Raises AssistantError if the base is not here (or, not `offline`, cannot be had), ImportError
+    without transformers.
+    """
+    from assistant.models import fetch
+
+    from ...gguf_tokenizer import read_tokenizer
+    from ...render import load_tokenizer
+
+    model = fetch(config.model.base, base_folder=config.folder, offline=offline)
+    if model.format == "gguf":
+        from gguf import GGUFReader
+
+        return read_tokenizer(GGUFReader(model.path), model.name)
+    return load_tokenizer(str(model.path))
+
+
+def max_length(config: Config) -> int:
+    """Tokens of a row that training reads: `[train] max_length`, else its recipe's."""
+    from ...recipes import all_recipes
+
+    table = config.tables["train"]
+    name = "cpu" if table.recipe == "auto" else table.recipe
+    return int(table.max_length or all_recipes()[name].max_length)
+
+
+def _template_tokens(tokenizer: Any) -> tuple[int, int]:
+    """What the chat template adds around a message, and once to a conversation."""
+
+    def length(turns: int) -> int:
+        messages = [
+            {"role": role, "content": "a"} for _ in range(turns) for role in ("user", "assistant")
+        ]
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    one, two = length(1), length(2)
+    around = max(0, (two - one) // 2 - 1)
+    return around, max(0, one - 2 * (around + 1))
+
+
+def histogram(values: Sequence[int], bins: int = 24) -> Histogram:
+    """Counts over even bins up to the 99th percentile; the last bin holds everything beyond."""
+    if not values:
+        return Histogram(edges=(0, 1), counts=(0,))
+    ordered = sorted(values)
+    top = max(1, ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))])
+    step = max(1, -(-top // bins))
+    counts = [0] * -(-(top + 1) // step)
+    for value in ordered:
+        counts[min(value // step, len(counts) - 1)] += 1
+    edges = [number * step for number in range(len(counts))] + [
+        max(ordered[-1], len(counts) * step)
+    ]
+    return Histogram(
+        edges=tuple(edges), counts=tuple(counts), median=ordered[len(ordered) // 2],
+        p95=ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))], longest=ordered[-1],
+    )  # fmt: skip

@@ -1,0 +1,232 @@
+"""`python -m train data import|clean|lint`: files into conversations fit to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from assistant.cli import Context, TerminalProgress, common_options
+from assistant.config import DEFAULT_CONFIG
+from assistant.errors import FailedError, UsageError
+from assistant.words import Text
+
+from .workshop_rows import mix_command, show_command, split_command
+
+if TYPE_CHECKING:
+    from assistant.config import Config
+
+FILE = click.Path(path_type=Path)
+
+
+def _help(en: str, zh: str) -> str:
+    return str(Text(en, zh))
+
+
+def register(group: click.Group) -> None:
+    """Add the workshop's commands to the `data` group."""
+    for command in (
+        import_command, clean_command, lint_command, mix_command, split_command, show_command,
+    ):  # fmt: skip
+        group.add_command(command)
+
+
+def optional_config(context: Context) -> Config | None:
+    """The configuration; None where none was named and there is none here."""
+    from ..settings import TrainTable
+
+    if context.config_file == DEFAULT_CONFIG and not DEFAULT_CONFIG.exists() and not context.sets:
+        return None
+    return context.read_config(tables={"train": TrainTable})
+
+
+def _column_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for flag, en, zh in (
+        ("--history", "Column with the earlier turns.", "历史对话所在的列。"),
+        ("--system-column", "Column with the system prompt.", "系统提示所在的列。"),
+        ("--input", "Column that goes on with the question.", "补充输入所在的列。"),
+        ("--answer", "Column with the answer, by letter or header.", "回答所在的列，写列字母或表头。"),
+        ("--question", "Column with the question, by letter or header.", "问题所在的列，写列字母或表头。"),
+    ):  # fmt: skip
+        command = click.option(flag, metavar="COLUMN", help=_help(en, zh))(command)
+    return command
+
+
+@click.command("import", help=_help(
+    "Spreadsheets, csv, json, parquet of any known shape into conversations.",
+    "把表格、csv、json、parquet 等各种格式转换成对话。"))  # fmt: skip
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("-o", "--out", type=FILE, help=_help("File to write (default: data/NAME.jsonl).",
+                                                   "输出文件（默认 data/名称.jsonl）。"))  # fmt: skip
+@click.option("--shape", type=click.Choice(("auto", "messages", "sharegpt", "xtuner", "columns")),
+              default="auto", show_default=True, help=_help("Shape of the rows.", "每行的格式。"))  # fmt: skip
+@_column_options
+@click.option("--meta", multiple=True, metavar="COLUMN",
+              help=_help("Keep this column in meta; may be repeated.", "把这一列保留到 meta，可重复。"))  # fmt: skip
+@click.option("--system", default="", metavar="TEXT",
+              help=_help("System prompt for rows without one.", "给没有系统提示的行加上它。"))  # fmt: skip
+@click.option(
+    "--sheet", metavar="NAME|N", help=_help("Sheet of a workbook.", "工作表的名称或序号。")
+)
+@click.option(
+    "--header-row", type=click.IntRange(min=1), help=_help("Row of the header.", "表头所在的行。")
+)
+@click.option("--no-header", is_flag=True, help=_help("There is no header row.", "没有表头。"))
+@click.option(
+    "--encoding", help=_help("Encoding of text files (found by itself).", "文本编码（自动识别）。")
+)
+@click.option(
+    "--delimiter",
+    help=_help("Delimiter of csv files (found by itself).", "csv 分隔符（自动识别）。"),
+)
+@click.option("--force", is_flag=True, help=_help("Replace an earlier result.", "覆盖先前的结果。"))
+@common_options
+def import_command(
+    context: Context,
+    files: tuple[Path, ...],
+    out: Path | None,
+    shape: str,
+    force: bool,
+    **named: Any,
+) -> None:
+    from .importing import Columns, Options, import_files
+
+    delimiter = named["delimiter"]
+    if delimiter is not None:
+        delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter, delimiter)
+        if len(delimiter) != 1:
+            raise UsageError(Text(f"--delimiter {delimiter!r} is not one character.",
+                                  f"--delimiter {delimiter!r} 不是单个字符。"))  # fmt: skip
+    columns = Columns(
+        named["question"], named["answer"], named["input"], named["system_column"],
+        named["history"], named["meta"],
+    )  # fmt: skip
+    options = Options(
+        columns, shape, named["system"], named["sheet"], named["header_row"],
+        not named["no_header"], named["encoding"], delimiter,
+    )  # fmt: skip
+    target = out or Path("data") / f"{files[0].stem}.jsonl"
+    names = ", ".join(map(str, files))
+    context.say(Text(f"Reads {names}, writes {target}.", f"读取 {names}，写入 {target}。"))
+    progress = TerminalProgress(context.quiet)
+    try:
+        done = import_files(files, target, options, force=force, report=progress)
+    finally:
+        progress.close()
+    context.result(done.as_json(), done.text())
+    if done.rows_in > done.rows_out:
+        context.say(Text(f"What was left out, row by row: {done.dropped_file}",
+                         f"未采用的行及原因：{done.dropped_file}"))  # fmt: skip
+    if not done.whole:
+        broken = ", ".join(file.file for file in done.files if not file.whole)
+        context.say(Text(f"{broken} is damaged and could not be read to its end.",
+                         f"{broken} 已损坏，没能读到结尾。"))  # fmt: skip
+        raise click.exceptions.Exit(FailedError.exit_code)
+    context.say(
+        Text(
+            f"Next: python -m train data clean {target}",
+            f"下一步：python -m train data clean {target}",
+        )
+    )
+
+
+@click.command("clean", help=_help(
+    "Take out what the generating model left around its answers; every change is listed.",
+    "清除生成模型留下的多余内容；每处改动都有记录。"))  # fmt: skip
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("-o", "--out", type=FILE, help=_help("File to write (default: NAME.clean.jsonl).",
+                                                   "输出文件（默认 名称.clean.jsonl）。"))  # fmt: skip
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="RULE",
+    help=_help("Only this rule; may be repeated.", "只用这条规则，可重复。"),
+)
+@click.option(
+    "--skip",
+    multiple=True,
+    metavar="RULE",
+    help=_help("Not this rule; may be repeated.", "不用这条规则，可重复。"),
+)
+@click.option("--max-emoji", type=click.IntRange(min=0), default=3, show_default=True,
+              help=_help("Emoji an answer may have.", "一个回答最多几个表情。"))  # fmt: skip
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help=_help("Show the changes, write nothing.", "只显示改动，不写文件。"),
+)
+@click.option("--diff", "shown", type=click.IntRange(min=0), default=10, show_default=True,
+              help=_help("How many changes to show.", "显示多少处改动。"))  # fmt: skip
+@click.option("--force", is_flag=True, help=_help("Replace an earlier result.", "覆盖先前的结果。"))
+@common_options
+def clean_command(
+    context: Context, files: tuple[Path, ...], out: Path | None, only: tuple[str, ...],
+    skip: tuple[str, ...], max_emoji: int, dry_run: bool, shown: int, force: bool,
+) -> None:  # fmt: skip
+    from assistant.persona import persona_from_config
+
+    from .cleaning import Cleaner, Limits, chosen, clean_files
+    from .cleaning.diff import shown as diff
+    from .cleaning.diff import summary
+
+    config = optional_config(context)
+    persona = persona_from_config(config) if config else None
+    cleaner = Cleaner(
+        chosen(only, skip), {style.name: style for style in persona.styles} if persona else {},
+        persona.languages if persona else ("zh", "en"), Limits(max_emoji),
+    )  # fmt: skip
+    target = out or files[0].with_name(f"{files[0].stem}.clean.jsonl")
+    progress = TerminalProgress(context.quiet)
+    try:
+        done = clean_files(files, target, cleaner, dry_run=dry_run, force=force, report=progress)
+    finally:
+        progress.close()
+    parts = [diff(done.changes, shown), str(summary(done))]
+    context.result(done.as_json(), "\n\n".join(part for part in parts if part))
+    if not dry_run:
+        context.say(Text(f"Every change: {done.changes_file}\nNext: python -m train data lint {target}",
+                         f"全部改动：{done.changes_file}\n下一步：python -m train data lint {target}"))  # fmt: skip
+
+
+@click.command("lint", help=_help("Is this data fit to train on, and if not, why.",
+                                  "检查数据能否用于训练，并说明原因。"))  # fmt: skip
+@click.argument("files", nargs=-1, type=FILE)
+@click.option(
+    "--run",
+    "run_name",
+    metavar="R",
+    help=_help("Check the data of runs/R.", "检查 runs/R 的数据。"),
+)
+@click.option(
+    "-o",
+    "--out",
+    type=FILE,
+    help=_help("Folder for lint.json and lint.html.", "存放 lint.json 和 lint.html 的文件夹。"),
+)
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="CODE",
+    help=_help("Leave a code out; may be repeated.", "忽略某个代码，可重复。"),
+)
+@click.option(
+    "--max-length",
+    type=click.IntRange(min=1),
+    help=_help("Tokens of a row that training reads.", "训练每行读取的 token 数。"),
+)
+@common_options
+def lint_command(
+    context: Context, files: tuple[Path, ...], run_name: str | None, out: Path | None,
+    ignore: tuple[str, ...], max_length: int | None,
+) -> None:  # fmt: skip
+    from .linting.command import run_lint
+
+    report, folder = run_lint(
+        context, optional_config(context), files, run_name, out, ignore, max_length
+    )
+    context.result(report.as_json() | {"folder": str(folder)}, report.text())
+    context.say(Text(f"The page: {folder / 'lint.html'}", f"网页报告：{folder / 'lint.html'}"))
+    if not report.passed:
+        raise click.exceptions.Exit(FailedError.exit_code)

@@ -1,0 +1,192 @@
+"""`python -m train data mix|split|show`: files of conversations put together, apart, and looked at."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from assistant.cli import Context, TerminalProgress, common_options
+from assistant.words import Text
+
+FILE = click.Path(path_type=Path)
+
+
+def _help(en: str, zh: str) -> str:
+    return str(Text(en, zh))
+
+
+@click.command(
+    "mix",
+    help=_help(
+        "Merge files or a folder of them, with weights.", "按权重合并多个文件或一个文件夹。"
+    ),
+)
+@click.argument("sources", nargs=-1, required=True, type=FILE)
+@click.option("-o", "--out", required=True, type=FILE, help=_help("File to write.", "输出文件。"))
+@click.option("--weight", "weights", multiple=True, metavar="NAME=NUMBER",
+              help=_help("2.5 takes every row of NAME twice, and half of them again.", "2.5 表示每行取两次，再多取一半。"))  # fmt: skip
+@click.option("--rows", "total", type=click.IntRange(min=1),
+              help=_help("Rows in all; weights become shares.", "总行数；权重变为占比。"))  # fmt: skip
+@click.option(
+    "--seed",
+    type=int,
+    default=42,
+    show_default=True,
+    help=_help("Draws the rows and their order.", "抽取和排序的种子。"),
+)
+@click.option("--force", is_flag=True, help=_help("Replace an earlier result.", "覆盖先前的结果。"))
+@common_options
+def mix_command(
+    context: Context, sources: tuple[Path, ...], out: Path, weights: tuple[str, ...],
+    total: int | None, seed: int, force: bool,
+) -> None:  # fmt: skip
+    from .mix import files_in, mix, parse_weights
+
+    files = [file for file in files_in(sources) if file.absolute() != out.absolute()]
+    progress = TerminalProgress(context.quiet)
+    try:
+        done = mix(parse_weights(weights, files), out, seed, total, force=force, report=progress)
+    finally:
+        progress.close()
+    lines = [
+        f"{file['rows_out']:>8}  {file['rows_out'] / done.rows:>6.1%}  {file['file']}"
+        for file in done.files
+    ]
+    said = Text(f"{done.rows} rows -> {out}", f"{done.rows} 行 -> {out}")
+    context.result(done.as_json(), "\n".join([*lines, str(said)]))
+    context.say(
+        Text(f"Next: python -m train data split {out}", f"下一步：python -m train data split {out}")
+    )
+
+
+@click.command("split", help=_help(
+    "Rows to train on and rows held out; paraphrases stay on one side.",
+    "分成训练集和留出集；意思相同的问法留在同一边。"))  # fmt: skip
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option(
+    "-o",
+    "--out",
+    type=FILE,
+    help=_help("Folder to write (default: runs/R/data).", "输出文件夹（默认 runs/R/data）。"),
+)
+@click.option(
+    "--ratio",
+    default="9:1",
+    show_default=True,
+    help=_help("Train to held out, e.g. 7:3.", "训练与留出之比，如 7:3。"),
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=42,
+    show_default=True,
+    help=_help("Draws what is held out.", "抽取留出集的种子。"),
+)
+@click.option(
+    "--run", "run_name", metavar="R", help=_help("The run folder runs/R.", "运行目录 runs/R。")
+)
+@click.option("--force", is_flag=True, help=_help("Replace an earlier result.", "覆盖先前的结果。"))
+@common_options
+def split_command(
+    context: Context, files: tuple[Path, ...], out: Path | None, ratio: str, seed: int,
+    run_name: str | None, force: bool,
+) -> None:  # fmt: skip
+    from .split import parse_ratio, split
+
+    share = parse_ratio(ratio)
+    folder = out or _run_data(context, run_name)
+    names = ", ".join(map(str, files))
+    context.say(Text(f"Reads {names}, writes {folder}.", f"读取 {names}，写入 {folder}。"))
+    progress = TerminalProgress(context.quiet)
+    try:
+        done = split(files, folder, share, seed, force=force, report=progress)
+    finally:
+        progress.close()
+    said = Text(
+        f"{done.train} rows to train on, {done.valid} held out; {done.groups} groups of questions, "
+        f"the largest of {done.largest_group} -> {folder}",
+        f"训练 {done.train} 行，留出 {done.valid} 行；{done.groups} 组问题，最大一组 {done.largest_group} 行 -> {folder}",
+    )
+    context.result(done.as_json(), said)
+    if out is None:
+        following = "python -m train fit" + (f" --run {run_name}" if run_name else "")
+        context.say(Text(f"Next: {following}", f"下一步：{following}"))
+
+
+def _run_data(context: Context, run_name: str | None) -> Path:
+    from ..settings import TrainTable
+
+    config = context.read_config(tables={"train": TrainTable})
+    run = config.folder / "runs" / run_name if run_name else config.run_folder
+    return run / "data"
+
+
+@click.command("show", help=_help("Page through rows, also as rendered and masked for training.",
+                                  "翻看数据，也可看渲染和遮盖后的样子。"))  # fmt: skip
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option(
+    "--start",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help=_help("First row.", "从第几行开始。"),
+)
+@click.option("--rows", "most", type=click.IntRange(min=1), help=_help("How many (default: all on a terminal, else 10).",
+                                                                        "显示几行（默认：终端里全部，否则 10）。"))  # fmt: skip
+@click.option(
+    "--find",
+    default="",
+    metavar="TEXT",
+    help=_help("Only rows that hold this.", "只看包含这段文字的行。"),
+)
+@click.option("--rendered", is_flag=True,
+              help=_help("As the base's chat template writes them; ⟦what is learned⟧ is marked.",
+                         "显示对话模板渲染的结果；⟦学习的部分⟧有标记。"))  # fmt: skip
+@common_options
+def show_command(
+    context: Context,
+    files: tuple[Path, ...],
+    start: int,
+    most: int | None,
+    find: str,
+    rendered: bool,
+) -> None:
+    from . import show
+
+    paged = sys.stdout.isatty() and not context.as_json
+    rows = islice(show.chosen_rows(files, find, start), most or (None if paged else 10))
+    tokenizer, limit = _tokenizer(context) if rendered else (None, None)
+    if context.as_json:
+        found: list[dict[str, Any]] = []
+        for row in rows:
+            value: dict[str, Any] = {"row": row.line, **row.conversation.model_dump()}
+            if rendered:
+                value["rendered"] = show.rendered_json(row, tokenizer)
+            found.append(value)
+        context.result({"rows": found}, "")
+        return
+
+    def texts() -> Iterator[str]:
+        for row in rows:
+            shown = show.as_rendered(row, tokenizer, limit) if rendered else show.as_read(row)
+            yield shown + "\n\n"
+
+    if paged:
+        click.echo_via_pager(texts())
+    else:
+        for text in texts():
+            click.echo(text, nl=False)
+
+
+def _tokenizer(context: Context) -> tuple[Any, int | None]:
+    """The base's tokenizer, and how many tokens of a row training reads."""
+    from ..settings import TrainTable
+    from .linting.lengths import base_tokenizer, max_length
+
+    config = context.read_config(tables={"train": TrainTable})
+    return base_tokenizer(config, offline=False), max_length(config)
