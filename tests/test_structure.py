@@ -19,11 +19,12 @@ HEAVY = {
     "openvino", "openvino_genai", "optimum", "gradio", "huggingface_hub", "modelscope_hub", "openai",
     "numpy", "pandas", "matplotlib",
 }  # fmt: skip
-# Where a heavy library may stand at the top of a module: the page is all Gradio, and the class that
-# XTuner builds exists only in the training process, which has loaded these anyway.
+# Where a heavy library may stand at the top of a module: the page is all Gradio, and the classes that
+# XTuner and mmengine build exist only in the training process, which has loaded these anyway.
 ROOMS = {
     "assistant/ui": {"gradio"},
     "train/trainer/finetune.py": {"torch", "transformers", "peft", "xtuner"},
+    "train/trainer/hooks.py": {"torch", "mmengine"},
 }
 COMMANDS = [
     ["app.py"],
