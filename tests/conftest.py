@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["ASSISTANT_LANG"] = "en"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["OPENPYXL_LXML"] = "False"  # tests rewrite what openpyxl writes: one spelling of it
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["ASSISTANT_HOME"] = str(ROOT / ".pytest_cache" / "assistant-home")
 
