@@ -221,5 +221,7 @@ def test_an_answer_cut_by_its_maker_teaches_no_stop(tokenizer):
     (left_open,) = render_conversation(tokenizer, cut)
     assert closed.learned == left_open.learned + 1
     assert left_open.input_ids == closed.input_ids
-    different = [one for one, other in zip(closed.labels, left_open.labels, strict=True) if one != other]
+    different = [
+        one for one, other in zip(closed.labels, left_open.labels, strict=True) if one != other
+    ]
     assert different == [tokenizer.eos_token_id]

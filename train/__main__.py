@@ -116,7 +116,9 @@ def merge_command(context: Context, run_name: str | None, force: bool, export: b
     _finished(context, merged, "python -m train check", run_name)
 
 
-@main.command("check", help=str(Text("Prove the result: before and after.", "检验结果：训练前后对比。")))
+@main.command(
+    "check", help=str(Text("Prove the result: before and after.", "检验结果：训练前后对比。"))
+)
 @run_option
 @force_option
 @common_options
@@ -171,7 +173,10 @@ def _finished(context: Context, folder: Path, following: str, run_name: str | No
     context.say(Text(f"Next: {command}", f"下一步：{command}"))
 
 
-@main.command("all", help=str(Text("Data, fit, merge and check, in one go.", "一次完成数据、训练、合并与检验。")))
+@main.command(
+    "all",
+    help=str(Text("Data, fit, merge and check, in one go.", "一次完成数据、训练、合并与检验。")),
+)
 @run_option
 @force_option
 @common_options

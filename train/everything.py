@@ -85,9 +85,7 @@ def _choose(config: Config, run: Path, force: bool, report: Report, say: Say, do
         return False
     table: CheckTable = config.tables["train"].check
     prepared = prepare(config, run, report)
-    best, chosen = choose(
-        run, prepared.base, prepared.recipe, prepared.persona, table, report
-    )
+    best, chosen = choose(run, prepared.base, prepared.recipe, prepared.persona, table, report)
     say(chosen.text())
     last = read_manifest(prepared.adapter)
     if last.notes["iteration"] != best.iteration:

@@ -43,7 +43,6 @@ class Rendered:
         """The first `max_length` tokens; a cut answer loses its closing token, so none is taught."""
         return Rendered(self.text, self.input_ids[:max_length], self.labels[:max_length])
 
-
     def unclosed(self) -> Rendered:
         """The same without loss on the last closing token: no stop is taught there."""
         last = max(place for place, label in enumerate(self.labels) if label != IGNORED)

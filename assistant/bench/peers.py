@@ -66,7 +66,7 @@ class BareTransformers:
         ids = torch.tensor([prompt_tokens])
         started = time.perf_counter()
         with torch.inference_mode():
-            self._model.generate(
+            self._model.generate(  # type: ignore[misc]
                 ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens,
                 min_new_tokens=tokens, do_sample=False,
             )  # fmt: skip

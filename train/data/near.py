@@ -25,8 +25,17 @@ _FILLERS_ZH = re.compile(
 _FILLERS_EN = re.compile(
     r"\b(?:please|could you|can you|would you|tell me|kindly|thanks|thank you|hey|hi|hello|just|so)\b"
 )
-_SAME_ZH = (("怎样", "怎么"), ("如何", "怎么"), ("咋", "怎么"), ("为何", "为什么"), ("啥", "什么"), ("哪儿", "哪里"))
-_SAME_EN = re.compile(r"\b(?:how (?:can|could|should|would|might) (?:i|one|you|we)|how to|how do (?:you|we|one))\b")
+_SAME_ZH = (
+    ("怎样", "怎么"),
+    ("如何", "怎么"),
+    ("咋", "怎么"),
+    ("为何", "为什么"),
+    ("啥", "什么"),
+    ("哪儿", "哪里"),
+)
+_SAME_EN = re.compile(
+    r"\b(?:how (?:can|could|should|would|might) (?:i|one|you|we)|how to|how do (?:you|we|one))\b"
+)
 _DIGITS = re.compile(r"\d+")
 
 

@@ -182,7 +182,9 @@ class Search:
         # A distance over its limit comes as limit + 1, a likeness under it as 0.
         same = scores <= limit if scorer.__name__ == "distance" else scores > 0
         for at in numpy.nonzero(same)[0].tolist():
-            same[at] = not names_another(ones[at], others[at], scorer.__name__ == "token_sort_ratio")
+            same[at] = not names_another(
+                ones[at], others[at], scorer.__name__ == "token_sort_ratio"
+            )
         for one, other in pairs[same].tolist():
             self._union.join(self._places[one], self._places[other])
         return same
