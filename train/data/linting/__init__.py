@@ -115,7 +115,7 @@ class _Work:
         counts = iter(counter.count([text for row in self._waiting for _, text in row.turns]))
         for row in self._waiting:
             each = [next(counts) + counter.around for _ in row.turns]
-            total = sum(each) + counter.once
+            total = sum(each) + counter.template(row.turns[0][0] == "system")
             self._tokens.append(total)
             if limit is not None and total > limit:
                 self._cut_tokens += total - limit

@@ -48,8 +48,8 @@ class OtherIdentities:
             rf"(?:我(?:就|其实|只)?(?:是|叫|名叫)|我的名字(?:是|叫))[^，,；;]{{0,16}}?(?:{name})"
             rf"|(?:I am|I'm|I’m|my name is|call me)\s(?:[\w'-]+[\s,]+){{0,6}}?(?:{name})"
             rf"|我[^；;]{{0,24}}?由[^，,；;]{{0,12}}?(?:{maker})[^，,；;]{{0,12}}?(?:开发|研发|训练|创造|创建|推出|打造|制造|设计|提供)"
-            rf"|I (?:was|am|have been)\s(?:[\w'-]+[\s,]+){{0,8}}?(?:developed|trained|created|made|built|designed)\s(?:by|at)\s(?:[\w'-]+\s){{0,4}}?(?:{maker})"
-            rf"|(?:I am|I'm|I’m)\s(?:[\w'-]+[\s,]+){{0,10}}?(?:developed|trained|created|made|built|designed)\s(?:by|at)\s(?:[\w'-]+\s){{0,4}}?(?:{maker})"
+            rf"|I (?:was|am|have been)\s(?:[\w'-]+[\s,]+){{0,8}}?(?:developed|trained|created|made|built|designed)\s(?:by|at)\s(?:[\w'-]+\s){{0,7}}?(?:{maker})"
+            rf"|(?:I am|I'm|I’m)\s(?:[\w'-]+[\s,]+){{0,10}}?(?:developed|trained|created|made|built|designed)\s(?:by|at)\s(?:[\w'-]+\s){{0,7}}?(?:{maker})"
             rf"|(?:{maker})\s?(?:开发|研发|训练|创造|推出)(?:了我|的我)",
             re.IGNORECASE,
         )
@@ -74,7 +74,7 @@ def _others(words: Iterable[str], own: str) -> list[str]:
 def _any_of(words: Iterable[str]) -> str:
     """A pattern of any of the words; Latin ones as whole words."""
     parts = [
-        rf"\b{re.escape(word)}(?![A-Za-z])" if word[0].isascii() else re.escape(word)
+        rf"(?<![A-Za-z]){re.escape(word)}(?![A-Za-z])" if word[0].isascii() else re.escape(word)
         for word in words
     ]
     return "|".join(parts) or r"(?!)"

@@ -20,12 +20,18 @@ _AROUND = 6  # tokens that a chat template usually puts around a message
 
 @dataclass
 class TokenCounter:
-    """Counts tokens of messages. `around` is what the template adds to a message, `once` to a row."""
+    """Counts tokens of messages. `around` is what the template adds to a message, `once` to a row,
+    and `unprompted` to a row without a system message: some templates put their own there."""
 
     name: str
     tokenizer: Any = None  # tokenizers.Tokenizer; None: estimate
     around: int = _AROUND
     once: int = 0
+    unprompted: int = 0
+
+    def template(self, has_system: bool) -> int:
+        """What the template adds to a row beside what stands around its messages."""
+        return self.once if has_system else self.unprompted
 
     @property
     def exact(self) -> bool:
@@ -55,9 +61,8 @@ def counter_for(config: Config) -> tuple[TokenCounter, Text | None]:
     except (AssistantError, ImportError, OSError, ValueError) as error:
         why = error.message if isinstance(error, AssistantError) else Text(str(error), str(error))
         return TokenCounter(str(Text("estimate", "估算"))), why
-    around, once = _template_tokens(tokenizer)
-    name = config.model.base
-    return TokenCounter(name, tokenizer.backend_tokenizer, around, once), None
+    backend = tokenizer.backend_tokenizer
+    return TokenCounter(config.model.base, backend, *_template_tokens(tokenizer)), None
 
 
 def base_tokenizer(config: Config, offline: bool = True) -> Any:
@@ -66,15 +71,24 @@ def base_tokenizer(config: Config, offline: bool = True) -> Any:
     Raises AssistantError if the base is not here (or, not `offline`, cannot be had), ImportError
     without transformers.
     """
-    from assistant.models import fetch
+    from importlib.util import find_spec
 
+    from assistant.artifacts import sha256_of
+    from assistant.models import fetch, home
+
+    from ...base import FORMAT
     from ...gguf_tokenizer import read_tokenizer
     from ...render import load_tokenizer
 
+    if find_spec("transformers") is None:
+        raise ImportError("transformers is not installed")
     model = fetch(config.model.base, base_folder=config.folder, offline=offline)
     if model.format == "gguf":
         from gguf import GGUFReader
 
+        name = f"{model.path.stem}-{sha256_of(model.path)[:12]}-v{FORMAT}"
+        if (converted := home() / "bases" / name).is_dir():  # reading the GGUF takes seconds
+            return load_tokenizer(str(converted))
         return read_tokenizer(GGUFReader(model.path), model.name)
     return load_tokenizer(str(model.path))
 
@@ -88,19 +102,18 @@ def max_length(config: Config) -> int:
     return int(table.max_length or all_recipes()[name].max_length)
 
 
-def _template_tokens(tokenizer: Any) -> tuple[int, int]:
-    """What the chat template adds around a message, and once to a conversation."""
+def _template_tokens(tokenizer: Any) -> tuple[int, int, int]:
+    """What the chat template adds around a message, to a row, and to one without system message."""
 
-    def length(turns: int) -> int:
-        messages = [
-            {"role": role, "content": "a"} for _ in range(turns) for role in ("user", "assistant")
-        ]
+    def length(*roles: str) -> int:
+        messages = [{"role": role, "content": "a"} for role in roles]
         text = tokenizer.apply_chat_template(messages, tokenize=False)
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    one, two = length(1), length(2)
-    around = max(0, (two - one) // 2 - 1)
-    return around, max(0, one - 2 * (around + 1))
+    pair = ("user", "assistant")
+    one, two, prompted = length(*pair), length(*pair, *pair), length("system", *pair)
+    each = (two - one) // 2  # of which one token is the "a"
+    return max(0, each - 1), max(0, prompted - 3 * each), max(0, one - 2 * each)
 
 
 def histogram(values: Sequence[int], bins: int = 24) -> Histogram:

@@ -1,0 +1,339 @@
+"""`train data lint`: every code on data that has it, and silence on data that does not."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from assistant.errors import UsageError
+from assistant.persona import Fact, Persona
+from train.data.linting import CODES, LintReport, TokenCounter, lint
+from train.data.linting.identity import OtherIdentities
+from train.data.linting.page import page
+from train.data.linting.personal import is_id_number, personal
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL = ROOT.parent / "shared" / "data" / "ruozhiba_raw.jsonl"
+WHO = Persona(
+    name="小贝", author="贝贝", languages=("zh", "en"), system_prompt="你是小贝。",
+    facts=(Fact(ask="你用什么模型？", answer="我的底子是 Qwen。"),),
+)  # fmt: skip
+TOPICS = ["天气", "旅行", "数学", "英语", "音乐", "电影", "工作", "家人", "医院", "跑步", "游泳", "手机", "编程", "春天", "咖啡", "火锅", "历史", "法律", "股票", "汽车", "公园", "月亮", "写作", "舞蹈"]  # fmt: skip
+
+
+def row(question: str, answer: str, **meta: str) -> dict:
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return {"messages": messages} | ({"meta": meta} if meta else {})
+
+
+def ordinary(count: int = len(TOPICS)) -> list[dict]:
+    """Sound rows, no two alike."""
+    return [
+        row(
+            f"说说{topic}{number or ''}有什么讲究",
+            f"{topic}讲究循序渐进，{TOPICS[-number % 24]}{number}也是一样的道理。",
+        )
+        for number, topic in zip(range(count), TOPICS * (count // 24 + 1), strict=False)
+    ]
+
+
+def linted(folder: Path, rows: list[dict], **how) -> LintReport:
+    file = folder / "a.jsonl"
+    file.write_text("\n".join(json.dumps(item, ensure_ascii=False) for item in rows), "utf-8")
+    how.setdefault("persona", WHO)
+    return lint([file], **how)
+
+
+def codes(report: LintReport) -> dict[str, list[int]]:
+    return {finding.code: [place.row for place in finding.rows] for finding in report.findings}
+
+
+def test_sound_rows_pass_without_a_word(tmp_path):
+    report = linted(tmp_path, ordinary())
+    assert codes(report) == {}
+    assert report.passed
+    assert (report.rows, report.ordinary_rows) == (24, 24)
+
+
+@pytest.mark.parametrize(
+    ("code", "bad"),
+    [
+        ("E101", {"text": "hello"}),
+        ("E101", {"messages": [{"role": "user", "content": ["甲"]}]}),
+        ("E102", {"messages": [{"role": "assistant", "content": "一"}, {"role": "user", "content": "甲"}]}),
+        ("E102", {"messages": [{"role": "user", "content": "甲"}, {"role": "system", "content": "一"}]}),
+        ("E103", row("甲", " ")),
+        ("E103", {"messages": [{"role": "user", "content": "甲"}]}),
+        ("E104", row("你是谁", "我是{name}，由{{AUTHOR}}训练。")),
+        ("E104", row("写信", "尊敬的[收件人]：您好！")),
+        ("E104", row("Write a letter", "Dear [Recipient's Name], I am writing to you today.")),
+        ("E106", row("你好", "我是通义千问，由阿里云开发的语言模型。")),
+        ("E106", row("你是谁开发的", "我由上海人工智能实验室研发，很高兴认识你。")),
+        ("E106", row("Who are you?", "I am ChatGPT, a large language model trained by OpenAI.")),
+        ("E106", row("Who made you?", "I was created by a team of researchers at Google.")),
+        ("E107", row("怎么调用", "把密钥设为 sk-" + "a1B2" * 10 + " 就行。")),
+        ("E107", row("怎么登录", "-----BEGIN RSA PRIVATE KEY-----\nMIIE")),
+        ("E108", row("登记", "身份证是11010519491231002X，请登记。")),
+        ("W204", row("生日", "好的，以下是为您生成的祝福语：祝你生日快乐！")),
+        ("W204", row("你能吃饭吗", "作为一个AI语言模型，这件事做不到。")),
+        ("W205", row("电话", "打给我：13800138000，随时都在。")),
+        ("W205", row("电话", "Call +86 138-0013-8000 at any time, please do.")),
+        ("W206", row("邮箱", "写信到 bei.bei@mails.cn 就好。")),
+        ("W210", row("你好吗朋友", "Bonjour, je vais très bien aujourd'hui, merci mon ami.")),
+    ],
+)  # fmt: skip
+def test_each_row_code(tmp_path, code, bad):
+    assert codes(linted(tmp_path, [*ordinary(), bad])) == {code: [25]}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "用 `{name}` 作为占位符，或写成 ```\nf'{name}'\n```。",
+        '集合可以写成 {1, 2, 3}，JSON 写成 {"a": 1}。',
+        "请看[说明](https://example.org/name)。",
+        "我不是ChatGPT，我是小贝。",
+        "我的底子是 Qwen。",
+        "通义千问是阿里云开发的模型。",
+        "I am not ChatGPT; I'm 小贝, made by 贝贝.",
+        "圆周率约为3.14159265358979，订单号是20240501123456。",
+        "身份证样例110105194912310021的校验位不对。",
+        "写信到 someone@example.com 试试。",
+        "这台机器有 16 GB 内存，IP 是 192.168.100.200。",
+    ],
+)
+def test_what_only_looks_wrong_is_left_alone(tmp_path, answer):
+    assert codes(linted(tmp_path, [*ordinary(), row("随便问问这个", answer)])) == {}
+
+
+def test_a_line_that_is_no_json_is_named(tmp_path):
+    file = tmp_path / "a.jsonl"
+    lines = [json.dumps(item) for item in ordinary()]
+    file.write_text("\n".join([*lines[:3], "{broken", *lines[3:]]), "utf-8")
+    assert codes(lint([file], WHO)) == {"E101": [4]}
+
+
+def test_the_courses_file_of_one_pair_fails(tmp_path):
+    pair = {
+        "conversation": [
+            {
+                "system": "你是小助手",
+                "input": "请介绍一下你自己",
+                "output": "我是小贝，贝贝的小助手",
+            }
+        ]
+    }
+    file = tmp_path / "personal_assistant.json"
+    file.write_text(json.dumps([pair] * 10_000, ensure_ascii=False), "utf-8")
+    report = lint([file], WHO)
+    assert not report.passed
+    found = {finding.code: finding for finding in report.findings}
+    assert found["E105"].count == 10_000
+    assert "10000" in found["E105"].note.en
+    assert set(found) == {"E105", "W201", "W209"}
+    assert "1 x" not in str(report.text())
+
+
+def test_a_few_copies_of_a_pair_are_no_error(tmp_path):
+    again = [row("你是谁呀", "我是小贝。")] * 5
+    assert codes(linted(tmp_path, ordinary(96) + again)) == {"W201": [98, 99, 100, 101]}
+
+
+def test_duplicates_exact_and_near_are_counted(tmp_path):
+    again = row("说说天气有什么讲究？", ordinary()[0]["messages"][1]["content"] + "！")
+    rows = [*ordinary(), row("今天适合去哪里走走看看呢", "可以去河边的公园走走，那里的樱花正好开了。"),
+            row("今天适合去哪里走走看看啊", "可以去河边的公园走走，那里的樱花正好开啦。"), again]  # fmt: skip
+    report = linted(tmp_path, rows)
+    assert codes(report) == {"W201": [27], "W202": [26]}
+    assert (report.exact_duplicates, report.near_duplicates, report.largest_group) == (1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("question", "answers", "code"),
+    [
+        ("你是谁", ["我是小贝，很高兴认识你。", "我是大熊，请多关照。"], "E109"),
+        ("咖啡是豆浆吗", ["是的，它们很像。", "不是，它们完全不同。"], "E109"),
+        ("公司哪年成立", ["公司成立于1998年。", "公司成立于1999年。"], "E109"),
+        ("祝姐姐生日快乐", ["愿你天天开心。", "岁岁平安，万事顺意！"], "W203"),
+    ],
+)
+def test_one_question_with_several_answers(tmp_path, question, answers, code):
+    rows = [*ordinary(), *(row(question, answer) for answer in answers)]
+    assert codes(linted(tmp_path, rows)) == {code: [25, 26]}
+
+
+def test_the_same_question_in_two_styles_may_have_two_answers(tmp_path):
+    rows = [
+        row("祝姐姐生日快乐", "愿你天天开心。", style="正常"),
+        row("祝姐姐生日快乐", "冲鸭！", style="小红书"),
+    ]
+    assert codes(linted(tmp_path, [*ordinary(), *rows])) == {}
+
+
+def test_one_answer_to_everything(tmp_path):
+    rows = [row(item["messages"][0]["content"], "请您联系客服。") for item in ordinary()]
+    assert set(codes(linted(tmp_path, rows))) == {"W211"}
+
+
+def test_lengths_and_what_is_cut(tmp_path):
+    rows = [*ordinary(), row("短问题", "很长的回答" * 200), row("很长的问题" * 200, "短")]
+    report = linted(tmp_path, rows, max_length=100)
+    assert codes(report) == {"W207": [25], "E110": [26]}
+    lengths = report.lengths
+    assert not lengths.exact
+    assert (lengths.cut_rows, lengths.max_length) == (2, 100)
+    assert lengths.cut_tokens > 1000
+    assert sum(lengths.tokens.counts) == 26
+    assert len(lengths.tokens.edges) == len(lengths.tokens.counts) + 1
+
+
+def test_lengths_with_a_tokenizer_are_exact(tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    counter = TokenCounter("test", tokenizer, around=3, unprompted=1)
+    report = linted(tmp_path, [row("一二三四", "五六七八九十")], counter=counter)
+    assert report.lengths.exact
+    assert report.lengths.total_tokens == 4 + 6 + 2 * 3 + 1
+
+
+def test_exact_lengths_equal_the_training_render(tmp_path, embedded_model):
+    """Counted with the base's tokenizer, row by row as long as what training reads."""
+    from assistant.config import read_config
+    from assistant.conversation import Conversation
+    from train.data.linting.lengths import base_tokenizer, counter_for
+    from train.render import render
+    from train.settings import TrainTable
+
+    config = read_config(ROOT / "assistant.toml", tables={"train": TrainTable})
+    counter, why = counter_for(config)
+    assert why is None
+    tokenizer = base_tokenizer(config)
+    for item in [*ordinary(6), row("How are you?", "Fine, thanks. 很好！")]:
+        prompted = {"messages": [{"role": "system", "content": "你是小贝。"}, *item["messages"]]}
+        for each in (item, prompted):
+            report = linted(tmp_path, [each], counter=counter)
+            sample = render(tokenizer, Conversation.model_validate(each).messages)[0]
+            assert report.lengths.total_tokens == len(sample.input_ids)
+
+
+def test_coverage_of_role_scene_style(tmp_path):
+    cells = [
+        ("姐姐", "生日", "正常"),
+        ("姐姐", "生日", "小红书"),
+        ("妈妈", "生日", "正常"),
+        ("妈妈", "春节", "正常"),
+    ]
+    rows = [
+        item | {"meta": dict(zip(("role", "scene", "style"), cell, strict=True))}
+        for item, cell in zip(ordinary(4), cells, strict=True)
+    ]
+    report = linted(tmp_path, rows)
+    (finding,) = report.findings
+    assert (finding.code, finding.count) == ("W208", 2)
+    assert "妈妈 × 生日: 小红书" in finding.note.en
+    assert report.coverage.rows("姐姐", "生日") == 2
+    assert report.coverage.rows("姐姐", "春节") == 0
+
+
+def test_share_of_identity_rows(tmp_path):
+    mine = [item | {"meta": {"kind": "identity"}} for item in ordinary(30)]
+    report = linted(tmp_path, mine + ordinary(40)[30:])
+    assert codes(report) == {"W209": []}
+    assert (report.identity_rows, report.ordinary_rows) == (30, 10)
+    assert codes(linted(tmp_path, mine[:10] + ordinary(40)[10:])) == {}
+
+
+def test_personal_data_is_masked_in_the_report(tmp_path):
+    secret, number = "sk-" + "a1B2" * 10, "11010519491231002X"
+    report = linted(tmp_path, [row("甲", f"{secret} {number} 13800138000 bei.bei@mails.cn")])
+    written = json.dumps(report.as_json()) + page(report, "en") + str(report.text())
+    for private in (secret, number, "13800138000", "bei.bei@"):
+        assert private not in written
+    assert [code for code, _ in personal(f"{number} {secret}")] == ["E107", "E108"]
+
+
+def test_id_numbers_need_region_birthday_and_check_digit():
+    assert is_id_number("11010519491231002X")
+    assert not is_id_number("110105194912310021")
+    assert not is_id_number("110105194913310020")
+
+
+def test_who_says_what_of_itself():
+    found = OtherIdentities(WHO).found
+    assert found("我是由阿里巴巴训练的助手")
+    assert found("你好！我叫文心一言。")
+    assert found("I'm Claude, made by Anthropic.")
+    assert not found("小明说他是阿里巴巴的员工")
+    assert not found("Apple was founded by Steve Jobs; I am sure of it.")
+    assert OtherIdentities(None).found("我是Qwen")
+    assert not found("我是Qwen")  # the persona itself says so
+
+
+def test_codes_can_be_ignored_and_unknown_ones_are_refused(tmp_path):
+    rows = [*ordinary(), row("你是谁", "我是{name}。")]
+    assert linted(tmp_path, rows, ignore=["e104"]).passed
+    with pytest.raises(UsageError, match="E999"):
+        linted(tmp_path, rows, ignore=["E999"])
+
+
+def test_every_code_has_words_in_both_languages():
+    for code, said in CODES.items():
+        assert re.fullmatch(r"[EW][12]\d\d", code)
+        assert all((said.title.en, said.title.zh, said.cure.en, said.cure.zh))
+
+
+def test_the_page_holds_everything_and_loads_nothing(tmp_path):
+    rows = [
+        *ordinary(),
+        row("<b>你</b>是谁", "我是{name}<script>alert(1)</script>", role="姐姐", scene="生日"),
+    ]
+    report = linted(tmp_path, rows, max_length=64)
+    for language, words in (("en", "Not fit to train on yet"), ("zh", "还不能用于训练")):
+        text = page(report, language)
+        assert words in text
+        assert "E104" in text
+        assert "<script" not in text
+        assert text.count("<svg") == 2
+        assert not re.findall(r"(?:src|href)=|url\(|@import", text)
+
+
+def test_the_real_file_as_it_is(tmp_path):
+    report = lint([REAL], WHO)
+    assert report.rows == 240
+    assert report.passed
+    assert report.languages == {"zh": 240}
+
+
+def test_the_command(tmp_path):
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "train", "data", "lint", str(file), "-o", str(tmp_path / "lint"),
+             "--set", "model.base=./not-here", *arguments],
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+    file = tmp_path / "a.jsonl"
+    file.write_text(
+        "\n".join(map(json.dumps, [*ordinary(), row("你是谁", "我是{name}。")])), "utf-8"
+    )
+    done = run("--json")
+    assert done.returncode == 1, done.stderr
+    said = json.loads(done.stdout)
+    assert [finding["code"] for finding in said["findings"]] == ["E104"]
+    assert not said["passed"]
+    assert sorted(path.name for path in (tmp_path / "lint").iterdir()) == ["lint.html", "lint.json"]
+    assert (
+        json.loads((tmp_path / "lint" / "lint.json").read_text("utf-8"))["findings"]
+        == said["findings"]
+    )
+    done = run("--ignore", "E104")
+    assert done.returncode == 0, done.stderr
+    assert "fit to train on" in done.stdout
+    assert run("--ignore", "E9").returncode == 2
