@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 _KEYS = re.compile(
-    r"\b(?:sk-(?:proj-|ant-)?[A-Za-z0-9_-]{20,}|hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{40,}|"
+    r"(?<![A-Za-z0-9])(?:sk-(?:proj-|ant-)?[A-Za-z0-9_-]{20,}|hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{40,}|"
     r"glpat-[\w-]{20,}|AKIA[0-9A-Z]{16}|AIza[\w-]{35}|xox[abprs]-[\w-]{20,}|npm_[A-Za-z0-9]{36}|LTAI[A-Za-z0-9]{16,24}|"
     r"eyJ[\w-]{15,}\.eyJ[\w-]{15,}\.[\w-]{20,})"
     r"|-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----"
@@ -15,12 +15,12 @@ _ID_NUMBER = re.compile(
     r"(?<![0-9A-Za-z])[1-9]\d{5}(?:19|20)\d{2}[01]\d[0-3]\d{4}[\dXx](?![0-9A-Za-z])"
 )
 _EMAIL = re.compile(
-    r"(?<![\w.+-])[A-Za-z0-9][\w.+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![\w@])"
+    r"(?<![A-Za-z0-9_.+-])[A-Za-z0-9][\w.+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![A-Za-z0-9_@])"
 )
 _EXAMPLE = re.compile(
     r"@(?:[\w-]+\.)*(?:example\.(?:com|org|net)|example|test|invalid|localhost)$", re.IGNORECASE
 )
-_PHONE_LIKE = re.compile(r"(?<![\w.])(?:\+|\(?\d)(?:[\s().-]{0,2}\d){6,14}(?![\w])")
+_PHONE_LIKE = re.compile(r"(?<![A-Za-z0-9_.])(?:\+|\(?\d)(?:[\s().-]{0,2}\d){6,14}(?![A-Za-z0-9_])")
 
 
 def personal(text: str) -> Iterator[tuple[str, str]]:
