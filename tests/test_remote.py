@@ -334,6 +334,16 @@ def test_a_server_dead_from_the_start_is_left_out_and_all_dead_is_an_error(serve
     assert f"127.0.0.1:{server.port}" in str(caught.value)
 
 
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_server_that_cannot_list_its_models_is_used_where_the_model_is_named(
+    server, opened, status
+):
+    server.models_status = status
+    assert ask(opened(server, model=MODEL))[0] == "Hello there"
+    with pytest.raises(EngineError, match="Name one"):
+        opened(server)
+
+
 def test_the_context_is_the_servers_or_the_configured_or_assumed(server, opened):
     server.context = 1234
     assert opened(server).describe().context_length == 1234

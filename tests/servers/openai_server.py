@@ -40,6 +40,7 @@ class StandIn:
         self.retry_after = "0.2"
         self.rejects: tuple[str, ...] = ()
         self.healthy = True
+        self.models_status = 200  # another one is what /v1/models answers
         self.context: int | None = self.engine.describe().context_length
         self.tokenizes = True
         self.answer: Callable[[list[Message]], str] | None = None
@@ -101,6 +102,8 @@ def _app(server: StandIn) -> FastAPI:
     def models(request: Request) -> Response:
         if not server.healthy:
             return _error(503, "starting")
+        if server.models_status != 200:
+            return _error(server.models_status, "no list of models")
         if refused := _refuse_key(server, request):
             return refused
         card = {"id": MODEL, "object": "model", "owned_by": "nobody"}

@@ -43,22 +43,24 @@ class Server:
         try:
             listed = await self._get(self.address.base + "/models")
         except Exception as error:
-            if getattr(error, "status_code", None) not in (404, 405, 501):
+            status = getattr(error, "status_code", None)
+            if status not in (404, 405, 500, 501):
                 raise self.failure(error) from None
             listed = None
-            await self._look_at_health()
+            await self._look_at_health(strictly=status == 500)
         if listed is not None:
             self._read_models(listed)
         if not self.model:
             raise Failure(_no_model(self.address.name))
         self.alive = True
 
-    async def _look_at_health(self) -> None:
-        """Any answer that is no server error will do: providers have no such address."""
+    async def _look_at_health(self, strictly: bool) -> None:
+        """Any answer that is no server error will do, as providers have no such address; `strictly`
+        only a good one (a server whose list of models fails may still answer)."""
         try:
             await self._get(self.address.root + "/health")
         except Exception as error:
-            if not 400 <= (getattr(error, "status_code", None) or 0) < 500:
+            if strictly or not 400 <= (getattr(error, "status_code", None) or 0) < 500:
                 raise self.failure(error) from None
 
     def _read_models(self, listed: Any) -> None:
