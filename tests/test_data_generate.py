@@ -528,8 +528,9 @@ def test_paraphrases_keep_the_answer(engine, server, tmp_path):
     assert [row.messages[1].content for row in rows] == ["你的名字是什么？", "怎么称呼你？"]
     assert all((row.messages[0], row.messages[2]) == (system, said) for row in rows)
     assert rows[0].meta["of"] == "你叫什么名字？"
-    with pytest.raises(Unfit):
-        read_lines("你叫什么名字？", "你叫什么名字？")
+    for nothing in ("你叫什么名字？", "A: 我叫小贝。", "", "以下是："):
+        with pytest.raises(Unfit):
+            read_lines(nothing, "你叫什么名字？")
 
 
 def test_a_local_engine_generates(cpu_engine, tmp_path):

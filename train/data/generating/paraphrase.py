@@ -14,6 +14,7 @@ from .jobs import Job, Unfit, Work, chance_of, language_of, refuse_leaks, room_f
 
 LONGEST_GROWTH = 3  # times the question's own length, and some: beyond that it is an answer
 _MARKS = re.compile(r"^\s*(?:[-*•·]|\(?\d+[.、)）:：]|[一二三四五六七八九十]+、)?\s*")
+_ASKING = ("?", "？")
 _QUOTES = "\"'“”‘’「」"
 ASK = {
     "zh": (
@@ -78,6 +79,8 @@ def read_lines(answer: str, question: str) -> list[str]:
             continue
         if len(text) > LONGEST_GROWTH * len(question) + 20 or text.endswith((":", "：")):
             continue  # an introduction or an answer, not another way to ask
+        if question.strip().endswith(_ASKING) and not text.endswith(_ASKING):
+            continue  # a small model answers where it should ask
         found.append(refuse_leaks(text, question))
     if not found:
         raise Unfit("no paraphrase")
