@@ -92,7 +92,13 @@ GOOD = [
     pair(probe(6, "style", "说说茶。", style="lively"), "茶是一种饮料，历史悠久。", "茶真香☕️😀"),
 ]
 WEIGHTS = WeightsCheck(
-    tensors=20, adapted=14, max_rounding_steps=0.5, allowed_steps=1.01, unexplained=[], proven=True
+    tensors=20,
+    adapted=14,
+    max_rounding_steps=0.5,
+    allowed_steps=1.01,
+    unexplained_tensors=0,
+    unexplained=[],
+    proven=True,
 )
 MERGE = Merge(
     greedy_match=1, max_logit_difference=0.01, within_rounding=0, answers=6, tokens=40,

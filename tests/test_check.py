@@ -79,7 +79,9 @@ WRONG_ENGINE = ENGINE.model_copy(update={"greedy_match": 0.5, "within_rounding":
 OTHER_PROMPTS = ENGINE.model_copy(
     update={"prompts": ENGINE.prompts.model_copy(update={"equal": 5})}
 )
-UNPROVEN = WEIGHTS.model_copy(update={"proven": False, "unexplained": ["a.weight"]})
+UNPROVEN = WEIGHTS.model_copy(
+    update={"proven": False, "unexplained_tensors": 1, "unexplained": ["a.weight"]}
+)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from assistant.words import Text
 
 from .answers import Answer
 from .merge_check import Greedy, places_to_keep
-from .models import LoadedModel
+from .models import INCOMPLETE, LoadedModel
 from .probing import Asked
 from .reading import Passage, Reading
 from .report import EngineCheck, Mismatch, Prompts
@@ -169,16 +169,25 @@ def _mismatch(
 
 
 def _parting(model: LoadedModel, own: Sequence[int], engine: Answer) -> tuple[int, int]:
-    """How many of the model's own tokens the engine shares, and the engine's next token."""
+    """How many of the model's own tokens the engine shares, and the engine's next token.
+
+    The engine's text is compared up to the last whole character they share, its tokens from there.
+    """
     eos = int(model.tokenizer.eos_token_id)
-    shared = 0
-    while shared < len(own) and own[shared] not in model.stops:
-        if not engine.text.startswith(model.text(own[: shared + 1])):
+    shared, text = 0, ""
+    for end in range(1, len(own) + 1):
+        if own[end - 1] in model.stops:
             break
-        shared += 1
-    theirs = model.token_ids(engine.text)
-    if list(own[:shared]) == theirs[:shared]:
-        rest = theirs[shared:]
-    else:
-        rest = model.token_ids(engine.text[len(model.text(own[:shared])) :])
-    return shared, rest[0] if rest else eos
+        now = model.tokenizer.decode(list(own[:end]), skip_special_tokens=True)
+        if now.endswith(INCOMPLETE):
+            continue
+        if not engine.text.startswith(now):
+            break
+        shared, text = end, now
+    rest = [*model.token_ids(engine.text[len(text) :]), eos]
+    mine = list(own[shared:])
+    common = next(
+        (n for n, (a, b) in enumerate(zip(mine, rest, strict=False)) if a != b),
+        min(len(mine), len(rest) - 1),
+    )
+    return shared + common, rest[common]

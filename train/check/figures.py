@@ -78,10 +78,10 @@ def _part(what: Text, share: Share) -> Row:
 
 def gate_value(gate: Gate, value: float) -> str:
     """A gate's value or threshold in the unit that its name has."""
-    if gate.name in ("placeholder_leaks",):
+    if gate.name in ("placeholder_leaks", "merge_weights"):
         return f"{value:.0f}"
-    if gate.name in ("perplexity", "merge_weights"):
-        return "–" if value >= 1e9 else f"{value:.2f}"
+    if gate.name == "perplexity":
+        return f"{value:.2f}"
     return percent(value)
 
 

@@ -106,9 +106,10 @@ class WeightsCheck(Part):
 
     tensors: int
     adapted: int
-    max_rounding_steps: float
+    max_rounding_steps: float  # of those explained
     allowed_steps: float
-    unexplained: list[str]
+    unexplained_tensors: int
+    unexplained: list[str]  # the first few of them
     proven: bool
 
 

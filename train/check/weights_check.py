@@ -51,14 +51,16 @@ def check_weights(base: Path, adapter: Path, merged: Path) -> WeightsCheck:
                     allowed = ALLOWED_STEPS_FLOAT32
             else:
                 steps = 0.0 if torch.equal(old, new) else math.inf
-            if not steps <= allowed:  # NaN too
+            if steps <= allowed:
+                worst = max(worst, steps)
+            else:  # NaN too
                 unexplained.append(name)
-            worst = steps if not steps <= worst else worst
     return WeightsCheck(
         tensors=len(after),
         adapted=len(deltas),
-        max_rounding_steps=worst if math.isfinite(worst) else -1.0,
+        max_rounding_steps=worst,
         allowed_steps=allowed,
+        unexplained_tensors=len(unexplained),
         unexplained=unexplained[:_SHOWN],
         proven=not unexplained,
     )
