@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 MAX_BATCHED_TOKENS = 512  # prompt tokens per step: a long prompt must not stall the others' answers
 GATHER_SECONDS = 0.03  # less than one step of a full batch
+LOOK_AGAIN_SECONDS = 0.002  # for the next of a burst; one person waits this long once an answer
 CACHE_BLOCK_TOKENS = 32  # OpenVINO's KV block on the CPU: prefixes are shared in whole blocks
 GREETING = "Hi"  # warms the kernels up, so the first visitor does not wait for their compilation
 
@@ -251,11 +252,10 @@ class _Scheduler:
     def _run(self) -> None:
         while not self._closed.is_set():
             try:
-                if not self._running:
+                joined = not self._running
+                if joined:
                     self._admit_one(self._arrivals.get())  # sleeps while there is nothing to do
-                self._let_others_in()
-                while not self._arrivals.empty():
-                    self._admit_one(self._arrivals.get())
+                self._let_others_in(joined)
                 self._drop_cancelled()
                 if self._running:
                     self._pipeline.step()
@@ -271,24 +271,35 @@ class _Scheduler:
                 waiting.end("cancelled")
         del self._pipeline
 
-    def _let_others_in(self) -> None:
-        """Give the interpreter away, and wait shortly for those who are about to join.
+    def _let_others_in(self, joined: bool) -> None:
+        """Give the interpreter away and admit who arrives; after one has `joined`, look for more.
 
-        OpenVINO's step holds the interpreter's lock, so that between steps is the only time when
-        other threads run: without this a burst of visitors joins one by one, a step apart.
+        OpenVINO's `step` holds the interpreter's lock (its binding has no gil_scoped_release:
+        openvino.genai, src/python/py_continuous_batching_pipeline.cpp), so other threads run only
+        between steps: without this a burst of visitors joins one by one, a long step apart.
         """
         deadline = time.monotonic() + GATHER_SECONDS
         time.sleep(0)
-        while self._coming and time.monotonic() < deadline:
-            time.sleep(0.0005)
+        while True:
+            while not self._arrivals.empty():
+                self._admit_one(self._arrivals.get())
+                joined = True
+            if not (joined or self._coming) or time.monotonic() > deadline:
+                return
+            joined = False
+            time.sleep(LOOK_AGAIN_SECONDS)
 
     def _admit_one(self, answer: _Answer | None) -> None:
         if answer is None:  # closing
             return
         if answer.cancelled.is_set():
             answer.end("cancelled")
-        else:
+            return
+        try:
             self._running.append((answer, self._request(answer)))
+        except Exception as error:  # the native library refused this one: the others go on
+            logger.exception("the CPU engine refused a request")
+            answer.fail(_failed(error))
 
     def _request(self, answer: _Answer) -> Any:
         import numpy
@@ -339,11 +350,7 @@ class _Scheduler:
     def _give_up(self, error: Exception) -> None:
         for answer, handle in self._running:
             handle.cancel()
-            answer.fail(
-                EngineError(
-                    "internal", Text(f"The CPU engine failed: {error}", f"CPU 引擎出错：{error}")
-                )
-            )
+            answer.fail(_failed(error))
         self._running = []
 
 
@@ -404,6 +411,12 @@ def _device_name() -> str:
     import openvino
 
     return str(openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
+
+
+def _failed(error: Exception) -> EngineError:
+    return EngineError(
+        "internal", Text(f"The CPU engine failed: {error}", f"CPU 引擎出错：{error}")
+    )
 
 
 def _too_little_memory(prompt_tokens: int) -> EngineError:
