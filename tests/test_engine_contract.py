@@ -193,3 +193,18 @@ def test_closing_ends_running_answers_and_refuses_new_ones(embedded_model):
         with pytest.raises(EngineError) as caught:
             engine.stream(asked("Hello"), GREEDY)
         assert caught.value.code == "unavailable"
+
+
+def test_a_request_that_the_pipeline_refuses_fails_alone(cpu_engine, monkeypatch):
+    refused = cpu_engine._scheduler._request
+
+    def request(answer):
+        if answer.config.max_new_tokens == 7:
+            raise RuntimeError("no room")
+        return refused(answer)
+
+    monkeypatch.setattr(cpu_engine._scheduler, "_request", request)
+    other = cpu_engine.stream(asked("Name a colour."), GREEDY)
+    with pytest.raises(EngineError, match="no room"):
+        list(cpu_engine.stream(asked("Hi"), Sampling(max_tokens=7)))
+    assert list(other)[-1].finish
