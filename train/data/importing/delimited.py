@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .encodings import DAMAGED, bounded_lines, detect_encoding, open_text, share_read
 from .records import EXCERPT, Dropped, Options, Reading, Record
-from .tables import Row, table_records
+from .tables import HEADER_WITHIN, Row, is_header, table_records
 from .values import excerpt
 
 DELIMITERS = (",", "\t", ";", "|", "，", "；")
@@ -27,7 +27,7 @@ def delimited_records(file: Path, options: Options, reading: Reading) -> Iterato
     with open_text(file, encoding) as source:
         sample = [line for line, _ in zip(bounded_lines(source, LONGEST_LINE), range(200))]  # noqa: B905
     declared = _declared(sample[0]) if sample else None
-    delimiter = options.delimiter or declared or _delimiter(sample, file.suffix.lower())
+    delimiter = options.delimiter or declared or _delimiter(sample, file.suffix.lower(), options)
     reading.details |= {"encoding": encoding, "delimiter": delimiter}
     with open_text(file, encoding) as source:
         reading.share_read = share_read(source)
@@ -44,24 +44,34 @@ def _declared(line: str) -> str | None:
     return match[1] if match else None
 
 
-def _delimiter(sample: list[str], suffix: str) -> str:
-    """The character that divides the sample into rows of the same width, more than one."""
-
-    def sense(delimiter: str) -> tuple[float, int]:
-        rows = csv.reader(sample, delimiter=delimiter, strict=False)
-        widths = []
-        try:
-            for _, row in zip(range(SNIFFED_ROWS), rows):  # noqa: B905
-                if any(cell.strip() for cell in row):
-                    widths.append(len(row))
-        except csv.Error:
-            return (0.0, 0)
-        usual = max(set(widths), key=widths.count, default=1)
-        return (widths.count(usual) / len(widths) if usual > 1 else 0.0, usual)
-
+def _delimiter(sample: list[str], suffix: str, options: Options) -> str:
+    """The character that the header is divided by; where no header is known, the one that divides
+    the sample into rows of the same width, more than one."""
     order = ("\t", *DELIMITERS) if suffix in (".tsv", ".tab") else DELIMITERS
-    best = max(order, key=lambda delimiter: sense(delimiter)[0])
-    return best if sense(best)[0] > 0 else order[0]
+    filled = {delimiter: _filled_rows(sample, delimiter) for delimiter in order}
+    headed = [
+        delimiter
+        for delimiter, rows in filled.items()
+        if options.header and any(is_header(row, options.columns) for row in rows[:HEADER_WITHIN])
+    ]
+    best = max(headed or order, key=lambda delimiter: _evenness(filled[delimiter]))
+    return best if headed or _evenness(filled[best]) > 0 else order[0]
+
+
+def _filled_rows(sample: list[str], delimiter: str) -> list[list[str]]:
+    """The first rows of the sample that are not blank; none where it cannot be read so."""
+    rows = csv.reader(sample, delimiter=delimiter)
+    try:
+        return [row for row in islice(rows, SNIFFED_ROWS) if any(cell.strip() for cell in row)]
+    except csv.Error:
+        return []
+
+
+def _evenness(rows: list[list[str]]) -> float:
+    """The share of rows that have the usual width; 0 where that is one cell."""
+    widths = [len(row) for row in rows]
+    usual = max(set(widths), key=widths.count, default=1)
+    return widths.count(usual) / len(widths) if usual > 1 else 0.0
 
 
 class _RunawayError(Exception):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from .encodings import DAMAGED, bounded_lines, detect_encoding, open_text, share_read
+from .headers import recognise, usable
 from .records import EXCERPT, Dropped, Options, Reading, Record
 from .values import excerpt
 
@@ -54,7 +55,7 @@ def _is_by_line(source: TextIO) -> bool:
     if first.startswith("["):
         return _parses(first) and next(lines, None) is not None
     if _parses(first):
-        return not _holds_array(first)
+        return not (_holds_array(first) and next(lines, None) is None)
     # A damaged first line does not make the file something else: the next one tells.
     return any(line.lstrip().startswith("{") and _parses(line) for line, _ in zip(lines, range(5)))  # noqa: B905
 
@@ -70,7 +71,7 @@ def _parses(text: str) -> bool:
 def _holds_array(first: str) -> bool:
     """Whether a line is an object around the records, such as {"data": [{…}, …]}."""
     value = json.loads(first)
-    if not isinstance(value, dict) or TURNS & value.keys():
+    if not isinstance(value, dict) or TURNS & value.keys() or usable(recognise(list(value))):
         return False
     lists = [item for item in value.values() if isinstance(item, list)]
     return len(lists) == 1 and bool(lists[0]) and all(isinstance(item, dict) for item in lists[0])
@@ -115,12 +116,15 @@ def _array_within(source: TextIO) -> str:
     import ijson
 
     opened = ""
+    keys: list[str] = []
     try:
-        for count, (prefix, event, _) in enumerate(ijson.parse(_Utf8(source), use_float=True)):
+        for count, (prefix, event, value) in enumerate(ijson.parse(_Utf8(source), use_float=True)):
             if opened and event == "start_map" and prefix == f"{opened}.item":
                 return prefix
+            if event == "map_key" and not prefix:
+                keys.append(value)
             if event == "start_array":
-                if prefix.rsplit(".", 1)[-1] in TURNS:
+                if prefix.rsplit(".", 1)[-1] in TURNS or usable(recognise(keys)):
                     return ""
                 opened = prefix
             if count > 100_000:
@@ -133,7 +137,9 @@ def _array_within(source: TextIO) -> str:
 def _items(source: TextIO, prefix: str) -> Iterator[Record | Dropped]:
     import ijson
 
-    items = ijson.items(_Utf8(source), prefix, use_float=True, multiple_values=True)
+    # Whole values may follow one another; what follows an object around an array is reported.
+    several = prefix == ""
+    items = ijson.items(_Utf8(source), prefix, use_float=True, multiple_values=several)
     number = 0
     while True:
         number += 1

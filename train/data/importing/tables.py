@@ -105,14 +105,16 @@ def _find_header(first: Sequence[Row], options: Options) -> _Header:
             )
         )
     for place, row in enumerate(first):
-        if headers.usable(headers.recognise(row.cells)) or _has_named(row, options.columns):
+        if is_header(row.cells, options.columns):
             return _header(place, row.cells, options.columns, first)
     return _header(0, first[0].cells, options.columns, first)
 
 
-def _has_named(row: Row, columns: Columns) -> bool:
-    """Whether a column that the person named by its title stands in this row."""
-    titles = {headers.plain_name(cell) for cell in row.cells} - {""}
+def is_header(cells: Sequence[str], columns: Columns) -> bool:
+    """Whether a row names question and answer, or a column that the person named by its title."""
+    if headers.usable(headers.recognise(cells)):
+        return True
+    titles = {headers.plain_name(cell) for cell in cells} - {""}
     return any(headers.plain_name(name) in titles for name in columns.named().values())
 
 
