@@ -65,7 +65,7 @@ $(VENV)/.cpu $(VENV)/.gpu: $(VENV)/.%: requirements.txt requirements-cpu.txt | $
 	$(PIP) -r $(REQUIREMENTS_$*)
 	@touch $@
 
-$(VENV)/.train: train/requirements.txt train/requirements-nodeps.txt | $(VENV)/.cpu
+$(VENV)/.train: train/requirements.txt train/data/requirements.txt train/requirements-nodeps.txt | $(VENV)/.cpu
 	@echo "Installing what training needs (once, several GB) … 正在安装训练所需（只需一次，数 GB）…" >&2
 	$(PIP) -r train/requirements.txt
 	$(PIP) --no-deps -r train/requirements-nodeps.txt
