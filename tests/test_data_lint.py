@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.errors import UsageError
+from assistant.errors import FailedError, UsageError
 from assistant.persona import Fact, Persona
 from train.data.linting import CODES, LintReport, TokenCounter, lint
 from train.data.linting.identity import OtherIdentities
@@ -44,9 +44,13 @@ def ordinary(count: int = len(TOPICS)) -> list[dict]:
 
 def linted(folder: Path, rows: list[dict], **how) -> LintReport:
     file = folder / "a.jsonl"
-    file.write_text("\n".join(json.dumps(item, ensure_ascii=False) for item in rows), "utf-8")
+    write_rows(file, rows)
     how.setdefault("persona", WHO)
     return lint([file], **how)
+
+
+def write_rows(file: Path, rows: list[dict]) -> None:
+    file.write_text("\n".join(json.dumps(item, ensure_ascii=False) for item in rows), "utf-8")
 
 
 def codes(report: LintReport) -> dict[str, list[int]]:
@@ -149,6 +153,30 @@ def test_a_few_copies_of_a_pair_are_no_error(tmp_path):
     assert codes(linted(tmp_path, ordinary(96) + again)) == {"W201": [98, 99, 100, 101]}
 
 
+def test_one_pair_under_another_system_prompt_is_no_exact_duplicate(tmp_path):
+    pair = row("你是谁呀", "我是小贝。")
+    prompted = {"messages": [{"role": "system", "content": "你是小贝。"}, *pair["messages"]]}
+    rows = [*ordinary(96), pair, prompted, prompted]
+    assert codes(linted(tmp_path, rows)) == {"W201": [99]}
+
+
+def test_held_out_rows_that_are_trained_on(tmp_path):
+    train, valid = tmp_path / "train.jsonl", tmp_path / "valid.jsonl"
+    rows = ordinary()
+    same = row("说说天气有什么讲究！", "看云识天气，处处是学问，多看多记就会了。")
+    near = row("请问说说旅行1有什么讲究呢", "旅行贵在随性，走到哪里算哪里。")
+    cell = row("祝姐姐生日快乐", "愿你岁岁平安，天天开心！", role="姐姐", scene="生日")
+    other = row("祝哥哥生日快乐", "愿你岁岁平安，天天开心！", role="哥哥", scene="生日")
+    fresh = row("今天适合去哪里走走看看呢", "可以去河边的公园走走，那里的樱花正好开了。")
+    write_rows(train, [*rows, cell])
+    write_rows(valid, [same, near, fresh, other])
+    found = {finding.code: finding for finding in lint([train, valid], WHO).findings}
+    assert [(Path(place.file).name, place.row) for place in found["W213"].rows] == [
+        ("valid.jsonl", 1), ("valid.jsonl", 2),
+    ]  # fmt: skip
+    assert "W213" not in codes(lint([valid], WHO))
+
+
 def test_duplicates_exact_and_near_are_counted(tmp_path):
     again = row("说说天气有什么讲究？", ordinary()[0]["messages"][1]["content"] + "！")
     rows = [*ordinary(), row("今天适合去哪里走走看看呢", "可以去河边的公园走走，那里的樱花正好开了。"),
@@ -162,6 +190,13 @@ def test_duplicates_exact_and_near_are_counted(tmp_path):
     ("question", "answers", "code"),
     [
         ("你是谁", ["我是小贝，很高兴认识你。", "我是大熊，请多关照。"], "E109"),
+        ("你是谁", ["我是小贝。", "我是贝贝的助手小贝。", "我是一个助手，叫小贝。"], "W203"),
+        (
+            "Who are you?",
+            ["I am Sedge.", "I'm an assistant called Sedge.", "I am the library's Sedge."],
+            "W203",
+        ),
+        ("Who are you?", ["I am Sedge, at your service.", "My name is Willow."], "E109"),
         ("咖啡是豆浆吗", ["是的，它们很像。", "不是，它们完全不同。"], "E109"),
         ("公司哪年成立", ["公司成立于1998年。", "公司成立于1999年。"], "E109"),
         ("祝姐姐生日快乐", ["愿你天天开心。", "岁岁平安，万事顺意！"], "W203"),
@@ -169,7 +204,7 @@ def test_duplicates_exact_and_near_are_counted(tmp_path):
 )
 def test_one_question_with_several_answers(tmp_path, question, answers, code):
     rows = [*ordinary(), *(row(question, answer) for answer in answers)]
-    assert codes(linted(tmp_path, rows)) == {code: [25, 26]}
+    assert codes(linted(tmp_path, rows)) == {code: list(range(25, 25 + len(answers)))}
 
 
 def test_the_same_question_in_two_styles_may_have_two_answers(tmp_path):
@@ -188,7 +223,7 @@ def test_one_answer_to_everything(tmp_path):
 def test_lengths_and_what_is_cut(tmp_path):
     rows = [*ordinary(), row("短问题", "很长的回答" * 200), row("很长的问题" * 200, "短")]
     report = linted(tmp_path, rows, max_length=100)
-    assert codes(report) == {"W207": [25], "E110": [26]}
+    assert codes(report) == {"W207": [25], "W212": [26]}
     lengths = report.lengths
     assert not lengths.exact
     assert (lengths.cut_rows, lengths.max_length) == (2, 100)
@@ -307,6 +342,38 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
         assert "<script" not in text
         assert text.count("<svg") == 2
         assert not re.findall(r"(?:src|href)=|url\(|@import", text)
+
+
+def test_an_answer_in_a_language_that_was_asked_for_is_expected(tmp_path):
+    asked = row('Translate "how are you" into French.', "Comment allez-vous aujourd'hui, mon ami ?")
+    assert codes(linted(tmp_path, [*ordinary(), asked])) == {}
+
+
+def test_a_run_is_linted_before_training(tmp_path):
+    """`train all` calls this: the report is written, and errors refuse."""
+    from assistant.config import read_config
+    from train.data.linting.command import lint_run
+    from train.settings import TrainTable
+
+    config = read_config(
+        ROOT / "assistant.toml", ["model.base=./not-here"], tables={"train": TrainTable}
+    )
+    with pytest.raises(UsageError, match="no data"):
+        lint_run(config, tmp_path)
+    (tmp_path / "data").mkdir()
+    write_rows(tmp_path / "data" / "train.jsonl", ordinary())
+    write_rows(
+        tmp_path / "data" / "valid.jsonl", [row("今天去哪里走走", "去河边的公园吧，樱花开了。")]
+    )
+    report = lint_run(config, tmp_path, max_length=64)
+    assert (report.passed, report.rows, report.lengths.max_length) == (True, 25, 64)
+    assert sorted(path.name for path in (tmp_path / "lint").iterdir()) == ["lint.html", "lint.json"]
+    write_rows(tmp_path / "data" / "train.jsonl", [*ordinary(), row("你是谁", "我是{name}。")])
+    with pytest.raises(FailedError) as refused:
+        lint_run(config, tmp_path)
+    assert "E104" in refused.value.message.en
+    assert "train.jsonl:25 {name}" in refused.value.message.zh
+    assert not json.loads((tmp_path / "lint" / "lint.json").read_text("utf-8"))["passed"]
 
 
 def test_the_real_file_as_it_is(tmp_path):

@@ -20,6 +20,11 @@ _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 _CYRILLIC = re.compile(r"[\u0400-\u04ff]")
 _OTHER = re.compile(r"[\u0370-\u03ff\u0590-\u06ff\u0900-\u0e7f]")
 _CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`|https?://\S+", re.DOTALL)
+_ASKS_FOR_LANGUAGE = re.compile(
+    r"翻译|译成|英文|英语|中文|汉语|日语|日文|法语|德语|韩语|西班牙语|俄语|用.{1,4}语|translat|chinese|english|"
+    r"japanese|french|german|korean|spanish|russian|mandarin|代码|程序|code|python|sql|shell|regex",
+    re.IGNORECASE,
+)
 _ENGLISH_WORDS = (
     "the a an of to in is and that it for you i we are be with on this was as not can have or if do "
     "what how why your my me at from by will would there their they he she has more some"
@@ -54,6 +59,11 @@ def language_of(text: str) -> str:
     if other > latin:
         return _guessed(text)
     return _latin(text, latin)
+
+
+def asks_for_language(question: str) -> bool:
+    """Whether a question asks for an answer in some language, or in code."""
+    return bool(_ASKS_FOR_LANGUAGE.search(question))
 
 
 def _latin(text: str, letters: int) -> str:

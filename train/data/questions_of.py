@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from assistant.conversation import Conversation
@@ -13,7 +13,7 @@ def asked(conversation: Conversation) -> str:
     return "\n".join(message.content for message in conversation.messages if message.role == "user")
 
 
-def cell(meta: dict[str, Any]) -> Hashable:
+def cell(meta: Mapping[str, Any]) -> Hashable:
     """The role and scene a generated row was made for, None for other rows. "祝姐姐生日快乐" and
     "祝哥哥生日快乐" differ by less than a typo may, and are two questions."""
     found = (meta.get("role"), meta.get("scene"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from assistant.persona import Style
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from ..language import language_of
+from ..language import asks_for_language, language_of
 from ..lines import conversations_of, size_of
 from ..outputs import refuse_replacing, side_file
 from .report import Change, CleanReport
@@ -34,11 +33,6 @@ __all__ = [
 
 ROUNDS = 4  # rules lay bare what others mend: quotes under a title under an opening
 SHORTEST_TOLD = 12  # characters: a shorter answer ("OK", a name) may be in any language
-_ASKS_FOR_LANGUAGE = re.compile(
-    r"翻译|译成|英文|英语|中文|汉语|日语|日文|法语|德语|韩语|西班牙语|俄语|用.{1,4}语|translat|chinese|english|"
-    r"japanese|french|german|korean|spanish|russian|mandarin|代码|程序|code|python|sql|shell|regex",
-    re.IGNORECASE,
-)
 SHOWN = 500  # changes kept for the terminal
 
 
@@ -111,9 +105,9 @@ class Cleaner:
         if not answered or len(answer) < SHORTEST_TOLD:
             return False
         asked = language_of(question)
-        if answered != (asked or answered) and not _ASKS_FOR_LANGUAGE.search(question):
+        if answered != (asked or answered) and not asks_for_language(question):
             return True
-        return answered not in {*self._languages, asked} and not _ASKS_FOR_LANGUAGE.search(question)
+        return answered not in {*self._languages, asked} and not asks_for_language(question)
 
     def _style(self, question: str, meta: Mapping[str, Any]) -> Style | None:
         named = meta.get("style")

@@ -14,6 +14,8 @@ from assistant.words import Text
 
 from ..language import language_of
 from ..near import near_groups, normalised
+from ..questions_of import cell
+from ..split import VALID_FILE
 from . import whole
 from .codes import CODES
 from .content import ContentChecks
@@ -66,6 +68,7 @@ class _Work:
         self._notes: dict[str, Text] = {}
         self._rows = 0
         self._files: list[str] = []
+        self._systems: dict[str, str] = {}  # each text once: all rows may carry the same one
         self._gathered = whole.Gathered()
         self._languages: Counter[str] = Counter()
         self._waiting: list[LooseRow] = []
@@ -98,10 +101,25 @@ class _Work:
     def _remember(self, row: LooseRow) -> None:
         if not self._files or self._files[-1] != row.file:
             self._files.append(row.file)
-        asked = "\n".join(text for role, text in row.turns[:-1] if role != "system")
+        said = [(role, text) for role, text in row.turns if role != "system"]
+        asked = question = said[0][1]
+        if len(said) > 2:
+            asked = "\n".join(text for _, text in said[:-1])
+            question = "\n".join(text for role, text in said if role == "user")
+        first = row.turns[0]
+        system = self._systems.setdefault(first[1], first[1]) if first[0] == "system" else ""
         style = str(row.meta.get("style") or "")
-        said = whole.Said(len(self._files) - 1, row.row, asked, row.turns[-1][1], style)
-        self._gathered.add(said, row.meta, self._persona)
+        short = whole.Said(
+            len(self._files) - 1,
+            row.row,
+            system,
+            asked,
+            question,
+            said[-1][1],
+            style,
+            cell(row.meta),
+        )
+        self._gathered.add(short, row.meta, self._persona)
 
     def _found(self, code: str, file: str, row: int, detail: str = "") -> None:
         self._counts[code] += 1
@@ -124,7 +142,7 @@ class _Work:
                     if role == "assistant":
                         break
                     prompt += size
-                code = "E110" if prompt >= limit else "W207"
+                code = "W212" if prompt >= limit else "W207"
                 self._found(code, row.file, row.row, f"{total} > {limit}")
         self._waiting.clear()
 
@@ -154,8 +172,13 @@ class _Work:
         covered = whole.coverage(self._gathered.cells)
         problems += whole.uneven(covered)
         problems += whole.balance(self._gathered.identity, len(rows))
-        alike, largest = self._near(same, report)
-        for problem in problems + alike:
+        firsts = self._near(same, report)
+        alike, largest = whole.near(rows, same, firsts)
+        problems += alike
+        held = [at for at, file in enumerate(self._files) if Path(file).name == VALID_FILE]
+        if held and len(self._files) > 1:
+            problems += whole.leaked(rows, held[0], report)
+        for problem in problems:
             self._problem(problem)
         return LintReport(
             files=files,
@@ -173,8 +196,8 @@ class _Work:
             ignored=ignored,
         )
 
-    def _near(self, same: list[int], report: Report) -> tuple[list[whole.Problem], int]:
-        """Near duplicates among the rows that are not exact ones."""
+    def _near(self, same: list[int], report: Report) -> list[int]:
+        """For each row the first one of its kind: the same pair, or a near duplicate."""
         rows = self._gathered.rows
         different = [place for place, first in enumerate(same) if first == place]
         texts = [rows[place].asked + "\n" + rows[place].answer for place in different]
@@ -182,7 +205,7 @@ class _Work:
         firsts = list(same)
         for number, first in enumerate(groups.first.tolist()):
             firsts[different[number]] = different[first]
-        return whole.near(rows, same, firsts)
+        return [firsts[first] for first in same]
 
     def _findings(self, ignored: tuple[str, ...]) -> Iterable[Finding]:
         for code in CODES:
@@ -196,7 +219,7 @@ class _Work:
                 )
 
     def _lengths(self) -> Lengths:
-        cut = self._counts["W207"] + self._counts["E110"]
+        cut = self._counts["W207"] + self._counts["W212"]
         return Lengths(
             tokens=histogram(self._tokens), answer_chars=histogram(self._chars),
             total_tokens=sum(self._tokens), max_length=self._max_length, cut_rows=cut,

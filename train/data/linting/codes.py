@@ -60,12 +60,6 @@ CODES: dict[str, Code] = {
         Text("Contradictory answers to one question", "同一问题的回答互相矛盾"),
         Text("Keep the true answer.", "请只保留正确的回答。"),
     ),
-    "E110": Code(
-        Text("Nothing would be learned: the question alone fills the length",
-             "学不到内容：问题本身就占满了长度"),
-        Text("Raise [train] max_length, or shorten the question.",
-             "请调高 [train] max_length，或缩短问题。"),
-    ),
     "W201": Code(
         Text("Exact duplicates", "完全重复"),
         Text("Keep one of each unless the repetition is meant.", "除非有意重复，每条只留一份。"),
@@ -114,6 +108,17 @@ CODES: dict[str, Code] = {
         Text("One answer to many different questions", "许多不同问题用同一个回答"),
         Text("Vary the answer; a model takes it for the answer to everything.",
              "请让回答有变化；否则模型会用它回答一切。"),
+    ),
+    "W212": Code(
+        Text("The question alone fills the length: left out of training",
+             "问题本身就占满了长度，训练时会跳过"),
+        Text("Raise [train] max_length, or shorten the question.",
+             "请调高 [train] max_length，或缩短问题。"),
+    ),
+    "W213": Code(
+        Text("Held out, but its question is trained on", "留出的数据，问题却在训练集里"),
+        Text("Separate them again: python -m train data split FILE --force",
+             "请重新划分：python -m train data split 文件 --force"),
     ),
 }  # fmt: skip
 

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.artifacts import whole_file, whole_folder, write_json
 from assistant.cli import Context, TerminalProgress
-from assistant.errors import UsageError
+from assistant.errors import FailedError, UsageError
 from assistant.persona import persona_from_config
+from assistant.progress import Report, unreported
 from assistant.words import Text
 
-from . import LintReport, TokenCounter, lint
+from ..split import TRAIN_FILE, VALID_FILE
+from . import LintReport, lint
 from .lengths import counter_for
 from .lengths import max_length as recipe_length
 from .page import page
+from .report import Place
 
 if TYPE_CHECKING:
     from assistant.config import Config
 
-JSON_FILE, PAGE_FILE = "lint.json", "lint.html"
+REPORT_FOLDER, JSON_FILE, PAGE_FILE = "lint", "lint.json", "lint.html"
+
+
+def lint_run(
+    config: Config, run: Path, max_length: int | None = None, report: Report = unreported
+) -> LintReport:
+    """Lint the dataset of a run before it is trained on, and write `run`/lint.
+
+    Rows longer than `max_length` tokens are cut in training (None: what the configuration says).
+    Raises FailedError where the data has errors, UsageError where there is no data.
+    """
+    found = _lint(_run_files(run), config, run / REPORT_FOLDER, (), max_length, report)
+    if not found.passed:
+        raise _unfit(found, run / REPORT_FOLDER / PAGE_FILE)
+    return found
 
 
 def run_lint(
@@ -35,27 +52,34 @@ def run_lint(
     """Lint the files, or those of the run; returns the report and the folder it was written to."""
     run = _run_folder(config, run_name)
     named = list(files) or _run_files(run)
-    folder = out or (run / "lint" if run else Path("lint"))
+    folder = out or (run / REPORT_FOLDER if run else Path(REPORT_FOLDER))
     names = ", ".join(map(str, named))
     context.say(Text(f"Reads {names}, writes {folder}.", f"读取 {names}，写入 {folder}。"))
-    counter = _counter(context, config)
-    persona = persona_from_config(config) if config else None
-    limit = max_length or (recipe_length(config) if config else None)
     progress = TerminalProgress(context.quiet)
     try:
-        report = lint(named, persona, counter, limit, ignore, progress)
+        return _lint(named, config, folder, ignore, max_length, progress, context.say), folder
     finally:
         progress.close()
-    write_report(report, folder)
-    return report, folder
 
 
-def write_report(report: LintReport, folder: Path) -> None:
-    """Write `lint.json` and `lint.html`; an earlier report is replaced."""
+def _lint(
+    files: Sequence[Path], config: Config | None, folder: Path, ignore: Sequence[str],
+    max_length: int | None, report: Report, say: Callable[[Text], None] = lambda _: None,
+) -> LintReport:  # fmt: skip
+    """The report, written to `folder`; an earlier one is replaced."""
+    persona = counter = None
+    if config:
+        persona = persona_from_config(config)
+        max_length = max_length or recipe_length(config)
+        counter, why = counter_for(config)
+        if why is not None:
+            say(Text(f"Lengths are estimated: {why.en}", f"长度为估算：{why.zh}"))
+    found = lint(files, persona, counter, max_length, ignore, report)
     with whole_folder(folder, force=True) as partial:
-        write_json(report.as_json(), partial / JSON_FILE)
+        write_json(found.as_json(), partial / JSON_FILE)
         with whole_file(partial / PAGE_FILE) as out:
-            out.write(page(report))
+            out.write(page(found))
+    return found
 
 
 def _run_folder(config: Config | None, run_name: str | None) -> Path | None:
@@ -66,7 +90,7 @@ def _run_folder(config: Config | None, run_name: str | None) -> Path | None:
 
 def _run_files(run: Path | None) -> list[Path]:
     """The run's dataset. Raises UsageError where there is none."""
-    found = [] if run is None else [run / "data" / name for name in ("train.jsonl", "valid.jsonl")]
+    found = [] if run is None else [run / "data" / name for name in (TRAIN_FILE, VALID_FILE)]
     there = [file for file in found if file.exists()]
     if not there:
         raise UsageError(
@@ -79,11 +103,24 @@ def _run_files(run: Path | None) -> list[Path]:
     return there
 
 
-def _counter(context: Context, config: Config | None) -> TokenCounter | None:
-    """The base's own tokenizer where it is here; else None, and why."""
-    if config is None:
-        return None
-    counter, why = counter_for(config)
-    if why is not None:
-        context.say(Text(f"Lengths are estimated: {why.en}", f"长度为估算：{why.zh}"))
-    return counter
+def _unfit(report: LintReport, page_file: Path) -> FailedError:
+    lines = [
+        Text(
+            f"\n  {finding.code} {finding.title.en}: {_where(finding.rows)}{finding.count} rows"
+            f"\n    → {finding.cure.en}",
+            f"\n  {finding.code} {finding.title.zh}：{_where(finding.rows)}{finding.count} 行"
+            f"\n    → {finding.cure.zh}",
+        )
+        for finding in report.errors
+    ]
+    return FailedError(
+        Text(
+            "The data is not fit to train on." + "".join(line.en for line in lines),
+            "数据还不能用于训练。" + "".join(line.zh for line in lines),
+        ),
+        Text(f"All findings: {page_file}", f"全部问题见：{page_file}"),
+    )
+
+
+def _where(rows: Sequence[Place]) -> str:
+    return f"{rows[0].file}:{rows[0].row} {rows[0].detail}, ".replace(" ,", ",") if rows else ""

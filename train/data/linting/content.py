@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from assistant.persona import Persona
 
-from ..language import language_of
+from ..language import asks_for_language, language_of
 from ..phrases import AS_A_MODEL, leading_phrase, trailing_note
 from .identity import OtherIdentities
 from .personal import personal
@@ -58,7 +58,8 @@ class ContentChecks:
         if phrase:
             yield "W204", _short(phrase.strip())
         answered = language_of(answer)
-        if answered and answered not in self._languages and answered != language_of(question):
+        expected = {*self._languages, language_of(question)}
+        if answered and answered not in expected and not asks_for_language(question):
             yield "W210", answered
 
 

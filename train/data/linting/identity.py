@@ -20,7 +20,10 @@ _SENTENCE = re.compile(r"[^。！？!?\n]+")
 _NOT = re.compile(
     r"不是|并非|并不|不叫|没有|而不|\bnot\b|n't\b|n’t\b|\bnever\b|\bunlike\b", re.IGNORECASE
 )
-_OWN_NAME = re.compile(r"(?:我(?:就|其实)?(?:是|叫|名叫)|我的名字(?:是|叫)|\bI am|\bI'm|\bmy name is)\s*([\w\u3400-\u9fff]{1,16})", re.IGNORECASE)  # fmt: skip
+_OWN_NAME = re.compile(
+    r"(?:我(?:就|其实)?(?:是|叫|名叫)|我的名字(?:是|叫))\s*(?![一个由你您这那谁来专为])([\w\u3400-\u9fff]{1,16})"
+    r"|(?:\b[Ii](?: am|'m|’m)|\b[Mm]y name is)\s+(?!An?\b|The\b)([A-Z\u3400-\u9fff][\w\u3400-\u9fff]{0,15})"
+)
 
 
 def is_identity_question(text: str) -> bool:
@@ -29,9 +32,10 @@ def is_identity_question(text: str) -> bool:
 
 
 def own_name(answer: str) -> str:
-    """The name that an answer gives itself, "" where it gives none."""
+    """The name that an answer gives itself, "" where it gives none, as in "我是贝贝的助手"."""
     match = _OWN_NAME.search(answer)
-    return match[1].casefold() if match else ""
+    name = (match[1] or match[2]).casefold() if match else ""
+    return "" if "的" in name else name
 
 
 class OtherIdentities:

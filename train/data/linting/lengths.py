@@ -94,11 +94,16 @@ def base_tokenizer(config: Config, offline: bool = True) -> Any:
 
 
 def max_length(config: Config) -> int:
-    """Tokens of a row that training reads: `[train] max_length`, else its recipe's."""
+    """Tokens of a row that training reads: `[train] max_length`, else its recipe's. Which one
+    `auto` takes is told by the GPU alone; the base need not be here."""
+    from ...machine import this_machine
     from ...recipes import all_recipes
 
     table = config.tables["train"]
-    name = "cpu" if table.recipe == "auto" else table.recipe
+    name = table.recipe
+    if name == "auto":
+        memory = min((gpu.memory for gpu in this_machine().gpus), default=0)
+        name = "cpu" if not memory else "qlora-8gb" if memory < 20 << 30 else "qlora-24gb"
     return int(table.max_length or all_recipes()[name].max_length)
 
 

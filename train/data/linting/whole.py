@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from assistant.persona import Persona
+from assistant.progress import Report
 from assistant.words import Text
 
-from ..near import normalised
+from ..near import near_groups, normalised
 from .identity import is_identity_question, own_name
 from .report import Coverage
 
@@ -27,13 +29,17 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 class Said(NamedTuple):
-    """A sound row in short: where, what was asked (all turns but the answer), what was answered."""
+    """A sound row in short: where, the system prompt, what was asked (all other turns but the
+    answer), what was answered; `question` is what the user said in it."""
 
     file: int
     row: int
+    system: str
     asked: str
+    question: str
     answer: str
     style: str
+    cell: Hashable = None
 
 
 class Problem(NamedTuple):
@@ -70,16 +76,20 @@ class Gathered:
 
 
 def repeated(rows: Sequence[Said], asked: Sequence[str]) -> tuple[list[Problem], list[int]]:
-    """Repeated pairs; and for each row the first one that is equal to it. `asked` is normalised."""
+    """Repeated rows, repeated pairs; and for each row the first one of the same pair, whatever the
+    system prompt. `asked` is normalised."""
     first: dict[tuple[str, str], int] = {}
-    same = []
+    whole: dict[tuple[int, str], int] = {}
+    same, again = [], {}
     for place, row in enumerate(rows):
         same.append(first.setdefault((asked[place], normalised(row.answer)), place))
+        earlier = whole.setdefault((same[place], row.system), place)
+        if earlier != place:
+            again[place] = earlier
     copies = Counter(same)
     found = []
-    again = [place for place, original in enumerate(same) if original != place]
     if again:
-        found.append(Problem("W201", again, [f"= {rows[same[place]].row}" for place in again]))
+        found.append(Problem("W201", list(again), [f"= {rows[at].row}" for at in again.values()]))
     many = [
         place
         for place, count in copies.items()
@@ -138,9 +148,10 @@ def _why(rows: Sequence[Said], group: Sequence[int]) -> str:
     if yes and no:
         return f"{_short(yes, 24)} / {_short(no, 24)}"
     if is_identity_question(rows[group[0]].asked):
-        names = {name: None for answer in answers if (name := own_name(answer))}
-        if len({name[:2] for name in names}) > 1:
-            return " / ".join(list(names)[:3])
+        names = {name: answer.casefold() for answer in answers if (name := own_name(answer))}
+        for one, other in itertools.combinations(names, 2):
+            if one[:2] not in names[other] and other[:2] not in names[one]:
+                return f"{one} / {other}"
     numbers: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for answer in answers:
         numbers[_NUMBER.sub("#", answer)].add(tuple(_NUMBER.findall(answer)))
@@ -209,7 +220,7 @@ def balance(identity: int, total: int) -> Iterator[Problem]:
 
 
 def near(
-    rows: Sequence[Said], same: Sequence[int], firsts: Iterable[int]
+    rows: Sequence[Said], same: Sequence[int], firsts: Sequence[int]
 ) -> tuple[list[Problem], int]:
     """Near duplicates that are not exact ones; and the size of the largest group."""
     members: dict[int, list[int]] = defaultdict(list)
@@ -222,6 +233,22 @@ def near(
         return [], largest
     places = [place for place, _ in alike]
     return [Problem("W202", places, [f"~ {rows[first].row}" for _, first in alike])], largest
+
+
+def leaked(rows: Sequence[Said], held: int, report: Report) -> Iterator[Problem]:
+    """Rows of the held-out file (number `held`) whose question, or one near it, is trained on."""
+    alike = near_groups(
+        [row.question for row in rows], apart=[row.cell for row in rows], report=report
+    )
+    groups = alike.first.tolist()
+    trained = {group: row for group, row in zip(groups, rows, strict=True) if row.file != held}
+    found = {
+        place: f"~ {trained[group].row}"
+        for place, group in enumerate(groups)
+        if rows[place].file == held and group in trained
+    }
+    if found:
+        yield Problem("W213", list(found), list(found.values()))
 
 
 def _short(text: str, longest: int = 40) -> str:
