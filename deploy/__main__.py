@@ -1,0 +1,24 @@
+"""`python -m deploy`: share the model and the app, with a plan first and a check after."""
+
+from __future__ import annotations
+
+import click
+
+from assistant.words import Text
+
+from .commands.models import model, status, verify
+
+
+@click.group(help=str(Text("Share your model and its app.", "分享你的模型和应用。")))
+def main() -> None:
+    from .tokens import hide_everywhere
+
+    hide_everywhere()
+
+
+for command in (model, verify, status):
+    main.add_command(command)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m deploy")

@@ -1,0 +1,74 @@
+"""What the commands share: options, the run's folder, the question."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from assistant.cli import Context
+from assistant.errors import FailedError, UsageError
+from assistant.words import Text
+
+if TYPE_CHECKING:
+    from assistant.config import Config
+
+    from ..settings import ShareTable
+
+
+def help_text(en: str, zh: str) -> str:
+    return str(Text(en, zh))
+
+
+token_file_option = click.option(
+    "--token-file", type=click.Path(path_type=Path), metavar="FILE",
+    help=help_text("Read the token from a file instead of the environment.", "从文件而不是环境变量读取令牌。"),
+)  # fmt: skip
+run_argument = click.argument("run_name", metavar="[RUN]", required=False)
+
+
+def confirmation_options(command: Any) -> Any:
+    """`--dry-run` and `--yes`."""
+    command = click.option(
+        "--yes", is_flag=True, help=help_text("Do it without asking.", "不再询问，直接进行。")
+    )(command)
+    return click.option(
+        "--dry-run", is_flag=True, help=help_text("Show the plan only.", "只显示计划。")
+    )(command)
+
+
+def read(context: Context, run_name: str | None) -> tuple[Config, Path, ShareTable]:
+    """The configuration with its `[share]` table, and the run's folder."""
+    from ..settings import ShareTable
+
+    config = context.read_config(tables={"share": ShareTable})
+    run = config.folder / "runs" / run_name if run_name else config.run_folder
+    if run_name and not run.is_dir():
+        raise UsageError(
+            Text(f"There is no run {run}.", f"没有运行目录 {run}。"),
+            Text(f"Known: {_runs(config)}.", f"现有：{_runs(config)}。"),
+        )
+    return config, run, config.tables["share"]
+
+
+def _runs(config: Config) -> str:
+    folder = config.folder / "runs"
+    names = (
+        sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    )
+    return ", ".join(names) or "-"
+
+
+def confirm(context: Context, question: Text, yes: bool) -> None:
+    """Go on only with a yes. Raises UsageError where nobody can be asked, FailedError for a no."""
+    if yes:
+        return
+    if context.as_json or not sys.stdin.isatty():
+        raise UsageError(
+            Text("Nobody is here to say yes to this plan.", "这里没有人可以确认这个计划。"),
+            Text("Read it with --dry-run, then add --yes.", "先用 --dry-run 查看，再加上 --yes。"),
+        )
+    if not click.confirm(str(question), err=True):
+        raise FailedError(Text("Nothing was sent.", "没有发送任何内容。"))

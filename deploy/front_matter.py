@@ -1,0 +1,40 @@
+"""The YAML head of a README.md, as each hub reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .source import Source
+from .target import Target
+
+
+def front_matter(source: Source, target: Target) -> str:
+    """Licence, base and kind of the model between two `---` lines."""
+    values = _common(source)
+    if target.hub == "hf":
+        values |= {"library_name": "peft" if source.kind == "adapter" else "transformers",
+                   "pipeline_tag": "text-generation"}  # fmt: skip
+    elif target.hub == "modelscope":
+        values |= {"frameworks": ["Pytorch"], "tasks": ["text-generation"]}
+    return as_front_matter(values)
+
+
+def as_front_matter(values: dict[str, Any]) -> str:
+    """`values` as a YAML head; text stays readable, nothing is sorted."""
+    import yaml
+
+    body = yaml.safe_dump(values, allow_unicode=True, sort_keys=False, default_flow_style=False)
+    return f"---\n{body}---"
+
+
+def _common(source: Source) -> dict[str, Any]:
+    values: dict[str, Any] = {"license": source.base.licence or "other"}
+    if not source.base.licence:
+        values["license_name"] = "unknown"
+    values["language"] = list(source.persona.languages)
+    if source.base.public:
+        values["base_model"] = source.base.public
+        values["base_model_relation"] = "adapter" if source.kind == "adapter" else "finetune"
+    tags = ["conversational", "lora"] if source.kind == "adapter" else ["conversational"]
+    values["tags"] = tags
+    return values

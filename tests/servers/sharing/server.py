@@ -1,0 +1,264 @@
+"""The HTTP server: faults, who may come in, and which route answers."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from .store import Kind, Repo, Store
+
+PIECE = 1 << 16
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong for the requests that match, `times` times (None: always).
+
+    Answer `status`, or break the line after `cut_after` bytes of the body, or take a while for
+    every MiB of it, or store something else than what came.
+    """
+
+    request: str  # a regular expression on "METHOD /path"
+    status: int = 0
+    message: str = "told to"
+    times: int | None = None
+    skip: int = 0  # so many matching requests go well before
+    cut_after: int | None = None
+    seconds_per_mib: float = 0.0
+    flip: bool = False
+
+
+@dataclass
+class ShareServer:
+    """A running server. `users` are name -> token; `log` is every request as "METHOD /path"."""
+
+    store: Store
+    url: str = ""
+    users: dict[str, str] = field(default_factory=dict)
+    orgs: dict[str, list[str]] = field(default_factory=dict)
+    read_only: set[str] = field(default_factory=set)  # names whose token may only read
+    faults: list[Fault] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    received: int = 0  # bytes of LFS bodies that came in, whole or not
+    xet: bool = False
+    multipart: bool = False  # plain LFS in parts of 1 MiB
+    all_public: bool = False  # makes every repository public, whatever was asked
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def writes(self) -> list[str]:
+        """The requests that change something."""
+        reading = re.compile(
+            r"(?:GET|HEAD) |POST \S+(?:/git-upload-pack|/validate-yaml|/preupload/\S*|/paths-info/\S*)$"
+        )
+        return [one for one in self.log if not reading.match(one)]
+
+    def repo(self, kind: Kind, name: str) -> Repo:
+        return self.store.repos[kind, name]
+
+    def files(self, kind: Kind, name: str) -> dict[str, bytes]:
+        """What the newest commit holds."""
+        repo = self.repo(kind, name)
+        tree = self.store.tree(repo, self.store.head(repo))
+        return {path: self.store.read(repo, entry) for path, entry in tree.items()}
+
+
+@contextmanager
+def share_server(root: Path) -> Iterator[ShareServer]:
+    """A server on a free port of 127.0.0.1 that keeps everything below `root`."""
+    hub = ShareServer(Store(root))
+
+    class Handler(_Handler):
+        pass
+
+    Handler.hub = hub
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Refusal(Exception):
+    """An answer that ends a request."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None):
+        self.status, self.message, self.headers = status, message, headers or {}
+        super().__init__(message)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: ShareServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        return
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+
+    def _answer(self) -> None:
+        from .routes import ROUTES
+
+        self.route = unquote(urlsplit(self.path).path)
+        self.query = urlsplit(self.path).query
+        self._unread = int(self.headers.get("Content-Length") or 0)
+        self._chunked = self.headers.get("Transfer-Encoding") == "chunked"
+        line = f"{self.command} {self.route}"
+        try:
+            with self.hub.lock:
+                self.hub.log.append(line)
+                self.fault = self._fault(line)
+            if self.fault and self.fault.status:
+                self.drain()
+                raise Refusal(self.fault.status, self.fault.message)
+            for pattern, method in ROUTES:
+                if match := re.fullmatch(pattern, line):
+                    return method(self, **match.groupdict())
+            self.drain()
+            raise Refusal(404, f"no such page: {line}")
+        except Refusal as refusal:
+            self.drain()
+            body = {
+                "error": refusal.message,
+                "message": refusal.message,
+                "Message": refusal.message,
+            }
+            self.send(refusal.status, body, {"X-Error-Message": refusal.message, **refusal.headers})
+        except (BrokenPipeError, ConnectionError):
+            self.close_connection = True
+
+    def _fault(self, line: str) -> Fault | None:
+        for fault in self.hub.faults:
+            if not re.search(fault.request, line):
+                continue
+            if fault.skip > 0:
+                fault.skip -= 1
+                continue
+            if fault.times is None or fault.times > 0:
+                if fault.times is not None:
+                    fault.times -= 1
+                return fault
+        return None
+
+    # Who
+
+    def who(self) -> str:
+        """The user whose token came along, "" for none. A wrong token is refused."""
+        sent = self.headers.get("Authorization", "")
+        kind, _, value = sent.partition(" ")
+        if kind == "Basic":
+            value = base64.b64decode(value).decode().partition(":")[2]
+        if not value:
+            return ""
+        for name, token in self.hub.users.items():
+            if token == value:
+                return name
+        self.drain()
+        raise Refusal(401, "Invalid username or password.", _ask(self.route))
+
+    def writer(self, owner: str) -> str:
+        name = self.who()
+        if not name:
+            self.drain()
+            raise Refusal(401, "Invalid username or password.", _ask(self.route))
+        if name in self.hub.read_only or owner not in (name, *self.hub.orgs.get(name, [])):
+            self.drain()
+            raise Refusal(403, "You don't have the rights to write here.")
+        return name
+
+    def find(self, kind: Kind, name: str) -> Repo:
+        """The repository, if this visitor may see it."""
+        repo = self.hub.store.repos.get((kind, name))
+        who = self.who()
+        mine = name.split("/")[0] in (who, *self.hub.orgs.get(who, []))
+        if repo is None or (repo.private and not mine):
+            self.drain()
+            if ".git" in self.route and not who:
+                raise Refusal(401, "who are you?", _ask(self.route))
+            raise Refusal(404, "Repository not found", {"X-Error-Code": "RepoNotFound"})
+        return repo
+
+    # Bodies
+
+    def pieces(self) -> Iterator[bytes]:
+        """The request's body, as it comes in."""
+        while self._chunked:
+            size = int(self.rfile.readline(), 16)
+            data = self.rfile.read(size)
+            self.rfile.readline()
+            if not size:
+                self._chunked = False
+                return
+            yield data
+        while self._unread > 0:
+            data = self.rfile.read(min(PIECE, self._unread))
+            if not data:
+                raise ConnectionError
+            self._unread -= len(data)
+            yield data
+
+    def drain(self) -> None:
+        for _ in self.pieces():
+            pass
+
+    def body(self) -> bytes:
+        return b"".join(self.pieces())
+
+    def json(self) -> Any:
+        return json.loads(self.body() or b"{}")
+
+    def store_body(self, out: BinaryIO) -> None:
+        """Write the body to `out`, as the present fault lets it."""
+        fault, done = self.fault, 0
+        for piece in self.pieces():
+            done += len(piece)
+            with self.hub.lock:
+                self.hub.received += len(piece)
+            if fault and fault.cut_after is not None and done > fault.cut_after:
+                self.connection.shutdown(2)
+                raise ConnectionError
+            if fault and fault.seconds_per_mib:
+                time.sleep(fault.seconds_per_mib * len(piece) / (1 << 20))
+            if fault and fault.flip and done == len(piece):
+                piece = bytes([piece[0] ^ 1]) + piece[1:]
+            out.write(piece)
+
+    def send(
+        self,
+        status: int,
+        value: Any,
+        headers: dict[str, str] | None = None,
+        kind: str = "application/json",
+    ) -> None:
+        body = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        if "Content-Length" not in (headers or {}):
+            self.send_header("Content-Length", str(len(body)))
+        for name, text in (headers or {}).items():
+            self.send_header(name, text)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def _ask(route: str) -> dict[str, str]:
+    return {"WWW-Authenticate": 'Basic realm="hub"'} if ".git" in route else {}
