@@ -2,8 +2,8 @@
 
     python -m tests.bench_data 10000 100000 1000000
 
-Each stage runs as a person runs it, in a process of its own; seconds are wall time, memory is the
-peak of the process. One row in ten is a copy of an earlier one with a typo, a filler, other
+Each stage runs as a person runs it, in a process of its own; seconds are wall time, those of a
+processor are summed over cores, memory is the peak of the process. One row in ten is a copy of an earlier one with a typo, a filler, other
 punctuation, or nothing changed.
 """
 
@@ -22,31 +22,7 @@ from pathlib import Path
 from tests.near_examples import _EN_WORDS, _ZH_WORDS, planted, questions
 
 ROOT = Path(__file__).resolve().parent.parent
-_SYLLABLES = [
-    "ba",
-    "co",
-    "di",
-    "fe",
-    "gu",
-    "ha",
-    "jo",
-    "ki",
-    "lu",
-    "ma",
-    "ne",
-    "po",
-    "ra",
-    "so",
-    "tu",
-    "ver",
-    "wi",
-    "yo",
-    "zen",
-    "ing",
-    "st",
-    "er",
-    "al",
-]
+_SYLLABLES = ["ba", "co", "di", "fe", "gu", "ha", "jo", "ki", "lu", "ma", "ne", "po", "ra", "so", "tu", "ver", "wi", "yo", "zen", "ing", "st", "er", "al"]  # fmt: skip
 _GLUE = ["the", "of", "is", "and", "to", "in", "a", "with", "for", "it"]
 _PEAK = (
     "import resource, runpy, sys\n"
@@ -55,7 +31,8 @@ _PEAK = (
     "    runpy.run_module('train', run_name='__main__', alter_sys=True)\n"
     "except SystemExit as done:\n"
     "    code = done.code or 0\n"
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
+    "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+    "print(used.ru_utime + used.ru_stime, used.ru_maxrss, file=sys.stderr)\n"
     "sys.exit(code)\n"
 )
 
@@ -98,8 +75,8 @@ def rows(count: int, seed: int = 7) -> Iterator[tuple[str, str]]:
         yield question, answer
 
 
-def measured(*arguments: str) -> tuple[float, int]:
-    """Seconds and peak MiB of one command. Raises CalledProcessError."""
+def measured(*arguments: str) -> tuple[float, float, int]:
+    """Seconds, processor seconds and peak MiB of one command. Raises CalledProcessError."""
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", _PEAK, "data", *arguments, "-q"], cwd=ROOT, capture_output=True, text=True,
@@ -108,7 +85,8 @@ def measured(*arguments: str) -> tuple[float, int]:
     seconds = time.perf_counter() - started
     if done.returncode not in (0, 1):
         raise subprocess.CalledProcessError(done.returncode, arguments, done.stdout, done.stderr)
-    return seconds, int(done.stderr.split()[-1]) // 1024
+    *_, used, peak = done.stderr.split()
+    return seconds, float(used), int(peak) // 1024
 
 
 def write_inputs(folder: Path, count: int) -> None:
@@ -138,7 +116,7 @@ def write_inputs(folder: Path, count: int) -> None:
 
 def main() -> None:
     counts = [int(text) for text in sys.argv[1:]] or [10_000]
-    print("| rows | stage | seconds | peak MiB |\n|---|---|---|---|")
+    print("| rows | stage | seconds | of a processor | peak MiB |\n|---|---|---|---|---|")
     for count in counts:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
@@ -156,8 +134,8 @@ def main() -> None:
             for stage, arguments in stages.items():
                 if stage == "import xlsx" and not (folder / "rows.xlsx").exists():
                     continue
-                seconds, peak = measured(*arguments)
-                print(f"| {count:,} | {stage} | {seconds:.1f} | {peak} |", flush=True)
+                seconds, used, peak = measured(*arguments)
+                print(f"| {count:,} | {stage} | {seconds:.1f} | {used:.1f} | {peak} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
 GUESSED = (
     "en", "fr", "de", "es", "it", "pt", "nl", "sv", "da", "pl", "cs", "ro", "hu", "fi", "tr", "vi", "id", "ms",
@@ -13,12 +13,12 @@ GUESSED = (
 GUESSED_FROM = 200  # characters
 LEAST = 4  # letters: a shorter text is in no language in particular
 LATIN_LEAST = 24  # letters: a shorter Latin text is taken for English
-_KANA = re.compile(r"[\u3040-\u30ff]")
-_HANGUL = re.compile(r"[\uac00-\ud7af]")
-_HAN = re.compile(r"[\u3400-\u9fff]")
-_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
-_CYRILLIC = re.compile(r"[\u0400-\u04ff]")
-_OTHER = re.compile(r"[\u0370-\u03ff\u0590-\u06ff\u0900-\u0e7f]")
+_KANA = re.compile(r"[\u3040-\u30ff]+")
+_HANGUL = re.compile(r"[\uac00-\ud7af]+")
+_HAN = re.compile(r"[\u3400-\u9fff]+")
+_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]+")
+_CYRILLIC = re.compile(r"[\u0400-\u04ff]+")
+_OTHER = re.compile(r"[\u0370-\u03ff\u0590-\u06ff\u0900-\u0e7f]+")
 _CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`|https?://\S+", re.DOTALL)
 _ASKS_FOR_LANGUAGE = re.compile(
     r"翻译|译成|英文|英语|中文|汉语|日语|日文|法语|德语|韩语|西班牙语|俄语|用.{1,4}语|translat|chinese|english|"
@@ -32,6 +32,7 @@ _ENGLISH_WORDS = (
 _ENGLISH = frozenset(_ENGLISH_WORDS.split())
 
 
+@lru_cache(maxsize=16)  # one text is asked about several times in a row
 def language_of(text: str) -> str:
     """ "zh", "en", "ja", "ko" or another ISO 639-1 code; "" where the text does not tell.
 
@@ -40,11 +41,11 @@ def language_of(text: str) -> str:
     if "`" in text or "://" in text:
         text = _CODE.sub(" ", text)
     if text.isascii():
-        latin = len(_LATIN.findall(text))
+        latin = _letters(_LATIN, text)
         return _latin(text, latin) if latin >= LEAST else ""
-    han, latin = len(_HAN.findall(text)), len(_LATIN.findall(text))
-    kana, hangul = len(_KANA.findall(text)), len(_HANGUL.findall(text))
-    cyrillic, other = len(_CYRILLIC.findall(text)), len(_OTHER.findall(text))
+    han, latin, kana, hangul, cyrillic, other = (
+        _letters(script, text) for script in (_HAN, _LATIN, _KANA, _HANGUL, _CYRILLIC, _OTHER)
+    )
     total = han + latin + kana + hangul + cyrillic + other
     if total < LEAST and not han:
         return ""
@@ -59,6 +60,10 @@ def language_of(text: str) -> str:
     if other > latin:
         return _guessed(text)
     return _latin(text, latin)
+
+
+def _letters(script: re.Pattern[str], text: str) -> int:
+    return sum(map(len, script.findall(text)))
 
 
 def asks_for_language(question: str) -> bool:

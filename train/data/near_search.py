@@ -32,7 +32,7 @@ SLIP = 0.66  # likeness of words of which one is the other mistyped
 NEIGHBOURS = 3  # texts after it with which each is compared
 PIECE = 20_000  # texts
 _SEED = 20240407
-_CJK = re.compile(r"[\u3400-\u9fff\u3040-\u30ff\uac00-\ud7af]")
+_CJK = re.compile(r"[\u3400-\u9fff\u3040-\u30ff\uac00-\ud7af]+")
 _WHAT = Text("Looking for near duplicates", "正在查找近似重复")
 
 
@@ -66,7 +66,7 @@ class Union:
 
 def _pieces(text: str) -> list[str]:
     """Pairs of letters of Chinese, Japanese and Korean, threes of other scripts."""
-    width = 2 if len(_CJK.findall(text)) * 3 > len(text) else 3
+    width = 2 if sum(map(len, _CJK.findall(text))) * 3 > len(text) else 3
     text = text if width == 2 else f" {text} "
     return [text[start : start + width] for start in range(max(1, len(text) - width + 1))]
 

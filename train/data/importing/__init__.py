@@ -116,19 +116,18 @@ def _shaped(
 def _try_shape(record: Record, options: Options) -> Shaped | Dropped:
     try:
         shaped = shape(record.value, options)
-        if any(_damaged(message.content) for message in shaped.conversation.messages):
+        whole = "".join(message.content for message in shaped.conversation.messages)
+        if DAMAGED in whole or "\0" in whole:
             raise UnusableError("characters")
-        shaped.conversation.line().encode("utf-8")
+        whole.encode("utf-8")
+        if shaped.conversation.meta:
+            json.dumps(shaped.conversation.meta, ensure_ascii=False).encode("utf-8")
     except UnusableError as error:
         shown = excerpt(record.value, EXCERPT)
         return Dropped(record.number, error.reason, error.detail, shown)
     except ValueError:  # pydantic and UTF-8 refuse halves of surrogate pairs
         return Dropped(record.number, "characters", "", excerpt(record.value, EXCERPT))
     return shaped
-
-
-def _damaged(text: str) -> bool:
-    return DAMAGED in text or "\0" in text
 
 
 def _as_line(file: Path, dropped: Dropped) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from assistant.errors import UsageError
 from assistant.words import Text
@@ -35,6 +36,7 @@ _FIELD_OF = {
 _LETTERS = re.compile(r"[A-Za-z]{1,3}")
 
 
+@lru_cache(maxsize=1024)
 def plain_name(name: str) -> str:
     """A header as it is compared."""
     folded = unicodedata.normalize("NFKC", name).casefold()
