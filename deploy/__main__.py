@@ -6,6 +6,7 @@ import click
 
 from assistant.words import Text
 
+from .commands.apps import app
 from .commands.models import model, status, verify
 
 
@@ -16,7 +17,7 @@ def main() -> None:
     hide_everywhere()
 
 
-for command in (model, verify, status):
+for command in (model, app, verify, status):
     main.add_command(command)
 
 

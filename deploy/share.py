@@ -122,6 +122,8 @@ def plan_files(
         listing = hub.listing(target, repository.head) if repository and repository.head else {}
     except AssistantError as error:
         found.append(Blocker.of("hub", error))
+    if listing is not None and repository is None and (step := hub.by_hand(target, private)):
+        found.append(Blocker.of("by_hand", step))
     if repository is not None:
         found += other_visibility(target, repository, private)
         warned += stays_private(target, repository, private)

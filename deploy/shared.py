@@ -67,7 +67,8 @@ def _chosen(run: Path, record: Record, targets: Sequence[str]) -> list[Shared]:
 
 def _delivered(one: Shared, token: Secret | None, report: Report) -> list[Mismatch]:
     """Fetch the repository as a stranger's kit would, and hash what arrived."""
-    reference = f"{one.target}@{one.commit}" if one.commit else one.target
+    by_commit = one.commit and not one.target.startswith("modelscope:")  # it names no commits
+    reference = f"{one.target}@{one.commit}" if by_commit else one.target
     with (
         tempfile.TemporaryDirectory() as home,
         _environment(home, parse_target(one.target).hub, token),

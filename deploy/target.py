@@ -11,6 +11,7 @@ from assistant.models.reference import HubName, parse
 from assistant.words import Text
 
 What = Literal["model", "app"]
+Service = Literal["hf", "modelscope", "openxlab", "github"]
 
 HUB_NAMES: dict[HubName, str] = {
     "hf": "Hugging Face",
@@ -39,6 +40,15 @@ class Target:
     def slug(self) -> str:
         """A folder's name for it."""
         return f"{self.what}--{self.hub}--{self.repo.replace('/', '--')}"
+
+    @property
+    def service(self) -> Service:
+        """Whose token is asked for: OpenXLab runs apps from GitHub."""
+        return "github" if (self.hub, self.what) == ("openxlab", "app") else self.hub
+
+    @property
+    def service_name(self) -> str:
+        return "GitHub" if self.service == "github" else HUB_NAMES[self.hub]
 
     def __str__(self) -> str:
         return f"{self.hub}:{self.repo}"

@@ -15,13 +15,13 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 from urllib.parse import quote
 
 from assistant.errors import BlockedError, UsageError
 from assistant.words import Text
 
-Service = Literal["hf", "modelscope", "openxlab", "github"]
+from .target import Service
+
 VARIABLES: dict[Service, tuple[str, ...]] = {
     "hf": ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
     "modelscope": ("MODELSCOPE_API_TOKEN",),

@@ -7,16 +7,23 @@ from ..tokens import Secret
 from .base import Hub
 
 
-def open_hub(target: Target, token: Secret | None) -> Hub:
-    """The hub of a target. No network is used yet."""
+def open_hub(target: Target, token: Secret | None, repository: str = "") -> Hub:
+    """The hub of a target; `repository` is the GitHub repository of an OpenXLab app, where that is
+    not called as the app. No network is used yet.
+    """
     if target.hub == "hf":
         from .huggingface import HuggingFace
 
         return HuggingFace(token)
     if target.hub == "modelscope":
         from .modelscope import ModelScope
+        from .studio import Studio
 
-        return ModelScope(token)
+        return Studio(token) if target.what == "app" else ModelScope(token)
+    if target.what == "app":
+        from .github import GitHub
+
+        return GitHub(token, repository or target.repo)
     from .openxlab import OpenXLab
 
-    return OpenXLab(token)
+    return OpenXLab(token, target.owner)

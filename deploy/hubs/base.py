@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from assistant.errors import BlockedError
 from assistant.models.verify import Expected
 from assistant.progress import Report
 
@@ -52,8 +54,12 @@ class Hub(Protocol):
     def listing(self, target: Target, commit: str) -> Listing:
         """Files of a commit (empty: the newest), with the hub's own hashes."""
 
+    def by_hand(self, target: Target, private: bool) -> BlockedError | None:
+        """What a person must do where the hub lets nobody else make a repository; None where `create`
+        can make it."""
+
     def create(self, target: Target, *, private: bool, licence: str) -> None:
-        """Make the repository. Raises ManualStep where only a person can."""
+        """Make the repository."""
 
     def send(
         self,
@@ -69,3 +75,12 @@ class Hub(Protocol):
 
         A file that is there already is not sent again, whole or in part.
         """
+
+
+def digest_of(listing: Listing) -> str:
+    """What stands for a commit where the hub names none: a sha256 over paths, sizes and hashes, as
+    `assistant.models` pins such repositories. Empty for an empty listing."""
+    if not listing:
+        return ""
+    lines = "".join(f"{path}\0{one.size}\0{one.sha256}\n" for path, one in sorted(listing.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()

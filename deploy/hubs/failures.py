@@ -10,7 +10,7 @@ from assistant.errors import AssistantError, BlockedError, UsageError
 from assistant.models.failures import last_line, network_words, without_secrets
 from assistant.words import Text
 
-from ..target import HUB_NAMES, Target
+from ..target import Target
 from ..tokens import VARIABLES, WHERE_TO_GET, Secret, hide
 
 _OURS = (AssertionError, AttributeError, NameError, TypeError)  # our own mistakes stay visible
@@ -81,8 +81,8 @@ _AGAIN = Text(
 
 def refused(status: int, target: Target, said: str) -> AssistantError:
     """The hub answered, but not as wished. `said` is its own reason, without secrets."""
-    hub = HUB_NAMES[target.hub]
-    place, variable = WHERE_TO_GET[target.hub], VARIABLES[target.hub][0]
+    hub = target.service_name
+    place, variable = WHERE_TO_GET[target.service], VARIABLES[target.service][0]
     if status == 401:
         return BlockedError(
             Text(f"{hub} does not know this token (401), or it has expired.",
@@ -100,8 +100,8 @@ def refused(status: int, target: Target, said: str) -> AssistantError:
         return BlockedError(
             Text(f"{hub} wants a paid plan for this (402): {said}", f"{hub} 要求付费（402）：{said}"),
             Text(
-                "Nothing was bought. Free homes for an app: --profile hf-zerogpu, or modelscope:owner/name.",
-                "没有产生任何费用。免费的选择：--profile hf-zerogpu，或 modelscope:用户名/名称。",
+                "Nothing was bought. A free home for an app: --to modelscope:owner/name.",
+                "没有产生任何费用。免费的选择：--to modelscope:用户名/名称。",
             ),
         )  # fmt: skip
     if status == 404:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from assistant.errors import BlockedError
 from assistant.models.hubs.huggingface import address
 from assistant.models.verify import Expected
 from assistant.progress import Report
@@ -78,6 +79,9 @@ class HuggingFace:
             return {one.path: _expected(one) for one in tree if isinstance(one, RepoFile)}
         except Exception as error:
             explain(error, target, address(), self._token)
+
+    def by_hand(self, target: Target, private: bool) -> BlockedError | None:
+        return None
 
     def create(self, target: Target, *, private: bool, licence: str, **settings: Any) -> None:
         """Make the repository; `settings` are those of `create_repo` for a Space."""

@@ -43,33 +43,45 @@ class Git:
         return explain_output(said, self._reference, folder, self._address)
 
     def _environment(self) -> dict[str, str]:
-        settings = {
-            "credential.helper": "",
-            "core.autocrlf": "false",
-            "core.hooksPath": os.devnull,
-            "filter.lfs.clean": "git-lfs clean -- %f",
-            "filter.lfs.smudge": "git-lfs smudge --skip -- %f",
-            "filter.lfs.required": "true",
-        }
+        authorization = ""
         if token := os.environ.get(TOKEN_VARIABLE):
             user = os.environ.get(USER_VARIABLE) or self._reference.name.split("/")[0]
             secret = base64.b64encode(f"{user}:{token}".encode()).decode()
-            settings[f"http.{self._address}/.extraHeader"] = f"Authorization: Basic {secret}"
-        environment = {
-            key: value for key, value in os.environ.items() if not key.startswith("GIT_CONFIG")
-        }
-        environment.pop(TOKEN_VARIABLE, None)
-        environment |= {
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_COUNT": str(len(settings)),
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_LFS_SKIP_SMUDGE": "1",
-            "LC_ALL": "C.UTF-8",  # its messages are read by failures.py
-        }
-        for number, (key, value) in enumerate(settings.items()):
-            environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-        return environment
+            authorization = f"Basic {secret}"
+        return git_environment(self._address, authorization)
+
+
+def git_environment(address: str, authorization: str = "") -> dict[str, str]:
+    """The environment of a git that neither reads nor changes the user's settings, and asks nobody.
+
+    `authorization` goes to `address` and what is below it, as an HTTP header; it lies in the
+    child's environment only.
+    """
+    settings = {
+        "credential.helper": "",
+        "core.autocrlf": "false",
+        "core.hooksPath": os.devnull,
+        "filter.lfs.clean": "git-lfs clean -- %f",
+        "filter.lfs.smudge": "git-lfs smudge --skip -- %f",
+        "filter.lfs.required": "true",
+    }
+    if authorization:
+        settings[f"http.{address}/.extraHeader"] = f"Authorization: {authorization}"
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("GIT_CONFIG")
+    }
+    environment.pop(TOKEN_VARIABLE, None)
+    environment |= {
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_COUNT": str(len(settings)),
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "LC_ALL": "C.UTF-8",  # its messages are read by failures.py
+    }
+    for number, (key, value) in enumerate(settings.items()):
+        environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return environment
 
 
 def _missing(tool: str, package: str) -> BlockedError:

@@ -57,10 +57,11 @@ class ShareServer:
 
     def writes(self) -> list[str]:
         """The requests that change something."""
-        reading = re.compile(
-            r"(?:GET|HEAD) |POST \S+(?:/git-upload-pack|/validate-yaml|/preupload/\S*|/paths-info/\S*)$"
+        writing = re.compile(
+            r"(?:PUT|PATCH|DELETE) |POST \S*(?:/create|/commit/\S*|/git-receive-pack|/secrets|/deploy|"
+            r"/api/v1/models|/openapi/v1/studios|/complete)$"
         )
-        return [one for one in self.log if not reading.match(one)]
+        return [one for one in self.log if writing.match(one)]
 
     def repo(self, kind: Kind, name: str) -> Repo:
         return self.store.repos[kind, name]

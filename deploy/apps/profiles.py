@@ -1,0 +1,81 @@
+"""The hosts that an app can live on: what they run, what they need, what a person must do there.
+
+Figures of the platforms are those of their documentation of summer 2026; OpenXLab's are of 2024, the
+newest there is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from assistant.errors import UsageError
+from assistant.models.reference import HubName
+from assistant.words import Text
+
+Engine = Literal["cpu", "turbomind"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One kind of host. `requirements` is the list of this project that it installs."""
+
+    name: str
+    hub: HubName
+    engine: Engine
+    requirements: Literal["requirements.txt", "requirements-cpu.txt"]
+    hardware: str  # the platform's own name for it; empty where a person picks it on a page
+    label: Text
+    costs: Text
+
+
+_FREE = Text("free", "免费")
+_ALL = (
+    Profile(
+        "hf-cpu", "hf", "cpu", "requirements-cpu.txt", "cpu-basic",
+        Text("Hugging Face Space, 2 CPUs, 16 GB", "Hugging Face Space，2 核 CPU，16 GB"),
+        Text("needs a paid account since July 2026 (PRO or a team's)", "2026 年 7 月起需要付费账号（PRO 或团队）"),
+    ),
+    Profile(
+        "hf-gpu", "hf", "turbomind", "requirements.txt", "t4-small",
+        Text("Hugging Face Space with a GPU", "带显卡的 Hugging Face Space"),
+        Text("by the hour: T4 small $0.40, L4 $0.80, A10G small $1.00",
+             "按小时计费：T4 small 0.40 美元，L4 0.80，A10G small 1.00"),
+    ),
+    Profile(
+        "modelscope-cpu", "modelscope", "cpu", "requirements-cpu.txt", "platform/2v-cpu-16g-mem",
+        Text("ModelScope studio, 2 CPUs, 16 GB", "ModelScope 创空间，2 核 CPU，16 GB"), _FREE,
+    ),
+    Profile(
+        "modelscope-xgpu", "modelscope", "turbomind", "requirements.txt", "xgpu/8v-cpu-32g-mem-16g",
+        Text("ModelScope studio with an xGPU, 16 GB", "ModelScope 创空间，xGPU，16 GB 显存"),
+        Text("free, after joining the xGPU-Explorers organisation", "免费，需先加入 xGPU-Explorers 组织"),
+    ),
+    Profile(
+        "openxlab-cpu", "openxlab", "cpu", "requirements-cpu.txt", "",
+        Text("OpenXLab app, 2 CPUs, 8 GB", "OpenXLab 应用，2 核 CPU，8 GB"), _FREE,
+    ),
+    Profile(
+        "openxlab-gpu", "openxlab", "turbomind", "requirements.txt", "",
+        Text("OpenXLab app with a GPU", "OpenXLab 应用，带显卡"),
+        Text("free, by application form", "免费，需填表申请"),
+    ),
+)  # fmt: skip
+PROFILES = {profile.name: profile for profile in _ALL}
+_USUAL: dict[HubName, str] = {
+    "hf": "hf-cpu",
+    "modelscope": "modelscope-cpu",
+    "openxlab": "openxlab-gpu",
+}
+
+
+def choose_profile(hub: HubName, name: str | None) -> Profile:
+    """The named profile, or the usual one of a hub. Raises UsageError for one of another hub."""
+    profile = PROFILES[name or _USUAL[hub]]
+    if profile.hub != hub:
+        fitting = ", ".join(one.name for one in _ALL if one.hub == hub)
+        raise UsageError(
+            Text(f"{profile.name} is not a host of {hub}.", f"{profile.name} 不是 {hub} 的主机。"),
+            Text(f"Choose one of: {fitting}.", f"请从中选择：{fitting}。"),
+        )
+    return profile

@@ -1,0 +1,225 @@
+"""Plan, try, send and start an app: the same plain calls as for a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from assistant.config import Config
+from assistant.errors import AssistantError, UsageError
+from assistant.models.reference import Reference, parse
+from assistant.progress import Progress, Report, unreported
+from assistant.words import Text
+
+from ..blockers import not_to_be_published, personal_data
+from ..hubs import open_hub
+from ..hubs.base import Hub
+from ..plan import Blocker
+from ..record import Shared, read_record
+from ..settings import ShareTable
+from ..share import Ready, plan_files, send
+from ..stage import hashed, staging
+from ..target import Service, Target, parse_target
+from ..tokens import VARIABLES, Secret
+from .bundle import make_bundle, refuse_unpublished
+from .checklist import remaining_steps
+from .profiles import Profile
+from .trial import try_bundle
+
+
+@dataclass(frozen=True)
+class ReadyApp:
+    """A planned app: what `share.send` needs, and what is done beside it."""
+
+    ready: Ready
+    profile: Profile
+    weights: Reference
+    weights_token: Secret | None
+
+
+@dataclass(frozen=True)
+class SharedApp:
+    """An app in its repository, and the steps that only a person can take."""
+
+    shared: Shared
+    steps: tuple[Text, ...]
+
+
+def choose_model(run: Path, target: Target, named: str | None) -> Reference:
+    """The published weights: those named, else what was shared of the run, on the app's own hub first.
+
+    Raises UsageError where nothing was shared or a host cannot fetch it.
+    """
+    if named:
+        weights = parse(named, Path.cwd())
+        refuse_unpublished(weights)
+        return weights
+    shared = [
+        one for one in read_record(run).shared if one.what == "model" and one.kind == "merged"
+    ]
+    if not shared:
+        raise UsageError(
+            Text(f"No model of {run} was shared yet, and the app needs published weights.",
+                 f"{run} 的模型还没有分享过，而应用需要已发布的权重。"),
+            Text("Share it: python -m deploy model - or name one: --model hf:owner/name",
+                 "请先分享：python -m deploy model；或写明：--model hf:用户名/名称"),
+        )  # fmt: skip
+    newest = sorted(shared, key=lambda one: (one.target.startswith(f"{target.hub}:"), one.shared))[
+        -1
+    ]
+    return parse(newest.target, Path.cwd())
+
+
+@contextmanager
+def planned_app(
+    config: Config,
+    run: Path,
+    target: Target,
+    weights: Reference,
+    profile: Profile,
+    token: Secret | None,
+    *,
+    model_token: Secret | None = None,
+    weights_token: Secret | None = None,
+    private: bool = True,
+    repository: str = "",
+    report: Report = unreported,
+) -> Iterator[ReadyApp]:
+    """Make the bundle and say what sending it would do; only reads the hubs.
+
+    `model_token` is for looking at the weights; `weights_token`, which should only read, is what
+    the host gets in its secret store where they are private.
+    """
+    refuse_unpublished(weights)
+    share = config.tables.get("share") or ShareTable()
+    pinned, blockers, warnings = _look_at(weights, profile, model_token, weights_token)
+    with staging(run, target.slug) as work:
+        folder = work / "files"
+        make_bundle(config, pinned, profile, target, folder, share.licence)
+        files = hashed(folder, report)
+        hub = open_hub(target, token, repository)
+        warnings += [*_about(profile), *personal_data(files)]
+        plan = plan_files(
+            target, hub, files, private=private, kind=profile.name, check="-", warnings=warnings,
+            blockers=[*blockers, *not_to_be_published(files)],
+        )  # fmt: skip
+        ready = Ready(plan, target, hub, run, folder, files, private, share.licence)
+        yield ReadyApp(ready, profile, pinned, weights_token)
+
+
+def send_app(app: ReadyApp, *, try_it: bool = True, report: Report = unreported) -> SharedApp:
+    """Try the bundle here, send it, verify it, start it. Raises what stands against it."""
+    ready, target = app.ready, app.ready.target
+    ready.plan.refuse_blocked()
+    if try_it and ready.plan.to_send:
+        try_bundle(ready.folder, report)
+    hub = ready.hub
+    if not ready.plan.exists:
+        report(Progress(Text(f"Creating {target}", f"创建 {target}")))
+        _create(hub, target, ready, app.profile)
+        ready = replace(
+            ready, plan=ready.plan.model_copy(update={"exists": True, "head": _head(hub, target)})
+        )
+    if app.weights_token is not None and hasattr(hub, "add_secret"):
+        hub.add_secret(target, VARIABLES[_service(app.weights)][0], app.weights_token)
+    shared = send(ready, report)
+    if hasattr(hub, "start"):
+        hub.start(target)
+    name = getattr(hub, "name", target.repo)
+    return SharedApp(
+        shared, tuple(remaining_steps(target, app.profile, shared.url, name, app.weights))
+    )
+
+
+def _create(hub: Hub, target: Target, ready: Ready, profile: Profile) -> None:
+    """Make the repository as an app's; hardware that costs money is never asked for."""
+    if target.hub == "hf":
+        settings = {"space_sdk": "gradio"}
+    elif target.hub == "modelscope":
+        settings = {"hardware": profile.hardware}
+    else:
+        settings = {}
+    hub.create(target, private=ready.private, licence=ready.licence, **settings)  # type: ignore[arg-type]
+
+
+def _head(hub: Hub, target: Target) -> str:
+    repository = hub.repository(target)
+    return repository.head if repository else ""
+
+
+def _look_at(
+    weights: Reference, profile: Profile, token: Secret | None, weights_token: Secret | None
+) -> tuple[Reference, list[Blocker], list[Text]]:
+    """The weights pinned to what they are now, and what a host would stumble over."""
+    if weights.scheme == "pypi":
+        return weights, [], []
+    target = parse_target(f"{weights.scheme}:{weights.name}")
+    hub = open_hub(target, token)
+    try:
+        repository = hub.repository(target)
+        listing = hub.listing(target, weights.revision or (repository.head if repository else ""))
+    except AssistantError as error:
+        return weights, [Blocker.of("weights", error)], []
+    if repository is None:
+        missing = UsageError(
+            Text(f"There are no weights {weights}, or this token may not see them.",
+                 f"没有权重 {weights}，或这个令牌看不到它。"),
+            Text("Share them: python -m deploy model", "请先分享：python -m deploy model"),
+        )  # fmt: skip
+        return weights, [Blocker.of("weights", missing)], []
+    blockers = _unfit(weights, profile, set(listing))
+    warnings = []
+    if repository.visibility == "private" and weights_token is None:
+        blockers.append(_private(weights))
+    if weights.scheme == "modelscope":
+        warnings.append(Text("ModelScope names no commits: the app takes the newest weights.",
+                             "ModelScope 不提供提交号：应用会使用最新的权重。"))  # fmt: skip
+    elif not weights.revision:
+        weights = replace(weights, revision=repository.head)
+    return weights, blockers, warnings
+
+
+def _unfit(weights: Reference, profile: Profile, paths: set[str]) -> list[Blocker]:
+    if "config.json" not in paths and not any(path.endswith(".gguf") for path in paths):
+        error = UsageError(
+            Text(f"{weights} is no whole model that an app could load.", f"{weights} 不是应用能加载的完整模型。"),
+            Text("Share the merged model: python -m deploy model --kind merged",
+                 "请分享合并后的模型：python -m deploy model --kind merged"),
+        )  # fmt: skip
+        return [Blocker.of("weights", error)]
+    graphs = any(path.endswith("openvino_model.xml") for path in paths)
+    if profile.engine == "cpu" and not graphs and not any(path.endswith(".gguf") for path in paths):
+        error = UsageError(
+            Text(f"{weights} has no openvino/ folder, which the CPU engine reads.",
+                 f"{weights} 没有 CPU 引擎所读的 openvino/ 文件夹。"),
+            Text("Merge with --export and share again without --no-openvino.",
+                 "请用 --export 重新合并，并不加 --no-openvino 重新分享。"),
+        )  # fmt: skip
+        return [Blocker.of("weights", error)]
+    return []
+
+
+def _private(weights: Reference) -> Blocker:
+    variable = VARIABLES[_service(weights)][0]
+    return Blocker.of("private_weights", UsageError(
+        Text(f"The weights {weights} are private: the host needs a token that may read them.",
+             f"权重 {weights} 是私有的：主机需要一个能读取它的令牌。"),
+        Text(f"Make a read-only token, put it into a file, and add --weights-token-file FILE: it goes into the "
+             f"host's secret store as {variable}. Or make the weights public.",
+             f"请申请只读令牌，写进文件，并加上 --weights-token-file 文件：它会作为 {variable} 放进主机的密钥库。"
+             "或把权重公开。"),
+    ))  # fmt: skip
+
+
+def _service(weights: Reference) -> Service:
+    return parse_target(f"{weights.scheme}:{weights.name}").service
+
+
+def _about(profile: Profile) -> list[Text]:
+    return [
+        Text(
+            f"{profile.label.en}: {profile.costs.en}.", f"{profile.label.zh}：{profile.costs.zh}。"
+        )
+    ]

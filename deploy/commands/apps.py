@@ -1,0 +1,122 @@
+"""`deploy app`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from assistant.cli import Context, TerminalProgress, common_options
+from assistant.words import Text
+
+from .common import (
+    confirm,
+    confirmation_options,
+    help_text,
+    read,
+    run_argument,
+    token_file_option,
+)
+
+PROFILES = ("hf-cpu", "hf-gpu", "modelscope-cpu", "modelscope-xgpu", "openxlab-cpu", "openxlab-gpu")
+
+
+@click.command(help=help_text("Publish the chat app on a host: plan, trial here, question, upload, start.",
+                              "把对话应用发布到主机：计划、本机试运行、确认、上传、启动。"))  # fmt: skip
+@run_argument
+@click.option("--to", "to", required=True, metavar="HUB:OWNER/NAME",
+              help=help_text("hf:, modelscope: or openxlab:.", "hf:、modelscope: 或 openxlab:。"))  # fmt: skip
+@click.option("--model", "named", metavar="REF",
+              help=help_text("Published weights (default: what was shared of the run).",
+                             "已发布的权重（默认是这次训练分享过的）。"))  # fmt: skip
+@click.option("--profile", type=click.Choice(PROFILES),
+              help=help_text("What the host is; default: the hub's usual one.", "主机类型；默认是该平台常用的。"))  # fmt: skip
+@click.option("--repository", default="", metavar="OWNER/NAME",
+              help=help_text("OpenXLab: the GitHub repository (default: the app's own name).",
+                             "OpenXLab：GitHub 仓库（默认与应用同名）。"))  # fmt: skip
+@click.option("--private/--public", "private", default=None,
+              help=help_text("Who may see it (default: [share] private).", "谁能看到（默认 [share] private）。"))  # fmt: skip
+@click.option("--weights-token-file", type=click.Path(path_type=Path), metavar="FILE",
+              help=help_text("A read-only token for private weights; it goes into the host's secret store.",
+                             "读取私有权重的只读令牌；会放进主机的密钥库。"))  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
+              help=help_text("Only write the bundle there; nothing is sent.", "只把应用写到这个文件夹，不发送。"))  # fmt: skip
+@click.option("--no-try", is_flag=True,
+              help=help_text("Do not start it here first.", "不在本机试运行。"))  # fmt: skip
+@confirmation_options
+@token_file_option
+@common_options
+def app(
+    context: Context, run_name: str | None, to: str, named: str | None, profile: str | None,
+    repository: str, private: bool | None, weights_token_file: Path | None, out: Path | None,
+    no_try: bool, dry_run: bool, yes: bool, token_file: Path | None,
+) -> None:  # fmt: skip
+    from ..apps.profiles import choose_profile
+    from ..apps.share_app import choose_model, planned_app, send_app
+    from ..plan import plan_text
+    from ..target import parse_target
+    from ..tokens import find_token
+
+    config, run, share = read(context, run_name)
+    target = parse_target(to, "app")
+    chosen = choose_profile(target.hub, profile)
+    weights = choose_model(run, target, named)
+    progress = TerminalProgress(context.quiet)
+    if out is not None:
+        _write_only(context, config, weights, chosen, target, out, share.licence)
+        return
+    model_service = (
+        parse_target(f"{weights.scheme}:{weights.name}").service
+        if weights.scheme != "pypi"
+        else "hf"
+    )
+    weights_token = find_token(model_service, weights_token_file) if weights_token_file else None
+    try:
+        with planned_app(
+            config, run, target, weights, chosen, find_token(target.service, token_file),
+            model_token=find_token(model_service), weights_token=weights_token,
+            private=share.private if private is None else private, repository=repository, report=progress,
+        ) as ready:  # fmt: skip
+            progress.close()
+            plan = ready.ready.plan
+            if dry_run:
+                context.result({"plans": [plan.as_json()]}, plan_text(plan))
+                if plan.blockers:
+                    raise SystemExit(plan.blockers[0].exit_code)
+                return
+            context.say(plan_text(plan))
+            plan.refuse_blocked()
+            if plan.to_send or not plan.exists:
+                confirm(
+                    context,
+                    Text(f"Publish to {target} as shown?", f"按以上计划发布到 {target}？"),
+                    yes,
+                )
+            done = send_app(ready, try_it=not no_try, report=progress)
+    finally:
+        progress.close()
+    _finished(context, done)
+
+
+def _write_only(
+    context: Context, config, weights, profile, target, out: Path, licence: str
+) -> None:
+    from ..apps.bundle import make_bundle
+
+    make_bundle(config, weights, profile, target, out, licence)
+    context.result({"folder": str(out), "weights": str(weights), "profile": profile.name}, str(out))
+    context.say(Text(f"Try it: cd {out} && python app.py", f"试运行：cd {out} && python app.py"))
+
+
+def _finished(context: Context, done) -> None:
+    from ..apps.checklist import numbered
+
+    shared, steps = done.shared, numbered(list(done.steps))
+    context.say(Text(f"Verified, {len(shared.files)} files: {shared.target}@{shared.commit[:12]} ({shared.visibility})",
+                     f"已核对 {len(shared.files)} 个文件：{shared.target}@{shared.commit[:12]}（{shared.visibility}）"))  # fmt: skip
+    context.result(
+        {"shared": [shared.model_dump(mode="json")],
+         "steps": [{"en": step.en, "zh": step.zh} for step in done.steps]},
+        shared.url,
+    )  # fmt: skip
+    context.say(Text(f"What is left for you:\n{steps.en}", f"剩下的由你来做：\n{steps.zh}"))
