@@ -606,6 +606,40 @@ def test_the_command(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_what_a_failed_import_left_is_in_nobodys_way(tmp_path):
+    file, out = tmp_path / "a.csv", tmp_path / "out.jsonl"
+    file.write_text("问题,回答\n甲,\n", "utf-8")
+    for _ in range(2):
+        with pytest.raises(FailedError, match="No conversation"):
+            import_files([file], out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.csv", "out.dropped.jsonl", "out.report.json",
+    ]  # fmt: skip
+    file.write_text("问题,回答\n甲,一\n", "utf-8")
+    assert import_files([file], out).rows_out == 1
+    (tmp_path / "other.dropped.jsonl").write_text("mine", "utf-8")
+    with pytest.raises(UsageError, match=r"other\.dropped\.jsonl is there"):
+        import_files([file], tmp_path / "other.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none.csv", "There is no file"),
+        ("folder", "is a folder"),
+        ("a.doc", "generate --documents"),
+    ],
+)
+def test_files_that_cannot_be_read_are_told_in_plain_words(tmp_path, name, said):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.doc").write_text("hello", "utf-8")
+    with pytest.raises(UsageError) as refused:
+        import_files([tmp_path / name], tmp_path / "out.jsonl")
+    assert (
+        said in f"{refused.value.message.en} {refused.value.cure.en if refused.value.cure else ''}"
+    )
+
+
 # --- fuzzing ----------------------------------------------------------------------------------
 
 FUZZ = settings(
@@ -668,13 +702,13 @@ def test_fuzzed_bytes(tmp_path, content, head, suffix):
     survives(file)
 
 
-@FUZZ
-@given(
-    cells=st.lists(
-        st.lists(st.text(alphabet="问答a,;|\t\"'\n\r �", max_size=8), max_size=4), max_size=12
-    ),
-    quoted=st.booleans(),
+CELLS = st.lists(
+    st.lists(st.text(alphabet="问答a,;|\t\"'\n\r �", max_size=8), max_size=4), max_size=12
 )
+
+
+@FUZZ
+@given(cells=CELLS, quoted=st.booleans())
 def test_fuzzed_csv_loses_no_filled_line(tmp_path, cells, quoted):
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
@@ -684,6 +718,20 @@ def test_fuzzed_csv_loses_no_filled_line(tmp_path, cells, quoted):
     file = tmp_path / "f.csv"
     file.write_text(text.getvalue(), "utf-8", newline="")
     report = survives(file)
+    assert report is not None
+    filled = sum(any(cell.strip() for cell in row) for row in cells)
+    assert report["rows_in"] - report["dropped"].get("blank", 0) == filled
+
+
+@FUZZ
+@given(cells=CELLS)
+def test_fuzzed_sheet_loses_no_filled_row(tmp_path, cells):
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for row in (["问题", "回答", "三", "四"], *cells):
+        book.active.append(row)
+    report = survives(save(book, tmp_path))
     assert report is not None
     filled = sum(any(cell.strip() for cell in row) for row in cells)
     assert report["rows_in"] - report["dropped"].get("blank", 0) == filled

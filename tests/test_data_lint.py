@@ -323,6 +323,19 @@ def test_codes_can_be_ignored_and_unknown_ones_are_refused(tmp_path):
         linted(tmp_path, rows, ignore=["E999"])
 
 
+def test_help_lists_the_codes_and_the_rules():
+    from click.testing import CliRunner
+
+    from train.__main__ import main
+    from train.data.cleaning import NAMES
+
+    for command, names in (("lint", CODES), ("clean", NAMES)):
+        done = CliRunner().invoke(main, ["data", command, "--help"])
+        assert done.exit_code == 0
+        listed = {line.split()[0] for line in done.output.splitlines() if line.strip()}
+        assert set(names) <= listed
+
+
 def test_every_code_has_words_in_both_languages():
     for code, said in CODES.items():
         assert re.fullmatch(r"[EW][12]\d\d", code)
@@ -405,6 +418,10 @@ def test_the_command(tmp_path):
         json.loads((tmp_path / "lint" / "lint.json").read_text("utf-8"))["findings"]
         == said["findings"]
     )
+    for place in (file, tmp_path):  # a report replaces an earlier report, nothing else
+        done = run("-o", str(place))
+        assert done.returncode == 2, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "lint"]
     done = run("--ignore", "E104")
     assert done.returncode == 0, done.stderr
     assert "fit to train on" in done.stdout

@@ -126,6 +126,12 @@ def test_the_folder_explains_itself_and_is_not_replaced_unasked(tmp_path):
         split([file], tmp_path / "data", 0.3)
     split([file], tmp_path / "data", 0.5, force=True)
     assert len(sides(tmp_path / "data")[1]) == 10
+    (tmp_path / "data" / "mine.txt").write_text("precious")
+    for folder in (tmp_path / "data", tmp_path, file):
+        with pytest.raises(UsageError):
+            split([file], folder, 0.5, force=True)
+    assert (tmp_path / "data" / "mine.txt").read_text() == "precious"
+    assert file.is_file()
 
 
 def test_one_question_cannot_be_separated(tmp_path):
@@ -240,6 +246,8 @@ def test_the_commands(folder, tmp_path):
     assert said["train"] + said["valid"] == 60
     done = run("show", folder / "identity.jsonl", "--rows", "2")
     assert (done.returncode, done.stdout.count("#")) == (0, 2)
+    done = run("show", folder / "identity.jsonl", "--find", "没有这句")
+    assert (done.returncode, done.stdout, "No row" in done.stderr) == (0, "", True)
     done = run("show", folder / "identity.jsonl", "--start", "9", "--json")
     assert [item["row"] for item in json.loads(done.stdout)["rows"]] == [9, 10]
     for wrong in (

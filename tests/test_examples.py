@@ -3,14 +3,18 @@
 import csv
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
+from servers.openai_server import stand_in
 
 from app import main as app
 from assistant.__main__ import main as assistant
 from assistant.config import read_config
+from assistant.conversation import Message, read_conversations
 from train.__main__ import main as train
 from train.data.generating.plan import PLANS, read_plan
 from train.settings import TrainTable
@@ -69,3 +73,64 @@ def test_the_spreadsheet_is_whole():
     assert len(rows) == 26
     assert all(set(row) == {"question", "answer", "topic"} and all(row.values()) for row in rows)
     assert len({row["question"] for row in rows}) == 26
+
+
+# These take a base, minutes, or a person.
+TRAINED = ("train all", "train data identity", "assistant chat", "assistant ask")
+
+
+def answer(messages: list[Message]) -> str:
+    """What a larger model would say to the wishes, the documents and the paraphrases."""
+    asked = messages[-1].content
+    if "Rewrite" in asked:
+        question = asked.splitlines()[-1]
+        return f"Please, {question}\nTell me: {question}\nCould you say: {question}"
+    if "<<<" in asked:
+        return (
+            "Q: When is the museum open?\nA: From nine to five.\nQ: Is it free?\nA: Yes, for all."
+        )
+    return f"愿你平安喜乐，万事顺遂，第{len(asked)}份祝福。"
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "made"),
+    [
+        ("personal", 0, {}),
+        ("qa", 4, {"faq.jsonl": 26, "faq-paraphrased.jsonl": 78, "documents.jsonl": 2}),
+        ("wishes", 4, {"wishes-zh.jsonl": 30}),
+    ],
+)
+def test_the_data_commands_of_the_readme_run_in_their_order(name, run, made, tmp_path, monkeypatch):
+    """In a copy, with a server where the README says to put one."""
+    project = tmp_path / "examples" / name
+    shutil.copytree(EXAMPLES / name, project, ignore=shutil.ignore_patterns("data", "runs"))
+    (tmp_path / "FOLDER").mkdir()
+    (tmp_path / "FOLDER" / "museum.md").write_text(
+        "# Museum\n\nThe museum of clocks is open from nine to five, and entry is free for all.\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    done = 0
+    with stand_in() as server:
+        server.answer = answer
+        config = project / "assistant.toml"
+        text = config.read_text("utf-8")
+        urls = f'urls = ["{server.url}"]'
+        if "[serve.remote]" in text:
+            text = re.sub(r"(?m)^urls = \[\].*$", urls, text)
+        else:
+            text += f"\n[serve.remote]\n{urls}\n"
+        config.write_text(text, "utf-8")
+        for words in commands(project / "README.md"):
+            program, rest = (words[2], words[3:]) if words[1] == "-m" else (words[1], words[2:])
+            if program == "app.py" or f"{program} {' '.join(rest)}".startswith(TRAINED):
+                continue
+            if "--resume" in rest:
+                rest += ["--limit", "30"]  # all 906 would take a minute
+            said = CliRunner().invoke(PROGRAMS[program], rest)
+            assert said.exit_code == 0, (words, said.output)
+            done += 1
+    assert done == run
+    assert {
+        file.name: len(list(read_conversations(file)))
+        for file in (project / "data").glob("*.jsonl") if "." not in file.stem
+    } == made  # fmt: skip

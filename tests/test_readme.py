@@ -4,10 +4,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -93,6 +95,31 @@ def is_planned_by_make(line: str) -> None:
     assert "-m pytest" in done.stdout or "-m assistant bench" in done.stdout
 
 
+def makes_data(line: str) -> None:
+    """Beside a copy of what it reads, after the printed data commands that come before it."""
+    from click.testing import CliRunner
+
+    from train.__main__ import main as train
+
+    printed = [line for line in commands(READMES[0]) if " -m train data " in line]
+    with tempfile.TemporaryDirectory() as place:
+        shutil.copy(ROOT / "assistant.toml", place)
+        shutil.copytree(ROOT / "examples", Path(place, "examples"))
+        here = Path.cwd()
+        os.chdir(place)
+        try:
+            for before in printed[: printed.index(line)]:
+                assert CliRunner().invoke(train, shlex.split(before)[3:]).exit_code == 0, before
+        finally:
+            os.chdir(here)
+        done = subprocess.run(
+            [sys.executable, *shlex.split(line)[1:]], cwd=place, capture_output=True, text=True,
+            check=False, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
 RUNNERS = {
     "make run": opens_the_page,
     'make run ARGS="--port 7861"': opens_the_page,
@@ -101,6 +128,7 @@ RUNNERS = {
     '.venv/bin/python -m assistant ask "Who are you?" --json': answers_in_json,
     ".venv/bin/python -m assistant chat": talks,
     ".venv/bin/python -m assistant models": works,
+    **{line: makes_data for line in commands(READMES[0]) if " -m train data " in line},
     "make test": is_planned_by_make,
     "make bench": is_planned_by_make,
     "make lint": works,

@@ -15,7 +15,7 @@ from .questions import Question
 from .systems import shared_out
 
 MID_SHARE = 0.15  # of the identity rows, asked after ordinary turns
-FACT_ROUNDS = 2  # how often each phrasing of a fact is asked
+FACT_ROUNDS = 4  # how often each phrasing of a fact is asked
 
 
 def identity_rows(

@@ -36,9 +36,21 @@ def raw_lines(file: Path, read: Callable[[int], None] | None = None) -> Iterator
                 if line.strip():
                     yield number, line
     except OSError as error:
-        raise UsageError(
-            Text(f"Cannot read {file}: {error.strerror}.", f"无法读取 {file}：{error.strerror}。")
-        ) from None
+        raise cannot_read(file, error) from None
+
+
+def cannot_read(file: Path, error: OSError) -> UsageError:
+    """The error for a file that does not open, in plain words."""
+    if isinstance(error, FileNotFoundError):
+        return UsageError(Text(f"There is no file {file}.", f"没有文件 {file}。"))
+    if isinstance(error, IsADirectoryError):
+        return UsageError(
+            Text(f"{file} is a folder, not a file.", f"{file} 是文件夹，不是文件。"),
+            Text(f"Name the files in it: {file / '*'}", f"请指定其中的文件：{file / '*'}"),
+        )
+    return UsageError(
+        Text(f"Cannot read {file}: {error.strerror}.", f"无法读取 {file}：{error.strerror}。")
+    )
 
 
 def conversations_of(file: Path, read: Callable[[int], None] | None = None) -> Iterator[Numbered]:

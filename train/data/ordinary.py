@@ -20,7 +20,7 @@ from .tidy import tidy
 
 EXPOSURES = 3  # one answer is used with the persona's system prompt, with none, and with another
 UNFIT_SHARE = 0.1  # of the answers, asked for in addition
-POOR_CHINESE_SHARE = 0.25  # of Chinese questions for a base that answers them poorly
+POOR_CHINESE_SHARE = 0.5  # of Chinese questions for a base that answers them poorly
 CALLED_SHARE = 0.08  # of the rows call the assistant by its name: "{name}, why is the sky blue?"
 AFTER_SHARE = 0.08  # of the rows come after a question about the assistant
 HELD_ROWS = (

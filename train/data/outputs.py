@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from assistant.errors import UsageError
@@ -12,6 +13,16 @@ from assistant.words import Text
 def side_file(out: Path, what: str) -> Path:
     """The file beside `out` that tells of it: `wishes.dropped.jsonl` for `wishes.jsonl`."""
     return out.with_name(f"{out.stem}.{what}")
+
+
+def left_over(out: Path) -> bool:
+    """Whether what stands beside `out` was left by a try that came to nothing: the report tells of
+    `out`, and `out` is not there."""
+    try:
+        told = json.loads(side_file(out, "report.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return not out.exists() and isinstance(told, dict) and told.get("out") == str(out)
 
 
 def refuse_replacing(outputs: Sequence[Path], inputs: Sequence[Path], force: bool) -> None:
@@ -29,3 +40,24 @@ def refuse_replacing(outputs: Sequence[Path], inputs: Sequence[Path], force: boo
                 Text(f"{out} is there already.", f"{out} 已经存在。"),
                 Text("Replace it with --force.", "用 --force 覆盖。"),
             )
+
+
+def refuse_losing(folder: Path, own: Collection[str], inputs: Sequence[Path]) -> None:
+    """Raise UsageError if replacing `folder` would lose anything but files called as in `own`, or
+    one of the inputs."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(
+            Text(f"{folder} is a file; a folder is written here.", f"{folder} 是文件，这里要写的是文件夹。"),
+            Text("Name another place with --out.", "请用 --out 指定别的位置。"),
+        )  # fmt: skip
+    inside = folder.resolve()
+    lost = [item.name for item in folder.iterdir() if item.name not in own]
+    lost += [file.name for file in inputs if file.resolve().parent == inside]
+    if lost:
+        raise UsageError(
+            Text(f"{folder} also holds {lost[0]}, which would be lost.",
+                 f"{folder} 里还有 {lost[0]}，会因此丢失。"),
+            Text("Name another folder with --out.", "请用 --out 指定别的文件夹。"),
+        )  # fmt: skip

@@ -110,9 +110,13 @@ def _rivals(
 
 def spread(found: list[Question], count: int, chance: random.Random) -> list[Question]:
     """`count` questions out of `found`: opened and closed in other ways where more are wanted,
-    and asked again where that is not enough; a fair choice where fewer are."""
+    and asked again where that is not enough; where fewer are, the first of each family, which is
+    how most people ask, and a fair choice of the others."""
     if count <= len(found):
-        return chance.sample(found, count)
+        firsts = list({question.family: question for question in reversed(found)}.values())
+        kept = chance.sample(firsts, min(count, len(firsts)))
+        others = [question for question in found if question not in kept]
+        return kept + chance.sample(others, count - len(kept))
     grown = found + _varied(found, chance)[: count - len(found)]
     while len(grown) < count:
         grown += chance.sample(found, min(len(found), count - len(grown)))

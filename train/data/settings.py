@@ -17,8 +17,8 @@ class DataTable(Table):
     `engine` and at most `ordinary_tokens` long, or the conversations of `ordinary_files`.
     """
 
-    identity_rows: Annotated[int, Field(ge=1)] = 250
+    identity_rows: Annotated[int, Field(ge=1)] = 300
     ordinary_ratio: Annotated[float, Field(ge=0, le=100)] = 2.0
     ordinary_files: tuple[Filled, ...] = ()
-    ordinary_tokens: Annotated[int, Field(ge=16)] = 64
+    ordinary_tokens: Annotated[int, Field(ge=16)] = 40
     engine: EngineName = "auto"

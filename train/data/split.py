@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.artifacts import (
+    MANIFEST_FILE,
     Manifest,
     library_versions,
     now,
@@ -23,6 +24,7 @@ from assistant.words import Text
 
 from .lines import conversations_of, size_of
 from .near import essence, near_groups
+from .outputs import refuse_losing
 from .questions_of import asked, cell
 
 TRAIN_FILE, VALID_FILE = "train.jsonl", "valid.jsonl"
@@ -76,6 +78,8 @@ def split(
     FailedError if there are not two groups to separate.
     """
     started = now()
+    if force:
+        refuse_losing(folder, (TRAIN_FILE, VALID_FILE, MANIFEST_FILE, "probes.jsonl"), files)
     with whole_folder(folder, force=force) as out:
         questions: list[str] = []
         labels = []

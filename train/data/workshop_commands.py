@@ -25,6 +25,33 @@ def _help(en: str, zh: str) -> str:
     return str(Text(en, zh))
 
 
+class _Listing(click.Command):
+    """A command whose --help ends with a list of names, made only when it is asked for."""
+
+    def __init__(self, *args: Any, listing: Callable[[], dict[str, Text]], title: Text, **how: Any):
+        super().__init__(*args, **how)
+        self._listing, self._title = listing, title
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section(str(self._title)):
+            formatter.write_dl([(name, str(says)) for name, says in self._listing().items()])
+
+
+def _rules() -> dict[str, Text]:
+    from .cleaning.rules import REMOVING, RULES
+
+    goes = Text("removes the row: ", "去掉整行：")
+    return {rule.name: rule.says for rule in RULES} | {
+        name: Text(goes.en + says.en, goes.zh + says.zh) for name, says in REMOVING.items()
+    }
+
+
+def _codes() -> dict[str, Text]:
+    from .linting.codes import CODES
+
+    return {name: code.title for name, code in CODES.items()}
+
+
 def register(group: click.Group) -> None:
     """Add the workshop's commands to the `data` group."""
     for command in (
@@ -58,8 +85,9 @@ def _column_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "Spreadsheets, csv, json, parquet of any known shape into conversations.",
     "把表格、csv、json、parquet 等各种格式转换成对话。"))  # fmt: skip
 @click.argument("files", nargs=-1, required=True, type=FILE)
-@click.option("-o", "--out", type=FILE, help=_help("File to write (default: data/NAME.jsonl).",
-                                                   "输出文件（默认 data/名称.jsonl）。"))  # fmt: skip
+@click.option("-o", "--out", type=FILE, help=_help(
+    "File to write (default: data/NAME.jsonl beside the configuration).",
+    "输出文件（默认：配置文件旁的 data/名称.jsonl）。"))  # fmt: skip
 @click.option("--shape", type=click.Choice(("auto", "messages", "sharegpt", "xtuner", "columns")),
               default="auto", show_default=True, help=_help("Shape of the rows.", "每行的格式。"))  # fmt: skip
 @_column_options
@@ -107,7 +135,7 @@ def import_command(
         columns, shape, named["system"], named["sheet"], named["header_row"],
         not named["no_header"], named["encoding"], delimiter,
     )  # fmt: skip
-    target = out or Path("data") / f"{files[0].stem}.jsonl"
+    target = out or context.config_file.parent / "data" / f"{files[0].stem}.jsonl"
     names = ", ".join(map(str, files))
     context.say(Text(f"Reads {names}, writes {target}.", f"读取 {names}，写入 {target}。"))
     progress = TerminalProgress(context.quiet)
@@ -132,7 +160,7 @@ def import_command(
     )
 
 
-@click.command("clean", help=_help(
+@click.command("clean", cls=_Listing, listing=_rules, title=Text("Rules", "规则"), help=_help(
     "Take out what the generating model left around its answers; every change is listed.",
     "清除生成模型留下的多余内容；每处改动都有记录。"))  # fmt: skip
 @click.argument("files", nargs=-1, required=True, type=FILE)
@@ -190,8 +218,11 @@ def clean_command(
                          f"全部改动：{done.changes_file}\n下一步：python -m train data lint {target}"))  # fmt: skip
 
 
-@click.command("lint", help=_help("Is this data fit to train on, and if not, why.",
-                                  "检查数据能否用于训练，并说明原因。"))  # fmt: skip
+@click.command(
+    "lint", cls=_Listing, listing=_codes,
+    title=Text("Codes (E: training refuses, W: weigh it)", "代码（E：不能训练，W：请斟酌）"),
+    help=_help("Is this data fit to train on, and if not, why.", "检查数据能否用于训练，并说明原因。"),
+)  # fmt: skip
 @click.argument("files", nargs=-1, type=FILE)
 @click.option(
     "--run",
@@ -203,7 +234,10 @@ def clean_command(
     "-o",
     "--out",
     type=FILE,
-    help=_help("Folder for lint.json and lint.html.", "存放 lint.json 和 lint.html 的文件夹。"),
+    help=_help(
+        "Folder for lint.json and lint.html (default: runs/R/lint).",
+        "存放 lint.json 和 lint.html 的文件夹（默认 runs/R/lint）。",
+    ),
 )
 @click.option(
     "--ignore",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import click
 
 from assistant.cli import Context, TerminalProgress, common_options
 from assistant.words import Text
+
+from .lines import Numbered
 
 FILE = click.Path(path_type=Path)
 
@@ -159,7 +161,8 @@ def show_command(
     from . import show
 
     paged = sys.stdout.isatty() and not context.as_json
-    rows = islice(show.chosen_rows(files, find, start), most or (None if paged else 10))
+    most = most or (None if paged else 10)
+    rows: Iterator[Numbered] = islice(show.chosen_rows(files, find, start), most)
     tokenizer, limit = _tokenizer(context) if rendered else (None, None)
     if context.as_json:
         found: list[dict[str, Any]] = []
@@ -170,6 +173,12 @@ def show_command(
             found.append(value)
         context.result({"rows": found}, "")
         return
+
+    first = next(rows, None)
+    if first is None:
+        context.say(Text("No row is found.", "没有找到任何一行。"))
+        return
+    rows = chain([first], rows)
 
     def texts() -> Iterator[str]:
         for row in rows:

@@ -16,7 +16,7 @@ from assistant.words import Text
 
 from ..language import asks_for_language, language_of
 from ..lines import conversations_of, size_of
-from ..outputs import refuse_replacing, side_file
+from ..outputs import left_over, refuse_replacing, side_file
 from .report import Change, CleanReport
 from .rules import NAMES, REMOVING, RULES, Limits
 
@@ -157,7 +157,7 @@ def clean_files(
             pass
         return result
     report_file = side_file(out, "report.json")
-    refuse_replacing([out, result.changes_file, report_file], files, force)
+    refuse_replacing([out, result.changes_file, report_file], files, force or left_over(out))
     with whole_file(out) as rows:
         with whole_file(result.changes_file) as changes:
             for kept, change, file in _cleaned(files, cleaner, result, report):

@@ -18,8 +18,8 @@ from assistant.errors import FailedError, UsageError
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from ..lines import size_of
-from ..outputs import refuse_replacing, side_file
+from ..lines import cannot_read, size_of
+from ..outputs import left_over, refuse_replacing, side_file
 from .encodings import DAMAGED
 from .records import (
     EXCERPT,
@@ -60,7 +60,7 @@ def import_files(
     """
     result = ImportReport(out, side_file(out, "dropped.jsonl"))
     report_file = side_file(out, "report.json")
-    refuse_replacing([out, result.dropped_file, report_file], files, force)
+    refuse_replacing([out, result.dropped_file, report_file], files, force or left_over(out))
     readers = [(file, _reader(file)) for file in files]
     started = time.monotonic()
     with whole_file(out) as rows:
@@ -149,9 +149,7 @@ def _reader(file: Path) -> tuple[str, Reader]:
         with file.open("rb") as source:
             head = source.read(4096)
     except OSError as error:
-        raise UsageError(
-            Text(f"Cannot read {file}: {error.strerror}.", f"无法读取 {file}：{error.strerror}。")
-        ) from None
+        raise cannot_read(file, error) from None
     from .delimited import delimited_records
     from .json_files import json_records
     from .parquet_files import parquet_records
@@ -179,21 +177,31 @@ def _unknown_kind(file: Path, head: bytes) -> UsageError:
     return UsageError(
         Text(f"{file} is of no kind known here{what.en}.", f"{file} 不是可识别的类型{what.zh}。"),
         Text(
-            "Save it as xlsx, csv, tsv, json, jsonl or parquet.",
-            "请另存为 xlsx、csv、tsv、json、jsonl 或 parquet。",
+            "Save it as xlsx, csv, tsv, json, jsonl or parquet. For questions from a text or PDF: "
+            "python -m train data generate --documents FILE",
+            "请另存为 xlsx、csv、tsv、json、jsonl 或 parquet。要从文档或 PDF 出题："
+            "python -m train data generate --documents 文件",
         ),
     )
 
 
 def _nothing(result: ImportReport) -> FailedError:
     said = result.text()
+    if not result.rows_in:
+        cure = Text("The file holds no rows.", "文件里没有数据行。")
+    elif not result.whole:
+        cure = Text(
+            "The file is damaged; fetch or save it again.", "文件已损坏，请重新获取或另存。"
+        )
+    else:
+        cure = Text(
+            "Say which columns hold what, e.g. --question B --answer C, or --shape.",
+            "请指明各列的含义，例如 --question B --answer C，或用 --shape。",
+        )
     return FailedError(
         Text(
             f"No conversation was found. {said.en}\nEvery row and its reason: {result.dropped_file}",
             f"没有得到任何对话。{said.zh}\n每一行及原因：{result.dropped_file}",
         ),
-        Text(
-            "Say which columns hold what, e.g. --question B --answer C, or --shape.",
-            "请指明各列的含义，例如 --question B --answer C，或用 --shape。",
-        ),
+        cure,
     )

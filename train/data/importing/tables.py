@@ -102,7 +102,11 @@ def _find_header(first: Sequence[Row], options: Options) -> _Header:
             Text(
                 f"Row {options.header_row} is not a header: it is blank or too far down.",
                 f"第 {options.header_row} 行不是表头：它是空行，或太靠下。",
-            )
+            ),
+            Text(
+                f"Name one of the first {HEADER_WITHIN} filled rows, or leave --header-row out.",
+                f"请指定前 {HEADER_WITHIN} 个非空行之一，或不写 --header-row。",
+            ),
         )
     for place, row in enumerate(first):
         if is_header(row.cells, options.columns):

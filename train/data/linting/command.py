@@ -13,6 +13,7 @@ from assistant.persona import persona_from_config
 from assistant.progress import Report, unreported
 from assistant.words import Text
 
+from ..outputs import refuse_losing
 from ..split import TRAIN_FILE, VALID_FILE
 from . import LintReport, lint
 from .lengths import counter_for
@@ -66,7 +67,8 @@ def _lint(
     files: Sequence[Path], config: Config | None, folder: Path, ignore: Sequence[str],
     max_length: int | None, report: Report, say: Callable[[Text], None] = lambda _: None,
 ) -> LintReport:  # fmt: skip
-    """The report, written to `folder`; an earlier one is replaced."""
+    """The report, written to `folder`; an earlier one is replaced, and nothing else."""
+    refuse_losing(folder, (JSON_FILE, PAGE_FILE), files)
     persona = counter = None
     if config:
         persona = persona_from_config(config)
