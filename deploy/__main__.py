@@ -7,6 +7,7 @@ import click
 from assistant.words import Text
 
 from .commands.apps import app
+from .commands.checks import check
 from .commands.models import model, status, verify
 
 
@@ -17,7 +18,7 @@ def main() -> None:
     hide_everywhere()
 
 
-for command in (model, app, verify, status):
+for command in (check, model, app, verify, status):
     main.add_command(command)
 
 

@@ -33,6 +33,7 @@ class Shared(_Part):
     what: str
     kind: str
     url: str
+    repository: str = ""  # an OpenXLab app's on GitHub, where that is not called as the app
     commit: str
     visibility: str
     check: str

@@ -56,6 +56,7 @@ class Ready:
     files: tuple[StagedFile, ...]
     private: bool
     licence: str
+    repository: str = ""  # see `deploy.hubs.open_hub`
 
 
 @contextmanager
@@ -169,6 +170,7 @@ def send(ready: Ready, report: Report = unreported) -> Shared:
     shared = {file.path: as_shared(file, listing.get(file.path)) for file in ready.files}
     refuse_mismatches(str(target), compare(shared, listing))
     result = Shared(
+        repository=ready.repository,
         target=str(target), what=target.what, kind=plan.kind, url=plan.url, commit=commit,
         visibility=repository.visibility, check=plan.check, shared=now(), files=shared,
     )  # fmt: skip

@@ -42,12 +42,12 @@ def verify_shared(
     for one in _chosen(run, read_record(run), targets):
         report(Progress(Text(f"Verifying {one.target}", f"核对 {one.target}")))
         target = parse_target(one.target, _what(one))
-        token = find_token(target.hub, token_file)
-        hub = open_hub(target, token)
+        token = find_token(target.service, token_file)
+        hub = open_hub(target, token, one.repository)
         repository = hub.repository(target)
         listing = hub.listing(target, repository.head) if repository else {}
         mismatches = compare(one.files, listing)
-        if download and not mismatches:
+        if download and not mismatches and one.what == "model":
             mismatches = _delivered(one, token, report)
         found.append((one, mismatches))
     return found
@@ -119,7 +119,7 @@ def _state(one: Shared, token_file: Path | None, offline: bool) -> tuple[State, 
         )
     target = parse_target(one.target, _what(one))
     try:
-        hub = open_hub(target, find_token(target.hub, token_file))
+        hub = open_hub(target, find_token(target.service, token_file), one.repository)
         repository = hub.repository(target)
         listing = hub.listing(target, repository.head) if repository else {}
     except AssistantError as error:

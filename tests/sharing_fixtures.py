@@ -16,7 +16,15 @@ from servers import tiny
 from servers.sharing import ShareServer, share_server
 
 from assistant.artifacts import Manifest, now, sha256_of, write_manifest
+from assistant.config import read_config
 from assistant.persona import Fact, Persona, write_persona
+from deploy.hubs import git_lfs
+from deploy.plan import Plan
+from deploy.record import Shared
+from deploy.settings import ShareTable
+from deploy.share import planned_model, send
+from deploy.target import parse_target
+from deploy.tokens import find_token
 from train.check.report import CheckReport
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -156,6 +164,27 @@ def deploy_json(project: Path, *arguments: str, check: int = 0) -> dict[str, Any
     """The one JSON object that the command prints."""
     value: dict[str, Any] = json.loads(deploy(project, *arguments, "--json", check=check).stdout)
     return value
+
+
+@pytest.fixture
+def plain_lfs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain LFS in this process, and no waiting between attempts."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("deploy.hubs.modelscope.FIRST_WAIT", 0.01)
+    monkeypatch.setitem(git_lfs.SETTINGS, "lfs.transfer.maxretries", "2")
+    monkeypatch.setitem(git_lfs.SETTINGS, "lfs.transfer.maxretrydelay", "1")
+
+
+def shared(project: Path, target: str, **options: Any) -> tuple[Plan, Shared]:
+    """Plan and send in this process."""
+    config = read_config(project / "assistant.toml", tables={"share": ShareTable})
+    where = parse_target(target)
+    token = find_token(where.service)
+    with planned_model(config, config.run_folder, where, token, **options) as ready:
+        return ready.plan, send(ready)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

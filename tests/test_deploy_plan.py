@@ -1,4 +1,5 @@
 """What goes up and what never does: allow-lists, scan, gates, plan, staged copy, model card."""
+# ruff: noqa: F401, F811  (fixtures come by import)
 
 from __future__ import annotations
 
@@ -11,13 +12,13 @@ from servers import tiny
 from servers.sharing import ShareServer
 from sharing_fixtures import (
     check_run,
-    clean_environment,  # noqa: F401  (fixture)
+    clean_environment,
     deploy,
     deploy_json,
     files_of,
-    hub,  # noqa: F401  (fixture)
+    hub,
     make_run,
-    project,  # noqa: F401  (fixture)
+    project,
 )
 
 from assistant.config import read_config
@@ -52,13 +53,13 @@ STAYS = [
 HF = ("--to", "hf:me/bei")
 
 
-def source_of(project: Path, kind=None, sets=()):  # noqa: F811
+def source_of(project: Path, kind=None, sets=()):
     config = read_config(project / "assistant.toml", sets, tables={"share": ShareTable})
     return read_source(config, config.run_folder, kind)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("merged", MERGED), ("adapter", ADAPTER)])
-def test_only_what_the_list_allows_goes_up(hub: ShareServer, project, kind, expected):  # noqa: F811
+def test_only_what_the_list_allows_goes_up(hub: ShareServer, project, kind, expected):
     plan = deploy_json(project, "model", *HF, "--kind", kind, "--dry-run")["plans"][0]
     assert [file["path"] for file in plan["files"]] == expected
     assert plan["left_here"] == (STAYS if kind == "merged" else [])
@@ -79,12 +80,12 @@ def test_a_symbolic_link_and_a_stranger_stay_here(tmp_path):
     assert "modeling_x.py" in choose(run / "merged", "merged").taken
 
 
-def test_the_cpu_engines_files_can_stay_here(hub: ShareServer, project):  # noqa: F811
+def test_the_cpu_engines_files_can_stay_here(hub: ShareServer, project):
     plan = deploy_json(project, "model", *HF, "--no-openvino", "--dry-run")["plans"][0]
     assert not [file for file in plan["files"] if file["path"].startswith("openvino/")]
 
 
-def test_a_dry_run_changes_nothing_anywhere(hub: ShareServer, project):  # noqa: F811
+def test_a_dry_run_changes_nothing_anywhere(hub: ShareServer, project):
     before = files_of(project)
     deploy(project, "model", *HF, "--dry-run")
     assert hub.writes() == [] and hub.received == 0 and hub.store.repos == {}
@@ -97,7 +98,7 @@ def test_a_dry_run_changes_nothing_anywhere(hub: ShareServer, project):  # noqa:
     ("state", "said"),
     [("failed", "did not pass"), ("missing", "never checked"), ("other weights", "other weights")],
 )
-def test_what_was_not_proven_is_not_shared(hub: ShareServer, project, state, said):  # noqa: F811
+def test_what_was_not_proven_is_not_shared(hub: ShareServer, project, state, said):
     run = project / "runs" / "default"
     if state == "failed":
         check_run(run, passed=False)
@@ -114,7 +115,7 @@ def test_what_was_not_proven_is_not_shared(hub: ShareServer, project, state, sai
     assert card.count("⚠️") == 2
 
 
-def test_keys_and_local_paths_are_refused_and_personal_data_is_said(hub, project):  # noqa: F811
+def test_keys_and_local_paths_are_refused_and_personal_data_is_said(hub, project):
     merged = project / "runs" / "default" / "merged"
     key = "hf_" + "a1B2" * 9
     (merged / "tokenizer_config.json").write_text(
@@ -150,7 +151,7 @@ def test_paths_of_the_hosts_and_addresses_of_the_web_are_no_findings(tmp_path):
     assert scan_file(file, "README.md") == []
 
 
-def test_an_adapter_names_a_base_that_others_can_fetch(hub: ShareServer, project):  # noqa: F811
+def test_an_adapter_names_a_base_that_others_can_fetch(hub: ShareServer, project):
     deploy(project, "model", *HF, "--kind", "adapter", "--yes")
     sent = json.loads(hub.files("model", "me/bei")["adapter_config.json"])
     assert sent["base_model_name_or_path"] == "Qwen/Qwen2.5-0.5B-Instruct"
@@ -158,7 +159,7 @@ def test_an_adapter_names_a_base_that_others_can_fetch(hub: ShareServer, project
     assert here["base_model_name_or_path"].startswith("/")
 
 
-def test_an_adapter_of_a_nameless_base_is_refused_until_it_is_named(hub, project):  # noqa: F811
+def test_an_adapter_of_a_nameless_base_is_refused_until_it_is_named(hub, project):
     file = project / "runs" / "default" / "adapter" / "manifest.json"
     manifest = json.loads(file.read_text())
     manifest["notes"]["base"] = "tiny"
@@ -169,7 +170,7 @@ def test_an_adapter_of_a_nameless_base_is_refused_until_it_is_named(hub, project
     deploy(project, *adapter, "--set", "share.base_model=me/base")
 
 
-def test_the_card_says_the_figures_in_both_languages_and_its_head_is_yaml(project):  # noqa: F811
+def test_the_card_says_the_figures_in_both_languages_and_its_head_is_yaml(project):
     source = source_of(project)
     card = model_card(source, Target("hf", "me/bei"), ["model.safetensors"])
     head = yaml.safe_load(card.split("---")[1])
@@ -193,7 +194,7 @@ def test_the_card_says_the_figures_in_both_languages_and_its_head_is_yaml(projec
         assert card.count(word) >= 2, word
 
 
-def test_the_card_is_the_same_each_time_and_speaks_of_its_hub(project):  # noqa: F811
+def test_the_card_is_the_same_each_time_and_speaks_of_its_hub(project):
     source = source_of(project)
     cards = {
         name: model_card(source, Target(name, "me/bei"), [])
@@ -206,7 +207,7 @@ def test_the_card_is_the_same_each_time_and_speaks_of_its_hub(project):  # noqa:
         assert str(project) not in card
 
 
-def test_the_curve_stands_in_the_card(project):  # noqa: F811
+def test_the_curve_stands_in_the_card(project):
     from train.status import Point, Status, write_status
 
     points = tuple(Point(step=n, loss=3 / n, rate=0.1) for n in range(1, 77))
@@ -217,7 +218,7 @@ def test_the_curve_stands_in_the_card(project):  # noqa: F811
     assert line.startswith("Loss 2.25 `█") and line.endswith("▁` 0.04 (steps 1 to 76)")
 
 
-def test_markdown_in_names_stays_text(project):  # noqa: F811
+def test_markdown_in_names_stays_text(project):
     file = project / "runs" / "default" / "merged" / "persona.json"
     persona = json.loads(file.read_text())
     file.write_text(json.dumps({**persona, "name": "<b>|x|</b>", "author": "a\n# b"}))
@@ -233,18 +234,18 @@ def test_what_is_no_target_is_refused(value):
         parse_target(value)
 
 
-def test_nobody_there_to_say_yes(hub: ShareServer, project):  # noqa: F811
+def test_nobody_there_to_say_yes(hub: ShareServer, project):
     done = deploy(project, "model", *HF, check=2)
     assert "--yes" in done.stderr and hub.writes() == []
 
 
-def test_without_a_target_or_a_run(hub: ShareServer, project):  # noqa: F811
+def test_without_a_target_or_a_run(hub: ShareServer, project):
     assert "--to" in deploy(project, "model", check=2).stderr
     assert "no run" in deploy(project, "model", "other", *HF, check=2).stderr
     deploy(project, "model", "--dry-run", "--set", 'share.to=["hf:me/bei", "modelscope:me/bei"]')
 
 
-def test_without_a_token_the_local_half_of_the_plan_is_shown(hub, project, monkeypatch):  # noqa: F811
+def test_without_a_token_the_local_half_of_the_plan_is_shown(hub, project, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     plan = deploy_json(project, "model", *HF, "--dry-run", check=3)["plans"][0]
     assert [file["path"] for file in plan["files"]] == MERGED
@@ -252,7 +253,7 @@ def test_without_a_token_the_local_half_of_the_plan_is_shown(hub, project, monke
     assert "HF_TOKEN" in plan["blockers"][0]["cure"]["en"]
 
 
-def test_offline_the_local_half_of_the_plan_is_shown(hub, project, monkeypatch):  # noqa: F811
+def test_offline_the_local_half_of_the_plan_is_shown(hub, project, monkeypatch):
     for variable in ("HF_ENDPOINT", "MODELSCOPE_ENDPOINT", "OPENXLAB_ENDPOINT"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     for target in ("hf:me/bei", "openxlab:me/bei"):
@@ -260,6 +261,6 @@ def test_offline_the_local_half_of_the_plan_is_shown(hub, project, monkeypatch):
         assert len(plan["files"]) == len(MERGED) and plan["blockers"][0]["code"] == "hub"
 
 
-def test_chinese_and_english(hub: ShareServer, project, monkeypatch):  # noqa: F811
+def test_chinese_and_english(hub: ShareServer, project, monkeypatch):
     monkeypatch.setenv("ASSISTANT_LANG", "zh")
     assert "要发送" in deploy(project, "model", *HF, "--dry-run").stdout

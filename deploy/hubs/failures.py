@@ -27,6 +27,8 @@ _STATUS_IN_TEXT = re.compile(
     r"(?:HTTP(?:/\d(?:\.\d)?)?|error:|Error|status(?: code)?:?|returned error:)\s*\(?(4\d\d|5\d\d)\b|"
     r"\b(4\d\d|5\d\d) (?:Client|Server) Error|\bHTTP Status (4\d\d|5\d\d)\b|status code: (4\d\d|5\d\d)"
 )
+_DENIED = re.compile(r"rights to write|permission|not allowed|forbidden|access denied", re.IGNORECASE)
+_BROKEN = re.compile(r": (?:unexpected )?EOF\b|broken pipe|Network Error", re.IGNORECASE)
 _MOVED = re.compile(
     r"non-fast-forward|fetch first|stale info|cannot lock ref|failed to push some refs"
 )
@@ -55,6 +57,10 @@ def explain_output(text: str, target: Target, address: str, token: Secret | None
         status = 412
     elif re.search(r"Repository not found|repository .* not found", text):
         status = 404
+    elif not status and _DENIED.search(text):
+        status = 403
+    elif not status and "Fatal error: " in text:  # git-lfs's word for any 5xx, whose number it drops
+        return server_trouble(target, 0, said)
     return _failure(status, text, [], target, without_secrets(address), said)
 
 
@@ -66,7 +72,7 @@ def _failure(
     if status:
         return refused(status, target, said)
     classes = {base.__name__ for one in chain for base in type(one).__mro__}
-    if classes & _NETWORK_CLASSES or network_words(text) or "Network Error" in text:
+    if classes & _NETWORK_CLASSES or network_words(text) or _BROKEN.search(text):
         return no_connection(target, address, said)
     return BlockedError(
         Text(f"{target} could not be shared: {said}", f"无法分享到 {target}：{said}"), _AGAIN
@@ -128,12 +134,19 @@ def refused(status: int, target: Target, said: str) -> AssistantError:
         )  # fmt: skip
     if status == 507:
         return disk_full(target, said)
-    trouble = (
-        Text("has a trouble of its own", "自身有故障") if status >= 500 else Text("refuses", "拒绝")
-    )
+    if status >= 500:
+        return server_trouble(target, status, said)
     return BlockedError(
-        Text(f"{hub} {trouble.en} ({status}): {said}", f"{hub} {trouble.zh}（{status}）：{said}"),
-        _AGAIN,
+        Text(f"{hub} refuses ({status}): {said}", f"{hub} 拒绝（{status}）：{said}"), _AGAIN
+    )
+
+
+def server_trouble(target: Target, status: int, said: str) -> BlockedError:
+    """The hub failed for reasons of its own; `status` 0 where its number is not known."""
+    hub = target.service_name
+    en, zh = (f" ({status})", f"（{status}）") if status else ("", "")
+    return BlockedError(
+        Text(f"{hub} has a trouble of its own{en}: {said}", f"{hub} 自身有故障{zh}：{said}"), _AGAIN
     )
 
 

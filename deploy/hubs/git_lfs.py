@@ -39,6 +39,10 @@ _POINTER = re.compile(
     r"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*oid sha256:([0-9a-f]{64})\nsize (\d+)\n"
 )
 _POINTER_MAX = 1024
+SETTINGS = {
+    "lfs.transfer.maxretries": "4", "lfs.transfer.maxretrydelay": "8",  # seconds
+    "lfs.concurrenttransfers": "4", "lfs.locksverify": "false",
+}  # fmt: skip
 _AUTHOR = {
     "GIT_AUTHOR_NAME": "assistant kit", "GIT_AUTHOR_EMAIL": "kit@users.noreply.invalid",
     "GIT_COMMITTER_NAME": "assistant kit", "GIT_COMMITTER_EMAIL": "kit@users.noreply.invalid",
@@ -216,7 +220,7 @@ class GitRemote:
 
     def _environment(self, anonymous: bool) -> Mapping[str, str]:
         authorization = "" if anonymous or not self._token else self._token.basic(self._user)
-        environment = git_environment(self.address, authorization)
+        environment = git_environment(self.address, authorization, SETTINGS)
         for names in VARIABLES.values():  # git needs none of the tokens that lie here
             for name in names:
                 environment.pop(name, None)

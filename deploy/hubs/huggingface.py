@@ -39,6 +39,8 @@ class HuggingFace:
         # No telemetry, and no bars of its own beside ours; the library reads both at its import.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+        # After a kill hf_xet goes on with the lots of 64 MB it has noted; note each one at once.
+        os.environ.setdefault("HF_XET_DATA_SESSION_XORB_METADATA_FLUSH_MAX_COUNT", "1")
         from huggingface_hub import HfApi
 
         # False, not None: None would fall back to a login that the plan did not show.

@@ -29,6 +29,7 @@ from .base import Account, Listing, Repository, digest_of
 from .failures import explain
 
 ATTEMPTS = 4
+FIRST_WAIT = 0.5  # seconds, doubled each time
 LFS_FROM = 64 << 10
 LFS_SUFFIXES = (".safetensors", ".bin", ".model", ".gguf", ".png")
 # What the platform reads itself stays in the commit, as its own client keeps it.
@@ -178,7 +179,7 @@ def _retrying() -> Retrying:
     return Retrying(
         retry=retry_if_exception(_may_pass),
         stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential(multiplier=0.5, max=8),
+        wait=wait_exponential(multiplier=FIRST_WAIT, max=8),
         reraise=True,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import AssistantError, BlockedError
@@ -51,11 +52,13 @@ class Git:
         return git_environment(self._address, authorization)
 
 
-def git_environment(address: str, authorization: str = "") -> dict[str, str]:
+def git_environment(
+    address: str, authorization: str = "", more: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """The environment of a git that neither reads nor changes the user's settings, and asks nobody.
 
     `authorization` goes to `address` and what is below it, as an HTTP header; it lies in the
-    child's environment only.
+    child's environment only. `more` are further settings of git.
     """
     settings = {
         "credential.helper": "",
@@ -64,6 +67,7 @@ def git_environment(address: str, authorization: str = "") -> dict[str, str]:
         "filter.lfs.clean": "git-lfs clean -- %f",
         "filter.lfs.smudge": "git-lfs smudge --skip -- %f",
         "filter.lfs.required": "true",
+        **(more or {}),
     }
     if authorization:
         settings[f"http.{address}/.extraHeader"] = f"Authorization: {authorization}"

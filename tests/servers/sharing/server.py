@@ -36,6 +36,7 @@ class Fault:
     cut_after: int | None = None
     seconds_per_mib: float = 0.0
     flip: bool = False
+    hang: float = 0.0  # seconds before the answer
 
 
 @dataclass
@@ -127,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
             with self.hub.lock:
                 self.hub.log.append(line)
                 self.fault = self._fault(line)
+            if self.fault and self.fault.hang:
+                time.sleep(self.fault.hang)
             if self.fault and self.fault.status:
                 self.drain()
                 raise Refusal(self.fault.status, self.fault.message)

@@ -1,0 +1,230 @@
+"""No token anywhere: not in what is printed, logged, staged, kept, pushed, or shown by ps."""
+# ruff: noqa: F401, F811  (fixtures come by import)
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import pickle
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from servers.sharing import Fault
+from sharing_fixtures import (
+    ROOT,
+    TOKENS,
+    clean_environment,
+    deploy,
+    deploy_json,
+    files_of,
+    hub,
+    project,
+)
+
+from assistant.errors import UsageError
+from deploy.tokens import Secret, find_token, hide
+
+TOKEN = TOKENS["me"]
+TARGETS = ["hf:me/bei", "modelscope:me/bei", "openxlab:me/bei"]
+SPELLINGS = [
+    TOKEN.encode(),
+    *(
+        base64.b64encode(f"{user}:{TOKEN}".encode())
+        for user in ("me", "oauth2", "x-access-token", "git")
+    ),
+]
+
+
+def holds_token(data: bytes) -> bool:
+    return any(spelling in data for spelling in SPELLINGS)
+
+
+def command_lines() -> str:
+    """What ps shows of all processes."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            found.append((process / "cmdline").read_bytes().replace(b"\0", b" "))
+        except OSError:
+            continue
+    return b"\n".join(found).decode(errors="replace")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_token_while_it_runs_nor_after(hub, project, clean_environment, target):
+    if target.startswith("openxlab"):
+        hub.store.create("model", "me/bei", True)
+    hub.faults = [Fault("PUT /lfs", seconds_per_mib=0.5), Fault(r"POST .*/commit/", hang=0.5)]
+    command = [
+        sys.executable,
+        "-m",
+        "deploy",
+        "model",
+        "--to",
+        target,
+        "--yes",
+        "--debug",
+        "--config",
+        str(project / "assistant.toml"),
+    ]
+    environment = {**os.environ, "HF_HUB_DISABLE_XET": "1", "HF_DEBUG": "1", "GIT_TRACE": "1"}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    seen, looked = [], 0
+    while process.poll() is None:
+        looked += 1
+        seen.append(command_lines())
+        for path in project.rglob("*"):  # the staged files, and the repository that git works in
+            try:
+                if (
+                    path.is_file()
+                    and path.stat().st_size < 1 << 20
+                    and holds_token(path.read_bytes())
+                ):
+                    seen.append(f"{path}: {TOKEN}")
+            except OSError:
+                continue
+        time.sleep(0.05)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert looked > 5 and "deploy model --to" in "".join(seen)
+    assert not holds_token("".join(seen).encode()) and not holds_token(out + err)
+    kept = {
+        path: data
+        for path, data in files_of(clean_environment).items()
+        if not path.startswith("hub/")
+    }
+    assert len(kept) > 20
+    assert [path for path, data in kept.items() if holds_token(data)] == []
+    assert not any(holds_token(data) for data in hub.files("model", "me/bei").values())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_token_in_a_failure_even_with_its_traceback(hub, project, target):
+    if target.startswith("openxlab"):
+        hub.store.create("model", "me/bei", True)
+    message = f"{TOKEN} may not, Authorization: Bearer {TOKEN}"
+    hub.faults = [
+        Fault(
+            r"POST .*(?:/commit/\S+|/git-receive-pack|/create|/v1/models)$",
+            status=400,
+            message=message,
+        )
+    ]
+    done = deploy(project, "model", "--to", target, "--yes", "--debug", check=None)
+    assert done.returncode == 1 and "Traceback" in done.stderr
+    said = done.stderr + done.stdout
+    done = deploy(project, "model", "--to", target, "--yes", "--json", check=3)
+    said += done.stderr + done.stdout
+    assert TOKEN not in said
+    assert "***" in said or target.startswith("openxlab")  # git keeps the server's words to itself
+
+
+def test_a_secret_shows_itself_to_nobody():
+    secret = Secret(TOKEN, "HF_TOKEN")
+    assert f"{secret} {secret!r} {[secret]}" == "*** *** [***]"
+    assert not hasattr(secret, "__dict__")
+    with pytest.raises(TypeError):
+        pickle.dumps(secret)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"https://me:{TOKEN}@host/x.git", f"Authorization: Bearer {TOKEN}", "authorization: basic bWU6eA==",
+        "hf_AbCdEfGhIjKl", "ghp_" + "a" * 36, "github_pat_" + "b" * 30, "https://oauth2:anything@host/y",
+    ],
+)  # fmt: skip
+def test_what_looks_like_a_token_is_hidden(text):
+    shown = hide(text)
+    assert "***" in shown
+    assert not re.search(r"hf_\w|ghp_|github_pat|bWU6eA|anything", shown)
+
+
+def test_a_given_token_of_any_look_is_hidden():
+    assert (
+        hide("a plain/word b plain%2Fword", [Secret("plain/word", "a file"), None]) == "a *** b ***"
+    )
+
+
+def test_where_tokens_come_from(clean_environment, tmp_path, monkeypatch):
+    assert find_token("hf") is None and find_token("modelscope") is None
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "token").write_text("hf_login\n")
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "hf" / "token"))
+    monkeypatch.setattr(
+        "huggingface_hub.utils._auth.constants.HF_TOKEN_PATH", str(tmp_path / "hf" / "token")
+    )
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HF_STORED_TOKENS_PATH", str(tmp_path / "hf" / "stored")
+    )
+    login = find_token("hf")
+    assert login is not None and (login.reveal(), login.source) == ("hf_login", "hf auth login")
+    monkeypatch.setenv("HF_TOKEN", "hf_env")
+    file = tmp_path / "token"
+    file.write_text(" hf_file \n")
+    assert [one.reveal() for one in (find_token("hf"), find_token("hf", file)) if one] == [
+        "hf_env",
+        "hf_file",
+    ]
+    for content in ("", "two words"):
+        file.write_text(content)
+        with pytest.raises(UsageError, match="one token"):
+            find_token("hf", file)
+    with pytest.raises(UsageError, match="Cannot read"):
+        find_token("hf", tmp_path / "none")
+
+
+def test_a_token_from_a_file(hub, project, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    (project / "token").write_text(TOKEN)
+    deploy(
+        project, "model", "--to", "hf:me/bei", "--dry-run", "--token-file", str(project / "token")
+    )
+
+
+def test_logs_hide_tokens(monkeypatch):
+    from deploy import tokens
+
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    before, hook = logging.getLogRecordFactory(), sys.excepthook
+    try:
+        tokens.hide_everywhere()
+        record = logging.getLogRecordFactory()("x", 10, "f", 1, "sent %s", (TOKEN,), None)
+        assert record.getMessage() == "sent ***"
+    finally:
+        logging.setLogRecordFactory(before)
+        sys.excepthook = hook
+
+
+def test_check_says_who_and_what(hub, project):
+    done = deploy_json(project, "check", "--to", "hf:me/bei", "--to", "modelscope:me/bei")
+    said = {item["name"]: (item["state"], item["said"]["en"]) for item in done["items"]}
+    assert done["ready"] and said["account hf"] == ("ok", "Hugging Face: me (token from HF_TOKEN)")
+    assert said["default/merged"] == ("ok", "default/merged: The check passed.")
+    assert {"git", "git-lfs", "huggingface_hub", "modelscope-hub", "disk"} <= set(said)
+
+
+def test_check_says_what_is_in_the_way(hub, project, monkeypatch):
+    hub.read_only = {"me"}
+    done = deploy_json(project, "check", "--to", "hf:me/bei", check=3)
+    assert (
+        next(item for item in done["items"] if item["name"] == "account hf")["state"] == "blocked"
+    )
+    hub.read_only = set()
+    (project / "runs/default/check/report.json").unlink()
+    assert "never checked" in deploy(project, "check", "--to", "hf:me/bei", check=1).stdout
+    monkeypatch.delenv("HF_TOKEN")
+    assert "no token" in deploy(project, "check", "--to", "hf:me/bei", check=3).stdout
+    assert (
+        "may not write"
+        in deploy(
+            project, "check", "--to", "hf:you/x", check=3, env={**os.environ, "HF_TOKEN": TOKEN}
+        ).stdout
+    )
