@@ -67,7 +67,7 @@ def stage_run(folder: Path, names: Iterable[str], out: Path, base: str) -> None:
     `base` is what adapter_config.json shall call its base: a name that others can fetch, never a
     path. Raises BlockedError where the disk refuses.
     """
-    with whole_folder(out, force=True) as partial:
+    with whole_folder(out) as partial:
         for name in names:
             place = partial / name
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -41,6 +41,7 @@ _LOOKS = re.compile(
     r"|(?i:(?<=authorization: )(?:basic|bearer) [\w+/=.~-]+)"
     r"|(?<=//)[^/@\s]+:[^/@\s]+(?=@)"
 )
+_from_files: list[Secret] = []  # those that this process was handed in files, to be hidden as well
 CLIENT_LOGGERS = ("huggingface_hub", "modelscope_hub", "httpx", "httpx2", "urllib3", "hf_xet")
 
 
@@ -73,7 +74,8 @@ def find_token(service: Service, file: Path | None = None) -> Secret | None:
     Raises UsageError for a file that cannot be read or is empty.
     """
     if file is not None:
-        return _from_file(file)
+        _from_files.append(_from_file(file))
+        return _from_files[-1]
     for variable in VARIABLES[service]:
         if value := os.environ.get(variable, "").strip():
             return Secret(value, variable)
@@ -135,7 +137,7 @@ def hide(text: str, secrets: Iterable[Secret | None] = ()) -> str:
 
 def known_secrets() -> list[Secret]:
     """All tokens that this process could use, for hiding them."""
-    found = []
+    found = list(_from_files)
     for variables in VARIABLES.values():
         found += [Secret(os.environ[name], name) for name in variables if os.environ.get(name)]
     return found

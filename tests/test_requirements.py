@@ -55,7 +55,13 @@ def resolve(file: str, python: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("python", SUPPORTED)
 @pytest.mark.parametrize(
-    "file", ["requirements-cpu.txt", "requirements.txt", "train/requirements.txt"]
+    "file",
+    [
+        "requirements-cpu.txt",
+        "requirements.txt",
+        "train/requirements.txt",
+        "deploy/requirements.txt",
+    ],
 )
 def test_the_lists_resolve_for_every_supported_python(file, python):
     resolve(file, python)

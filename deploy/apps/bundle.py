@@ -29,8 +29,9 @@ STUDIO_FILE = "ms_deploy.json"
 def make_bundle(
     config: Config, weights: Reference, profile: Profile, target: Target, out: Path, licence: str
 ) -> None:
-    """Fill `out` with everything that the host needs. Raises BlockedError where the disk refuses."""
-    with whole_folder(out, force=True) as partial:
+    """Fill `out` with everything that the host needs. Raises UsageError where `out` is
+    there already, BlockedError where the disk refuses."""
+    with whole_folder(out) as partial:
         for file in project_files():
             place = partial / file
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,9 @@ def choose_model(run: Path, target: Target, named: str | None) -> Reference:
     newest = sorted(shared, key=lambda one: (one.target.startswith(f"{target.hub}:"), one.shared))[
         -1
     ]
-    return parse(newest.target, Path.cwd())
+    # The commit that was verified; ModelScope names none.
+    pin = "" if newest.target.startswith("modelscope:") else f"@{newest.commit}"
+    return parse(newest.target + pin, Path.cwd())
 
 
 @contextmanager
@@ -162,7 +164,8 @@ def _look_at(
     hub = open_hub(target, token)
     try:
         repository = hub.repository(target)
-        listing = hub.listing(target, weights.revision or (repository.head if repository else ""))
+        commit = weights.revision or (repository.head if repository else "")
+        listing = hub.listing(target, commit) if repository else {}
     except AssistantError as error:
         return weights, False, [Blocker.of("weights", error)], []
     if repository is None:

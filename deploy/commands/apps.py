@@ -10,12 +10,14 @@ from assistant.cli import Context, TerminalProgress, common_options
 from assistant.words import Text
 
 from .common import (
-    confirm,
+    agree,
     confirmation_options,
     help_text,
     read,
     run_argument,
+    show_plans,
     token_file_option,
+    verified,
 )
 
 PROFILES = ("hf-cpu", "hf-gpu", "modelscope-cpu", "modelscope-xgpu", "openxlab-cpu", "openxlab-gpu")
@@ -53,7 +55,6 @@ def app(
 ) -> None:  # fmt: skip
     from ..apps.profiles import choose_profile
     from ..apps.share_app import choose_model, planned_app, send_app
-    from ..plan import plan_text
     from ..target import parse_target
     from ..tokens import find_token
 
@@ -78,20 +79,11 @@ def app(
             private=share.private if private is None else private, repository=repository, report=progress,
         ) as ready:  # fmt: skip
             progress.close()
-            plan = ready.ready.plan
+            plans = [ready.ready.plan]
             if dry_run:
-                context.result({"plans": [plan.as_json()]}, plan_text(plan))
-                if plan.blockers:
-                    raise SystemExit(plan.blockers[0].exit_code)
+                show_plans(context, plans)
                 return
-            context.say(plan_text(plan))
-            plan.refuse_blocked()
-            if plan.to_send or not plan.exists:
-                confirm(
-                    context,
-                    Text(f"Publish to {target} as shown?", f"按以上计划发布到 {target}？"),
-                    yes,
-                )
+            agree(context, plans, yes)
             done = send_app(ready, try_it=not no_try, report=progress)
     finally:
         progress.close()
@@ -112,8 +104,7 @@ def _finished(context: Context, done) -> None:
     from ..apps.checklist import numbered
 
     shared, steps = done.shared, numbered(list(done.steps))
-    context.say(Text(f"Verified, {len(shared.files)} files: {shared.target}@{shared.commit[:12]} ({shared.visibility})",
-                     f"已核对 {len(shared.files)} 个文件：{shared.target}@{shared.commit[:12]}（{shared.visibility}）"))  # fmt: skip
+    context.say(verified(shared))
     context.result(
         {"shared": [shared.model_dump(mode="json")],
          "steps": [{"en": step.en, "zh": step.zh} for step in done.steps]},

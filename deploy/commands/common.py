@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from assistant.words import Text
 if TYPE_CHECKING:
     from assistant.config import Config
 
+    from ..plan import Plan
+    from ..record import Shared
     from ..settings import ShareTable
 
 
@@ -61,14 +64,51 @@ def _runs(config: Config) -> str:
     return ", ".join(names) or "-"
 
 
-def confirm(context: Context, question: Text, yes: bool) -> None:
-    """Go on only with a yes. Raises UsageError where nobody can be asked, FailedError for a no."""
-    if yes:
+def show_plans(context: Context, plans: Sequence[Plan]) -> None:
+    """The plans as the result of `--dry-run`; exits with the code of what stands against them."""
+    from ..plan import plan_text
+
+    texts = [plan_text(plan) for plan in plans]
+    context.result(
+        {"plans": [plan.as_json() for plan in plans]},
+        Text("\n\n".join(text.en for text in texts), "\n\n".join(text.zh for text in texts)),
+    )
+    for plan in plans:
+        if plan.blockers:
+            raise SystemExit(plan.blockers[0].exit_code)
+
+
+def agree(context: Context, plans: Sequence[Plan], yes: bool) -> None:
+    """Show the plans and go on only with a yes; without changes there is nothing to ask.
+
+    Raises what stands against a plan, UsageError where nobody can be asked, FailedError for a no.
+    """
+    from ..plan import plan_text
+
+    for plan in plans:
+        if yes:
+            context.say(plan_text(plan))
+        elif not context.as_json:
+            click.echo(str(plan_text(plan)), err=True)  # a question needs its plan, even under -q
+    for plan in plans:
+        plan.refuse_blocked()
+    if yes or not any(plan.to_send or not plan.exists for plan in plans):
         return
     if context.as_json or not sys.stdin.isatty():
         raise UsageError(
             Text("Nobody is here to say yes to this plan.", "这里没有人可以确认这个计划。"),
             Text("Read it with --dry-run, then add --yes.", "先用 --dry-run 查看，再加上 --yes。"),
         )
+    names = ", ".join(plan.target for plan in plans)
+    question = Text(f"Share to {names} as shown?", f"按以上计划分享到 {names}？")
     if not click.confirm(str(question), err=True):
         raise FailedError(Text("Nothing was sent.", "没有发送任何内容。"))
+
+
+def verified(shared: Shared) -> Text:
+    """What is said of a thing that lies on its hub as it was sent."""
+    at = f"{shared.target}@{shared.commit[:12]}"
+    return Text(
+        f"Verified, {len(shared.files)} files: {at} ({shared.visibility})",
+        f"已核对 {len(shared.files)} 个文件：{at}（{shared.visibility}）",
+    )

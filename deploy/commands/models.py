@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,13 +13,18 @@ from assistant.errors import UsageError
 from assistant.words import Text
 
 from .common import (
-    confirm,
+    agree,
     confirmation_options,
     help_text,
     read,
     run_argument,
+    show_plans,
     token_file_option,
+    verified,
 )
+
+if TYPE_CHECKING:
+    from ..share import Ready
 
 
 @click.command(help=help_text("Share a run's model: plan, question, upload, verification.",
@@ -43,8 +49,7 @@ def model(
     context: Context, run_name: str | None, to: tuple[str, ...], kind, private: bool | None,
     anyway: bool, no_openvino: bool, dry_run: bool, yes: bool, token_file: Path | None,
 ) -> None:  # fmt: skip
-    from ..plan import plan_text
-    from ..share import planned_model, send
+    from ..share import planned_model
     from ..target import parse_target
     from ..tokens import find_token
 
@@ -57,7 +62,7 @@ def model(
         stack.callback(progress.close)
         ready = [
             stack.enter_context(planned_model(
-                config, run, target, find_token(target.hub, token_file), kind=kind,
+                config, run, target, find_token(target.service, token_file), kind=kind,
                 private=share.private if private is None else private, anyway=anyway,
                 with_openvino=not no_openvino, report=progress,
             ))
@@ -66,41 +71,26 @@ def model(
         progress.close()
         plans = [one.plan for one in ready]
         if dry_run:
-            shown = [plan_text(plan) for plan in plans]
-            context.result(
-                {"plans": [plan.as_json() for plan in plans]},
-                Text(
-                    "\n\n".join(text.en for text in shown), "\n\n".join(text.zh for text in shown)
-                ),
-            )
-        else:
-            for plan in plans:
-                context.say(plan_text(plan))
-        for plan in plans:
-            if dry_run and plan.blockers:
-                context.say("")  # the plan says what stands against it
-                raise SystemExit(plan.blockers[0].exit_code)
-            plan.refuse_blocked()
-        if dry_run:
+            show_plans(context, plans)
             return
-        if any(plan.to_send or not plan.exists for plan in plans):
-            confirm(context, _question([str(one) for one in targets]), yes)
-        shared = [send(one, progress) for one in ready]
-        progress.close()
+        agree(context, plans, yes)
+        _send_all(context, ready, progress)
+
+
+def _send_all(context: Context, ready: list[Ready], progress: TerminalProgress) -> None:
+    from ..share import send
+
+    shared = [send(one, progress) for one in ready]
+    progress.close()
     for one in shared:
-        context.say(Text(f"Verified, {len(one.files)} files: {one.target}@{one.commit[:12]} ({one.visibility})",
-                         f"已核对 {len(one.files)} 个文件：{one.target}@{one.commit[:12]}（{one.visibility}）"))  # fmt: skip
+        context.say(verified(one))
     context.result(
         {"shared": [one.model_dump(mode="json") for one in shared]},
         "\n".join(one.url for one in shared),
     )
-    context.say(Text(f"Next: python -m deploy app --model {targets[0]}",
-                     f"下一步：python -m deploy app --model {targets[0]}"))  # fmt: skip
-
-
-def _question(targets: list[str]) -> Text:
-    names = ", ".join(targets)
-    return Text(f"Share to {names} as shown?", f"按以上计划分享到 {names}？")
+    first = ready[0].target
+    context.say(Text(f"Next: python -m deploy app --to {first.hub}:{first.owner}/app",
+                     f"下一步：python -m deploy app --to {first.hub}:{first.owner}/app"))  # fmt: skip
 
 
 def _no_target() -> UsageError:

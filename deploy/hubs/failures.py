@@ -27,7 +27,9 @@ _STATUS_IN_TEXT = re.compile(
     r"(?:HTTP(?:/\d(?:\.\d)?)?|error:|Error|status(?: code)?:?|returned error:)\s*\(?(4\d\d|5\d\d)\b|"
     r"\b(4\d\d|5\d\d) (?:Client|Server) Error|\bHTTP Status (4\d\d|5\d\d)\b|status code: (4\d\d|5\d\d)"
 )
-_DENIED = re.compile(r"rights to write|permission|not allowed|forbidden|access denied", re.IGNORECASE)
+_DENIED = re.compile(
+    r"rights to write|permission|not allowed|forbidden|access denied", re.IGNORECASE
+)
 _BROKEN = re.compile(r": (?:unexpected )?EOF\b|broken pipe|Network Error", re.IGNORECASE)
 _MOVED = re.compile(
     r"non-fast-forward|fetch first|stale info|cannot lock ref|failed to push some refs"
@@ -59,7 +61,9 @@ def explain_output(text: str, target: Target, address: str, token: Secret | None
         status = 404
     elif not status and _DENIED.search(text):
         status = 403
-    elif not status and "Fatal error: " in text:  # git-lfs's word for any 5xx, whose number it drops
+    elif (
+        not status and "Fatal error: " in text
+    ):  # git-lfs's word for any 5xx, whose number it drops
         return server_trouble(target, 0, said)
     return _failure(status, text, [], target, without_secrets(address), said)
 

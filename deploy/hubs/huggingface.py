@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.errors import BlockedError
+from assistant.models.failures import without_secrets
 from assistant.models.hubs.huggingface import address
 from assistant.models.verify import Expected
 from assistant.progress import Report
@@ -48,7 +49,7 @@ class HuggingFace:
 
     def url(self, target: Target) -> str:
         folder = "spaces/" if target.what == "app" else ""
-        return f"{address()}/{folder}{target.repo}"
+        return f"{without_secrets(address())}/{folder}{target.repo}"
 
     def account(self) -> Account:
         need_token("hf", self._token, Text("Sharing to Hugging Face", "分享到 Hugging Face"))

@@ -16,6 +16,7 @@ from typing import Any
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from assistant.errors import BlockedError
+from assistant.models.failures import without_secrets
 from assistant.models.hubs.modelscope import BRANCH, address
 from assistant.models.verify import Expected
 from assistant.progress import Report
@@ -62,7 +63,7 @@ class ModelScope:
         )
 
     def url(self, target: Target) -> str:
-        return f"{address()}/models/{target.repo}"
+        return f"{without_secrets(address())}/models/{target.repo}"
 
     def account(self) -> Account:
         need_token("modelscope", self._token, Text("Sharing to ModelScope", "分享到 ModelScope"))

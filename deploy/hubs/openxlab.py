@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assistant.errors import BlockedError
+from assistant.models.failures import without_secrets
 from assistant.models.hubs.git import USER_VARIABLE
 from assistant.models.hubs.openxlab import address
 from assistant.progress import Report
@@ -39,7 +40,7 @@ class OpenXLab:
         return GitRemote(target, address(), url, self._token, self._user)
 
     def url(self, target: Target) -> str:
-        return f"{address()}/{target.repo}"
+        return f"{without_secrets(address())}/{target.repo}"
 
     def account(self) -> Account:
         need_token("openxlab", self._token, Text("Sharing to OpenXLab", "分享到 OpenXLab"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from assistant.models.failures import without_secrets
 from assistant.models.hubs.modelscope import address
 from assistant.progress import Report
 
@@ -31,7 +32,7 @@ class Studio(ModelScope):
         return GitRemote(target, address(), url, self._token, USER)
 
     def url(self, target: Target) -> str:
-        return f"{address()}/studios/{target.repo}"
+        return f"{without_secrets(address())}/studios/{target.repo}"
 
     def repository(self, target: Target) -> Repository | None:
         info = self.info(target, "studio")
