@@ -18,9 +18,10 @@ from .bases import BaseNames
 from .systems import other_system, persona_system
 from .tidy import tidy
 
-EXPOSURES = 3  # one answer is used with the persona's system prompt, with none, and with another
-UNFIT_SHARE = 0.1  # of the answers, asked for in addition
+EXPOSURES = 2  # one answer is used with the persona's system prompt, and with none or another
+UNFIT_SHARE = 0.25  # of the answers, asked for in addition
 POOR_CHINESE_SHARE = 0.5  # of Chinese questions for a base that answers them poorly
+NO_SYSTEM_SHARE = 0.6  # of the second uses; the others come with a common system prompt
 CALLED_SHARE = 0.08  # of the rows call the assistant by its name: "{name}, why is the sky blue?"
 AFTER_SHARE = 0.08  # of the rows come after a question about the assistant
 HELD_ROWS = (
@@ -150,7 +151,7 @@ def ordinary_rows(
                 return rows
             system = (
                 persona_system(persona) if exposure == 0
-                else [] if exposure == 1
+                else [] if chance.random() < NO_SYSTEM_SHARE
                 else other_system(turn.language, chance)
             )  # fmt: skip
             place = chance.random() if exposure == 0 else 1.0

@@ -20,5 +20,5 @@ class DataTable(Table):
     identity_rows: Annotated[int, Field(ge=1)] = 300
     ordinary_ratio: Annotated[float, Field(ge=0, le=100)] = 2.0
     ordinary_files: tuple[Filled, ...] = ()
-    ordinary_tokens: Annotated[int, Field(ge=16)] = 40
+    ordinary_tokens: Annotated[int, Field(ge=16)] = 32
     engine: EngineName = "auto"

@@ -14,9 +14,18 @@ SHORTEST = 2  # characters
 _END = re.compile(r"(?<!\d)[.!?][\"')\]*]*(?=\s|$)|[。！？][”」』）\"]*|(?<=[^\s:：])\n")
 _FORM = re.compile(r"\[[^\]\n]{2,40}\]|\{\{?\w+\}?\}|_{3,}")  # "[Your Name]", "{name}", "____"
 
-# A weak base makes up names and natures for itself, which would stand against the persona's.
+# A weak base makes up names and natures for itself, or speaks of itself unasked ("I'm here to help
+# with ..."). Learned as an ordinary answer, that is what it says when asked who it is (measured:
+# most English misses of a run were these words).
 _CLAIM = re.compile(
-    r"我是一|我叫|我的名字|\bmy name is\b|\bi(?:'|’| a)m (?:called|named)\b", re.IGNORECASE
+    r"我是一|我叫|我的名字|我是.{0,8}(?:助手|模型|人工智能|机器人)"
+    r"|\bmy (?:name|(?:primary )?(?:function|purpose|role)) is\b"
+    r"|\bi(?:'|’| a)m (?:called|named|here to|glad to (?:help|have)|not capable|programmed|designed)\b"
+    r"|\bas an? (?:ai|artificial|chatbot|language|virtual|digital)\b"
+    r"|\bi(?:'|’| a)m (?:just |only |not )?an? (?:\w+ ){0,2}(?:ai|chatbot|assistant|bot|model|machine)\b"
+    r"|\bi don(?:'|’)t have (?:the (?:ability|capability)|personal)"
+    r"|\bsorry for (?:any|the|your) (?:mis|conf|inconv)",
+    re.IGNORECASE,
 )
 
 

@@ -13,16 +13,11 @@ from assistant.config import DEFAULT_CONFIG
 from assistant.errors import FailedError, UsageError
 from assistant.words import Text
 
+from .options import FILE, in_words
 from .workshop_rows import mix_command, show_command, split_command
 
 if TYPE_CHECKING:
     from assistant.config import Config
-
-FILE = click.Path(path_type=Path)
-
-
-def _help(en: str, zh: str) -> str:
-    return str(Text(en, zh))
 
 
 class _Listing(click.Command):
@@ -77,39 +72,44 @@ def _column_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ("--answer", "Column with the answer, by letter or header.", "回答所在的列，写列字母或表头。"),
         ("--question", "Column with the question, by letter or header.", "问题所在的列，写列字母或表头。"),
     ):  # fmt: skip
-        command = click.option(flag, metavar="COLUMN", help=_help(en, zh))(command)
+        command = click.option(flag, metavar="COLUMN", help=in_words(en, zh))(command)
     return command
 
 
-@click.command("import", help=_help(
+@click.command("import", help=in_words(
     "Spreadsheets, csv, json, parquet of any known shape into conversations.",
     "把表格、csv、json、parquet 等各种格式转换成对话。"))  # fmt: skip
 @click.argument("files", nargs=-1, required=True, type=FILE)
-@click.option("-o", "--out", type=FILE, help=_help(
+@click.option("-o", "--out", type=FILE, help=in_words(
     "File to write (default: data/NAME.jsonl beside the configuration).",
     "输出文件（默认：配置文件旁的 data/名称.jsonl）。"))  # fmt: skip
 @click.option("--shape", type=click.Choice(("auto", "messages", "sharegpt", "xtuner", "columns")),
-              default="auto", show_default=True, help=_help("Shape of the rows.", "每行的格式。"))  # fmt: skip
+              default="auto", show_default=True, help=in_words("Shape of the rows.", "每行的格式。"))  # fmt: skip
 @_column_options
 @click.option("--meta", multiple=True, metavar="COLUMN",
-              help=_help("Keep this column in meta; may be repeated.", "把这一列保留到 meta，可重复。"))  # fmt: skip
+              help=in_words("Keep this column in meta; may be repeated.", "把这一列保留到 meta，可重复。"))  # fmt: skip
 @click.option("--system", default="", metavar="TEXT",
-              help=_help("System prompt for rows without one.", "给没有系统提示的行加上它。"))  # fmt: skip
+              help=in_words("System prompt for rows without one.", "给没有系统提示的行加上它。"))  # fmt: skip
 @click.option(
-    "--sheet", metavar="NAME|N", help=_help("Sheet of a workbook.", "工作表的名称或序号。")
+    "--sheet", metavar="NAME|N", help=in_words("Sheet of a workbook.", "工作表的名称或序号。")
 )
 @click.option(
-    "--header-row", type=click.IntRange(min=1), help=_help("Row of the header.", "表头所在的行。")
+    "--header-row",
+    type=click.IntRange(min=1),
+    help=in_words("Row of the header.", "表头所在的行。"),
 )
-@click.option("--no-header", is_flag=True, help=_help("There is no header row.", "没有表头。"))
+@click.option("--no-header", is_flag=True, help=in_words("There is no header row.", "没有表头。"))
 @click.option(
-    "--encoding", help=_help("Encoding of text files (found by itself).", "文本编码（自动识别）。")
+    "--encoding",
+    help=in_words("Encoding of text files (found by itself).", "文本编码（自动识别）。"),
 )
 @click.option(
     "--delimiter",
-    help=_help("Delimiter of csv files (found by itself).", "csv 分隔符（自动识别）。"),
+    help=in_words("Delimiter of csv files (found by itself).", "csv 分隔符（自动识别）。"),
 )
-@click.option("--force", is_flag=True, help=_help("Replace an earlier result.", "覆盖先前的结果。"))
+@click.option(
+    "--force", is_flag=True, help=in_words("Replace an earlier result.", "覆盖先前的结果。")
+)
 @common_options
 def import_command(
     context: Context,
@@ -160,34 +160,36 @@ def import_command(
     )
 
 
-@click.command("clean", cls=_Listing, listing=_rules, title=Text("Rules", "规则"), help=_help(
+@click.command("clean", cls=_Listing, listing=_rules, title=Text("Rules", "规则"), help=in_words(
     "Take out what the generating model left around its answers; every change is listed.",
     "清除生成模型留下的多余内容；每处改动都有记录。"))  # fmt: skip
 @click.argument("files", nargs=-1, required=True, type=FILE)
-@click.option("-o", "--out", type=FILE, help=_help("File to write (default: NAME.clean.jsonl).",
+@click.option("-o", "--out", type=FILE, help=in_words("File to write (default: NAME.clean.jsonl).",
                                                    "输出文件（默认 名称.clean.jsonl）。"))  # fmt: skip
 @click.option(
     "--only",
     multiple=True,
     metavar="RULE",
-    help=_help("Only this rule; may be repeated.", "只用这条规则，可重复。"),
+    help=in_words("Only this rule; may be repeated.", "只用这条规则，可重复。"),
 )
 @click.option(
     "--skip",
     multiple=True,
     metavar="RULE",
-    help=_help("Not this rule; may be repeated.", "不用这条规则，可重复。"),
+    help=in_words("Not this rule; may be repeated.", "不用这条规则，可重复。"),
 )
 @click.option("--max-emoji", type=click.IntRange(min=0), default=3, show_default=True,
-              help=_help("Emoji an answer may have.", "一个回答最多几个表情。"))  # fmt: skip
+              help=in_words("Emoji an answer may have.", "一个回答最多几个表情。"))  # fmt: skip
 @click.option(
     "--dry-run",
     is_flag=True,
-    help=_help("Show the changes, write nothing.", "只显示改动，不写文件。"),
+    help=in_words("Show the changes, write nothing.", "只显示改动，不写文件。"),
 )
 @click.option("--diff", "shown", type=click.IntRange(min=0), default=10, show_default=True,
-              help=_help("How many changes to show.", "显示多少处改动。"))  # fmt: skip
-@click.option("--force", is_flag=True, help=_help("Replace an earlier result.", "覆盖先前的结果。"))
+              help=in_words("How many changes to show.", "显示多少处改动。"))  # fmt: skip
+@click.option(
+    "--force", is_flag=True, help=in_words("Replace an earlier result.", "覆盖先前的结果。")
+)
 @common_options
 def clean_command(
     context: Context, files: tuple[Path, ...], out: Path | None, only: tuple[str, ...],
@@ -221,20 +223,20 @@ def clean_command(
 @click.command(
     "lint", cls=_Listing, listing=_codes,
     title=Text("Codes (E: training refuses, W: weigh it)", "代码（E：不能训练，W：请斟酌）"),
-    help=_help("Is this data fit to train on, and if not, why.", "检查数据能否用于训练，并说明原因。"),
+    help=in_words("Is this data fit to train on, and if not, why.", "检查数据能否用于训练，并说明原因。"),
 )  # fmt: skip
 @click.argument("files", nargs=-1, type=FILE)
 @click.option(
     "--run",
     "run_name",
     metavar="R",
-    help=_help("Check the data of runs/R.", "检查 runs/R 的数据。"),
+    help=in_words("Check the data of runs/R.", "检查 runs/R 的数据。"),
 )
 @click.option(
     "-o",
     "--out",
     type=FILE,
-    help=_help(
+    help=in_words(
         "Folder for lint.json and lint.html (default: runs/R/lint).",
         "存放 lint.json 和 lint.html 的文件夹（默认 runs/R/lint）。",
     ),
@@ -243,12 +245,12 @@ def clean_command(
     "--ignore",
     multiple=True,
     metavar="CODE",
-    help=_help("Leave a code out; may be repeated.", "忽略某个代码，可重复。"),
+    help=in_words("Leave a code out; may be repeated.", "忽略某个代码，可重复。"),
 )
 @click.option(
     "--max-length",
     type=click.IntRange(min=1),
-    help=_help("Tokens of a row that training reads.", "训练每行读取的 token 数。"),
+    help=in_words("Tokens of a row that training reads.", "训练每行读取的 token 数。"),
 )
 @common_options
 def lint_command(

@@ -14,34 +14,33 @@ from assistant.cli import Context, TerminalProgress, common_options
 from assistant.words import Text
 
 from .lines import Numbered
-
-FILE = click.Path(path_type=Path)
-
-
-def _help(en: str, zh: str) -> str:
-    return str(Text(en, zh))
+from .options import FILE, in_words
 
 
 @click.command(
     "mix",
-    help=_help(
+    help=in_words(
         "Merge files or a folder of them, with weights.", "按权重合并多个文件或一个文件夹。"
     ),
 )
 @click.argument("sources", nargs=-1, required=True, type=FILE)
-@click.option("-o", "--out", required=True, type=FILE, help=_help("File to write.", "输出文件。"))
+@click.option(
+    "-o", "--out", required=True, type=FILE, help=in_words("File to write.", "输出文件。")
+)
 @click.option("--weight", "weights", multiple=True, metavar="NAME=NUMBER",
-              help=_help("2.5 takes every row of NAME twice, and half of them again.", "2.5 表示每行取两次，再多取一半。"))  # fmt: skip
+              help=in_words("2.5 takes every row of NAME twice, and half of them again.", "2.5 表示每行取两次，再多取一半。"))  # fmt: skip
 @click.option("--rows", "total", type=click.IntRange(min=1),
-              help=_help("Rows in all; weights become shares.", "总行数；权重变为占比。"))  # fmt: skip
+              help=in_words("Rows in all; weights become shares.", "总行数；权重变为占比。"))  # fmt: skip
 @click.option(
     "--seed",
     type=int,
     default=42,
     show_default=True,
-    help=_help("Draws the rows and their order.", "抽取和排序的种子。"),
+    help=in_words("Draws the rows and their order.", "抽取和排序的种子。"),
 )
-@click.option("--force", is_flag=True, help=_help("Replace an earlier result.", "覆盖先前的结果。"))
+@click.option(
+    "--force", is_flag=True, help=in_words("Replace an earlier result.", "覆盖先前的结果。")
+)
 @common_options
 def mix_command(
     context: Context, sources: tuple[Path, ...], out: Path, weights: tuple[str, ...],
@@ -66,7 +65,7 @@ def mix_command(
     )
 
 
-@click.command("split", help=_help(
+@click.command("split", help=in_words(
     "Rows to train on and rows held out; paraphrases stay on one side.",
     "分成训练集和留出集；意思相同的问法留在同一边。"))  # fmt: skip
 @click.argument("files", nargs=-1, required=True, type=FILE)
@@ -74,25 +73,27 @@ def mix_command(
     "-o",
     "--out",
     type=FILE,
-    help=_help("Folder to write (default: runs/R/data).", "输出文件夹（默认 runs/R/data）。"),
+    help=in_words("Folder to write (default: runs/R/data).", "输出文件夹（默认 runs/R/data）。"),
 )
 @click.option(
     "--ratio",
     default="9:1",
     show_default=True,
-    help=_help("Train to held out, e.g. 7:3.", "训练与留出之比，如 7:3。"),
+    help=in_words("Train to held out, e.g. 7:3.", "训练与留出之比，如 7:3。"),
 )
 @click.option(
     "--seed",
     type=int,
     default=42,
     show_default=True,
-    help=_help("Draws what is held out.", "抽取留出集的种子。"),
+    help=in_words("Draws what is held out.", "抽取留出集的种子。"),
 )
 @click.option(
-    "--run", "run_name", metavar="R", help=_help("The run folder runs/R.", "运行目录 runs/R。")
+    "--run", "run_name", metavar="R", help=in_words("The run folder runs/R.", "运行目录 runs/R。")
 )
-@click.option("--force", is_flag=True, help=_help("Replace an earlier result.", "覆盖先前的结果。"))
+@click.option(
+    "--force", is_flag=True, help=in_words("Replace an earlier result.", "覆盖先前的结果。")
+)
 @common_options
 def split_command(
     context: Context, files: tuple[Path, ...], out: Path | None, ratio: str, seed: int,
@@ -128,7 +129,7 @@ def _run_data(context: Context, run_name: str | None) -> Path:
     return run / "data"
 
 
-@click.command("show", help=_help("Page through rows, also as rendered and masked for training.",
+@click.command("show", help=in_words("Page through rows, also as rendered and masked for training.",
                                   "翻看数据，也可看渲染和遮盖后的样子。"))  # fmt: skip
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option(
@@ -136,18 +137,18 @@ def _run_data(context: Context, run_name: str | None) -> Path:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help=_help("First row.", "从第几行开始。"),
+    help=in_words("First row.", "从第几行开始。"),
 )
-@click.option("--rows", "most", type=click.IntRange(min=1), help=_help("How many (default: all on a terminal, else 10).",
+@click.option("--rows", "most", type=click.IntRange(min=1), help=in_words("How many (default: all on a terminal, else 10).",
                                                                         "显示几行（默认：终端里全部，否则 10）。"))  # fmt: skip
 @click.option(
     "--find",
     default="",
     metavar="TEXT",
-    help=_help("Only rows that hold this.", "只看包含这段文字的行。"),
+    help=in_words("Only rows that hold this.", "只看包含这段文字的行。"),
 )
 @click.option("--rendered", is_flag=True,
-              help=_help("As the base's chat template writes them; ⟦what is learned⟧ is marked.",
+              help=in_words("As the base's chat template writes them; ⟦what is learned⟧ is marked.",
                          "显示对话模板渲染的结果；⟦学习的部分⟧有标记。"))  # fmt: skip
 @common_options
 def show_command(

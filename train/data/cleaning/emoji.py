@@ -11,11 +11,6 @@ EMOJI = re.compile(
 )
 
 
-def count_emoji(text: str) -> int:
-    """How many emoji a person sees."""
-    return sum(1 for _ in EMOJI.finditer(text))
-
-
 def without_emoji_beyond(text: str, most: int) -> str:
     """`text` with its first `most` emoji only."""
     seen = 0

@@ -12,6 +12,8 @@ from assistant.cli import Context, TerminalProgress, common_options
 from assistant.errors import FailedError, UsageError
 from assistant.words import Text
 
+from ..options import FILE, in_words
+
 if TYPE_CHECKING:
     from assistant.config import Config
     from assistant.engines.base import Engine
@@ -25,51 +27,49 @@ ENGINES = ("auto", "turbomind", "cpu", "remote", "echo")
 LISTED_TRIGGERS = 6
 
 
-def _help(en: str, zh: str) -> str:
-    return str(Text(en, zh))
-
-
-@click.command("generate", help=_help(
+@click.command("generate", help=in_words(
     "Rows written by a model: from a plan, from documents, or from rows.",
     "让模型写数据：按计划、按文档，或改写已有的数据。"))  # fmt: skip
-@click.option("--plan", metavar="PLAN", help=_help(
+@click.option("--plan", metavar="PLAN", help=in_words(
     "A plan in TOML, or a ready one: wishes-zh.", "TOML 计划文件，或自带的计划：wishes-zh。"))  # fmt: skip
-@click.option("--documents", multiple=True, type=click.Path(path_type=Path), metavar="PATH", help=_help(
+@click.option("--documents", multiple=True, type=FILE, metavar="PATH", help=in_words(
     "Questions and answers from txt, md, docx, pdf, or folders of them; may be repeated.",
     "从 txt、md、docx、pdf 文件或文件夹生成问答，可重复。"))  # fmt: skip
-@click.option("--paraphrase", type=click.Path(path_type=Path), metavar="ROWS.jsonl", help=_help(
+@click.option("--paraphrase", type=FILE, metavar="ROWS.jsonl", help=in_words(
     "Other ways to ask the questions of these rows.", "把这些数据里的问题换种说法。"))  # fmt: skip
-@click.option("--count", type=click.IntRange(1, 20), default=3, show_default=True, help=_help(
+@click.option("--count", type=click.IntRange(1, 20), default=3, show_default=True, help=in_words(
     "Pairs for a passage, or paraphrases for a row.", "每段的问答组数，或每条的改写数。"))  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help=_help(
+@click.option("-o", "--out", type=FILE, metavar="FILE", help=in_words(
     "Default: data/NAME.jsonl beside the configuration.", "默认：配置文件旁的 data/名称.jsonl。"))  # fmt: skip
-@click.option("--engine", type=click.Choice(ENGINES), help=_help(
+@click.option("--engine", type=click.Choice(ENGINES), help=in_words(
     "Who generates; auto: remote where [serve.remote] has urls, else the base here.",
     "由谁生成；auto：若 [serve.remote] 设了 urls 就用远程，否则用本机基座。"))  # fmt: skip
-@click.option("--model", metavar="REF", help=_help(
+@click.option("--model", metavar="REF", help=in_words(
     "The generating model (default: the base, or [serve.remote] model).",
     "生成用的模型（默认：基座，或 [serve.remote] model）。"))  # fmt: skip
-@click.option("--limit", type=click.IntRange(1), metavar="N", help=_help(
+@click.option("--limit", type=click.IntRange(1), metavar="N", help=in_words(
     "Only N answers, spread over all, to have a look.", "只生成 N 条（均匀取样），先看看效果。"))  # fmt: skip
 @click.option(
-    "--concurrent", type=click.IntRange(1, 256), help=_help("Requests at once.", "同时的请求数。")
+    "--concurrent",
+    type=click.IntRange(1, 256),
+    help=in_words("Requests at once.", "同时的请求数。"),
 )
 @click.option(
-    "--per-minute", type=click.IntRange(0), help=_help("Requests a minute.", "每分钟的请求数。")
+    "--per-minute", type=click.IntRange(0), help=in_words("Requests a minute.", "每分钟的请求数。")
 )
-@click.option("--max-tokens-total", type=click.IntRange(0), metavar="N", help=_help(
+@click.option("--max-tokens-total", type=click.IntRange(0), metavar="N", help=in_words(
     "Stop before more tokens are taken, earlier runs included.", "总 token 上限（含之前的），到此为止。"))  # fmt: skip
-@click.option("--max-cost", type=click.FloatRange(0), metavar="X", help=_help(
+@click.option("--max-cost", type=click.FloatRange(0), metavar="X", help=in_words(
     "Stop before it costs more (needs [train.generate] prices).",
     "费用上限（需要 [train.generate] 里的价格）。"))  # fmt: skip
 @click.option(
     "--dry-run",
     is_flag=True,
-    help=_help("Say the plan and the estimate only.", "只显示计划和估计。"),
+    help=in_words("Say the plan and the estimate only.", "只显示计划和估计。"),
 )
-@click.option("--resume", is_flag=True, help=_help("Go on where it stopped.", "从停下处继续。"))
+@click.option("--resume", is_flag=True, help=in_words("Go on where it stopped.", "从停下处继续。"))
 @click.option(
-    "--force", is_flag=True, help=_help("Throw an earlier result away.", "丢弃先前的结果。")
+    "--force", is_flag=True, help=in_words("Throw an earlier result away.", "丢弃先前的结果。")
 )
 @common_options
 def generate_command(
