@@ -174,6 +174,9 @@ def plain_lfs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
     monkeypatch.setattr("deploy.hubs.modelscope.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("modelscope_hub._download.DOWNLOAD_RETRY_TIMES", 1)
+    monkeypatch.setattr("modelscope_hub._download.DOWNLOAD_INTEGRITY_RETRY_BACKOFF", 0.01)
+    monkeypatch.setattr("assistant.models.hubs.resume.PATIENCE", 2)
     monkeypatch.setitem(git_lfs.SETTINGS, "lfs.transfer.maxretries", "2")
     monkeypatch.setitem(git_lfs.SETTINGS, "lfs.transfer.maxretrydelay", "1")
 
