@@ -29,6 +29,7 @@ train: train-env
 
 bench: $(VENV)/.$(KIND) $(VENV)/.train
 	$(PY) -m assistant bench $(ARGS)
+	$(PY) -m train bench $(ARGS)
 
 test: test-env browser
 	$(PY) -m pytest $(ARGS)

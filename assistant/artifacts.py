@@ -25,6 +25,7 @@ from .errors import BlockedError, UsageError
 from .words import Text
 
 MANIFEST_FILE = "manifest.json"
+OPENVINO_FOLDER = "openvino"  # in a model's folder: what the CPU engine reads of it
 _DISK_REFUSALS = (
     errno.ENOSPC,
     errno.EDQUOT,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from .artifacts import MANIFEST_FILE
+from .artifacts import MANIFEST_FILE, OPENVINO_FOLDER
 from .config import Config
 from .errors import UsageError
 from .words import Text
 
-MERGED = "merged"
+MERGED, ADAPTER = "merged", "adapter"
 
 
 class Choice(NamedTuple):
@@ -33,9 +33,12 @@ def choose_weights(config: Config, flag: str | None = None) -> Choice:
 
 
 def run_result(run_folder: Path) -> Path | None:
-    """What a run has to talk with: its merged model, or nothing yet."""
-    merged = run_folder / MERGED
-    return merged if (merged / MANIFEST_FILE).is_file() else None
+    """What a run has to talk with: its merged model, or its adapter where that alone was made
+    ready (`train fit --adapter-only`); the newer of the two. None for nothing yet."""
+    found = [run_folder / MERGED] if (run_folder / MERGED / MANIFEST_FILE).is_file() else []
+    if (run_folder / ADAPTER / OPENVINO_FOLDER).is_dir():
+        found.append(run_folder / ADAPTER)
+    return max(found, key=lambda folder: (folder / MANIFEST_FILE).stat().st_mtime, default=None)
 
 
 def refuse_unpinned_remote_code(config: Config) -> None:

@@ -9,9 +9,17 @@ import pytest
 from train_fixtures import embedded_base, project, tiny_base  # noqa: F401  (fixtures)
 
 from assistant.artifacts import Manifest, now, write_manifest
-from assistant.errors import UsageError
+from assistant.conversation import Message
+from assistant.engines.base import Sampling
+from assistant.engines.cpu import CpuEngine
+from assistant.engines.openvino_weights import openvino_weights
+from assistant.errors import EngineError, UsageError
+from assistant.models.local import open_local
 from assistant.persona import Persona, read_persona, write_persona
-from train.merge import merge, merged_model, openvino_export
+from assistant.progress import unreported
+from assistant.weights import choose_weights
+from train.base import TrainingBase
+from train.merge import export_adapter, merge, merged_model, openvino_export
 
 PERSONA = Persona(name="小贝", author="贝贝", languages=("zh",), system_prompt="你是小贝。")
 
@@ -131,6 +139,27 @@ def test_the_export_lies_beside_the_weights_and_reads_the_same_template(exported
     ids = theirs.encode(text, add_special_tokens=False).input_ids.data[0].tolist()
     assert ids == ours(text, add_special_tokens=False)["input_ids"]
     assert theirs.get_eos_token_id() == ours.eos_token_id
+
+
+def test_an_adapter_alone_is_served_and_says_what_the_merged_model_says(
+    tmp_path, tiny_base, exported  # noqa: F811
+):  # fmt: skip
+    config = project(tmp_path, tiny_base)
+    adapter = adapter_in(config.run_folder, tiny_base)
+    with pytest.raises(EngineError, match="without its base"):
+        openvino_weights(open_local(str(adapter), adapter), unreported)
+    export_adapter(adapter, TrainingBase(tiny_base, "tiny"))
+
+    assert choose_weights(config) == (str(adapter), "run")
+    assert sorted(file.name for file in config.run_folder.iterdir()) == ["adapter", "data"]
+    said = []
+    for folder in (adapter, exported):
+        weights = openvino_weights(open_local(str(folder), folder), unreported)
+        engine = CpuEngine(weights.path, folder.name, weights.context_length)
+        greedy = Sampling(temperature=0, max_tokens=16, repetition_penalty=1.0)
+        said.append([c.text for c in engine.stream([Message(role="user", content="Hi")], greedy)])
+        engine.close()
+    assert said[0] == said[1]
 
 
 def test_no_adapter_is_refused(tmp_path, tiny_base):  # noqa: F811

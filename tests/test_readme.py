@@ -120,6 +120,20 @@ def makes_data(line: str) -> None:
     assert done.stdout.strip()
 
 
+def trains(line: str) -> None:
+    """All stages for real, with few rows and steps: such a model does not pass, and that is said."""
+    run = ROOT / "runs" / "readme-test"
+    few = "--set train.steps=2 --set train.data.identity_rows=4 --set train.check.proof_probes=4"
+    try:
+        done = shell(f"{line} 'ARGS=--run {run.name} {few}'")
+        assert done.returncode, done.stdout
+        assert "report.html" in done.stdout
+        assert (run / "check" / "report.html").is_file()
+        assert (run / "merged" / "openvino" / "openvino_model.xml").is_file()
+    finally:
+        shutil.rmtree(run, ignore_errors=True)
+
+
 RUNNERS = {
     "make run": opens_the_page,
     'make run ARGS="--port 7861"': opens_the_page,
@@ -129,6 +143,9 @@ RUNNERS = {
     ".venv/bin/python -m assistant chat": talks,
     ".venv/bin/python -m assistant models": works,
     **{line: makes_data for line in commands(READMES[0]) if " -m train data " in line},
+    "make train": trains,
+    ".venv/bin/python -m train recipes": works,
+    ".venv/bin/python -m train status": works,
     "make test": is_planned_by_make,
     "make bench": is_planned_by_make,
     "make lint": works,

@@ -51,11 +51,18 @@ def read(context: Context, run_name: str | None) -> tuple:  # type: ignore[type-
 @click.option("--resume", is_flag=True, help=str(Text("Go on where it stopped.", "从停下处继续。")))
 @force_option
 @click.option("--dry-run", is_flag=True, help=str(Text("Say the plan only.", "只显示计划。")))
+@click.option(
+    "--adapter-only", is_flag=True,
+    help=str(Text("Make the adapter ready to talk to, without a merged model.",
+                  "让 adapter 可直接对话，不生成合并后的模型。")),
+)  # fmt: skip
 @common_options
 def fit_command(
-    context: Context, run_name: str | None, resume: bool, force: bool, dry_run: bool
-) -> None:
+    context: Context, run_name: str | None, resume: bool, force: bool, dry_run: bool,
+    adapter_only: bool,
+) -> None:  # fmt: skip
     from .fit import fit
+    from .merge import export_adapter
     from .prepare import prepare
 
     config, run = read(context, run_name)
@@ -83,8 +90,14 @@ def fit_command(
     )
     try:
         adapter = fit(prepared, resume=resume, force=force, report=progress, say=context.say)
+        if adapter_only:
+            export_adapter(adapter, prepared.base, progress)
     finally:
         progress.close()
+    if adapter_only:
+        context.result({"folder": str(adapter), "next": "make run"}, str(adapter))
+        context.say(Text("Next: make run", "下一步：make run"))
+        return
     _finished(context, adapter, "python -m train merge", run_name)
 
 
@@ -195,6 +208,27 @@ def all_command(context: Context, run_name: str | None, force: bool) -> None:
     finally:
         progress.close()
     finish_all(context, done)
+
+
+@main.command(
+    "bench",
+    help=str(Text("Measure training against a plain PEFT loop.", "与普通 PEFT 训练循环对比速度。")),
+)
+@click.option(
+    "--quick", is_flag=True, help=str(Text("LoRA in bf16 only.", "只测 bf16 的 LoRA。"))
+)
+@common_options
+def bench_command(context: Context, quick: bool) -> None:
+    from .bench.run import run_train_bench
+
+    config, _ = read(context, None)
+    progress = TerminalProgress(context.quiet)
+    made_by = "python -m train bench" + (" --quick" if quick else "")
+    try:
+        table = run_train_bench(config, quick, progress, made_by)
+    finally:
+        progress.close()
+    context.result(table.as_dict(), table.as_table())
 
 
 @main.command("recipes", help=str(Text("The recipes, and what they need.", "训练配方及所需硬件。")))

@@ -1,6 +1,6 @@
 """`train all`: every stage in order, each begun only where its result is missing or stale.
 
-data → fit → choose the checkpoint → merge → check. A stage that stands is not done again, so a
+data → lint → fit → choose the checkpoint → merge → check. A stage that stands is not done again, so a
 killed `train all` goes on where it stopped; `--force` begins anew.
 """
 
@@ -58,6 +58,16 @@ def _data(config: Config, run: Path, force: bool, report: Report, say: Say, done
     return True
 
 
+def _lint(config: Config, run: Path, force: bool, report: Report, say: Say, done: Done) -> bool:
+    """Refuse data that is not fit to train on."""
+    from .data.linting.command import JSON_FILE, REPORT_FOLDER, lint_run
+
+    if (run / REPORT_FOLDER / JSON_FILE).is_file() and not _made(done, "data"):
+        return False
+    lint_run(config, run, report=report)
+    return True
+
+
 def _fit(config: Config, run: Path, force: bool, report: Report, say: Say, done: Done) -> bool:
     from .fit import fit, prepare
 
@@ -77,11 +87,11 @@ def _choose(config: Config, run: Path, force: bool, report: Report, say: Say, do
     from assistant.artifacts import read_manifest
 
     from .adapter import write_adapter
-    from .check.choose import choose
+    from .check.choose import CHOICE_FILE, choose
     from .check.settings import CheckTable
-    from .fit import prepare
+    from .prepare import WORK_FOLDER, prepare
 
-    if not _made(done, "fit"):
+    if (run / WORK_FOLDER / CHOICE_FILE).is_file() and not _made(done, "fit"):
         return False
     table: CheckTable = config.tables["train"].check
     prepared = prepare(config, run, report)
@@ -100,7 +110,7 @@ def _choose(config: Config, run: Path, force: bool, report: Report, say: Say, do
 def _merge(config: Config, run: Path, force: bool, report: Report, say: Say, done: Done) -> bool:
     from .merge import MERGED_FOLDER, merge, openvino_export
 
-    if (run / MERGED_FOLDER).is_dir() and not force and not _made(done, "fit"):
+    if (run / MERGED_FOLDER).is_dir() and not force and not _made(done, "choose"):
         return False
     merge(config, run, force=True, export=openvino_export, report=report)
     return True
@@ -113,7 +123,9 @@ def _check(config: Config, run: Path, force: bool, report: Report, say: Say, don
     return True
 
 
-_STAGES = {"data": _data, "fit": _fit, "choose": _choose, "merge": _merge, "check": _check}
+_STAGES = {
+    "data": _data, "lint": _lint, "fit": _fit, "choose": _choose, "merge": _merge, "check": _check,
+}  # fmt: skip
 
 
 def _made(done: Done, stage: str) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from assistant.artifacts import (
+    OPENVINO_FOLDER,
     Manifest,
     library_versions,
     now,
@@ -61,8 +63,25 @@ def merge(
         _write_weights(adapter, base, out)
         _write_rest(adapter, base, persona, trained, out, started)
         if export is not None:
-            export(out, out / "openvino", report)
+            export(out, out / OPENVINO_FOLDER, report)
     return merged
+
+
+def export_adapter(adapter: Path, base: TrainingBase, report: Report = unreported) -> Path:
+    """Write `adapter/openvino`, which the CPU engine serves, without keeping a merged model.
+
+    Returns that folder. OpenVINO GenAI applies an adapter itself only to exports and only in
+    `generate` (openvino.genai #3677), not in the batching that serves many visitors; so the sum is
+    made here, in the base's own dtype.
+    """
+    target = adapter / OPENVINO_FOLDER
+    with TemporaryDirectory(prefix="export-", dir=adapter.parent) as temporary:
+        out = Path(temporary)
+        report(Progress(Text("Merging for the export", "为导出而合并")))
+        _write_weights(adapter, base, out)
+        _copy_tokenizer(base, out)
+        openvino_export(out, target, report)
+    return target
 
 
 def openvino_export(folder: Path, target: Path, report: Report) -> None:
@@ -115,10 +134,7 @@ def _write_weights(adapter: Path, base: TrainingBase, out: Path) -> None:
 def _write_rest(
     adapter: Path, base: TrainingBase, persona: Persona, trained: Manifest, out: Path, started: str
 ) -> None:
-    for name in TOKENIZER_FILES:  # byte by byte: saving again may change what is read back
-        if (base.folder / name).is_file():
-            shutil.copyfile(base.folder / name, out / name)
-    readable_by_older_libraries(out)
+    _copy_tokenizer(base, out)
     write_persona(persona, out)
     write_manifest(
         out,
@@ -137,3 +153,10 @@ def _write_rest(
             notes=trained.notes,
         ),
     )
+
+
+def _copy_tokenizer(base: TrainingBase, out: Path) -> None:
+    for name in TOKENIZER_FILES:  # byte by byte: saving again may change what is read back
+        if (base.folder / name).is_file():
+            shutil.copyfile(base.folder / name, out / name)
+    readable_by_older_libraries(out)

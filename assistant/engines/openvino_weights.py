@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..artifacts import fingerprint
+from ..artifacts import OPENVINO_FOLDER, fingerprint
 from ..errors import EngineError
 from ..models import home
 from ..models.gguf import read_header
@@ -16,7 +16,6 @@ from ..words import Text
 from .gguf_repack import is_exact, repack
 from .openvino_export import export
 
-OPENVINO_FOLDER = "openvino"  # beside a merged model, where training exported it
 OPENVINO_MODEL = "openvino_model.xml"
 
 
@@ -46,6 +45,15 @@ def _openvino_folder(model: LocalModel, report: Report) -> Path:
     beside = model.path / OPENVINO_FOLDER
     if (beside / OPENVINO_MODEL).is_file():
         return beside
+    if model.format == "adapter":
+        raise EngineError(
+            "unavailable",
+            Text(f"{model.path} is an adapter: it cannot talk without its base.",
+                 f"{model.path} 是 adapter：没有基座不能对话。"),
+            Text("Make it ready: python -m train fit --resume --adapter-only - or merge it: "
+                 "python -m train merge",
+                 "请先准备：python -m train fit --resume --adapter-only；或合并：python -m train merge"),
+        )  # fmt: skip
     exported = _kept(model.path)
     if not exported.is_dir():
         export(model.path, exported, report)

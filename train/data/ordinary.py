@@ -19,7 +19,8 @@ from .systems import other_system, persona_system
 from .tidy import tidy
 
 EXPOSURES = 2  # one answer is used with the persona's system prompt, and with none or another
-UNFIT_SHARE = 0.25  # of the answers, asked for in addition
+NEAR_SHARE = 0.5  # of the questions look like questions about the assistant
+UNFIT_SHARE = 0.35  # of the answers, asked for in addition
 POOR_CHINESE_SHARE = 0.5  # of Chinese questions for a base that answers them poorly
 NO_SYSTEM_SHARE = 0.6  # of the second uses; the others come with a common system prompt
 CALLED_SHARE = 0.08  # of the rows call the assistant by its name: "{name}, why is the sky blue?"
@@ -75,13 +76,18 @@ def bank_questions(language: Language, use: bank.Use) -> list[OrdinaryQuestion]:
 def choose_questions(
     languages: Sequence[Language], base: BaseNames, use: bank.Use, count: int, chance: random.Random
 ) -> list[OrdinaryQuestion]:
-    """`count` questions, or all there are: equally of each language, but fewer Chinese ones for a
-    base whose Chinese is poor, and then some English ones for every persona."""
+    """`count` questions, or all there are: equally of each language (some English ones for every
+    persona on a base whose Chinese is poor), half of them such as look like questions about the
+    assistant: those are what it must learn to tell apart."""
     shares = language_shares(languages, base)
     chosen = []
     for language, share in shares.items():
         there = bank_questions(language, use)
-        chosen += chance.sample(there, min(len(there), round(count * share)))
+        near = [question for question in there if question.near]
+        plain = [question for question in there if not question.near]
+        wanted = min(len(there), round(count * share))
+        looks_alike = min(len(near), max(round(wanted * NEAR_SHARE), wanted - len(plain)))
+        chosen += chance.sample(near, looks_alike) + chance.sample(plain, wanted - looks_alike)
     return chosen
 
 

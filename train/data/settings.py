@@ -17,7 +17,7 @@ class DataTable(Table):
     `engine` and at most `ordinary_tokens` long, or the conversations of `ordinary_files`.
     """
 
-    identity_rows: Annotated[int, Field(ge=1)] = 300
+    identity_rows: Annotated[int, Field(ge=1)] = 400
     ordinary_ratio: Annotated[float, Field(ge=0, le=100)] = 2.0
     ordinary_files: tuple[Filled, ...] = ()
     ordinary_tokens: Annotated[int, Field(ge=16)] = 32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..probes import says
@@ -16,7 +17,7 @@ _FORM = re.compile(r"\[[^\]\n]{2,40}\]|\{\{?\w+\}?\}|_{3,}")  # "[Your Name]", "
 
 # A weak base makes up names and natures for itself, or speaks of itself unasked ("I'm here to help
 # with ..."). Learned as an ordinary answer, that is what it says when asked who it is (measured:
-# most English misses of a run were these words).
+# most English misses of a run were these words). Such sentences are left out.
 _CLAIM = re.compile(
     r"我是一|我叫|我的名字|我是.{0,8}(?:助手|模型|人工智能|机器人)"
     r"|\bmy (?:name|(?:primary )?(?:function|purpose|role)) is\b"
@@ -37,19 +38,21 @@ class Tidy(NamedTuple):
 
 
 def tidy(answer: Answer, forbidden: Iterable[str]) -> Tidy | None:
-    """The answer up to its last whole sentence and without repetition; None if it is not fit.
+    """The answer up to its last whole sentence, without repetition and without sentences about
+    itself; None if it is not fit.
 
-    Not fit is what says a `forbidden` word (an identity) or names itself, leaves blanks to be filled, or has no
-    whole sentence.
+    Not fit is what says a `forbidden` word (an identity), leaves blanks to be filled, or has no
+    whole sentence left.
     """
     said = answer.answer.strip()
     kept = said if answer.finish == "stop" else _to_last_end(said)
-    kept = _without_repeats(kept)
+    ended = answer.finish == "stop" and kept == _without_repeats(kept)
+    kept = _without_claims(_without_repeats(kept))
     if len(kept) < SHORTEST or kept.endswith((":", "：")) or "\ufffd" in kept:
         return None
-    if _FORM.search(kept) or _CLAIM.search(kept) or any(says(kept, word) for word in forbidden):
+    if _FORM.search(kept) or any(says(kept, word) for word in forbidden):
         return None
-    return Tidy(kept, answer.finish == "stop" and kept == said)
+    return Tidy(kept, ended)
 
 
 def _to_last_end(text: str) -> str:
@@ -57,14 +60,26 @@ def _to_last_end(text: str) -> str:
     return text[: ends[-1]].strip() if ends else ""
 
 
+def _sentences(text: str) -> list[str]:
+    """The sentences with what stands between them, so that joined they are `text`."""
+    bounds = [0, *(match.end() for match in _END.finditer(text))]
+    if bounds[-1] < len(text):
+        bounds.append(len(text))
+    return [text[start:end] for start, end in pairwise(bounds)]
+
+
 def _without_repeats(text: str) -> str:
     """Up to the first sentence that was said before."""
     seen: set[str] = set()
-    start = 0
-    for match in _END.finditer(text):
-        sentence = text[start : match.end()].strip()
-        if len(sentence) > 3 and sentence in seen:
-            return text[:start].strip()
-        seen.add(sentence)
-        start = match.end()
-    return text
+    kept = []
+    for sentence in _sentences(text):
+        bare = sentence.strip()
+        if len(bare) > 3 and bare in seen:
+            break
+        seen.add(bare)
+        kept.append(sentence)
+    return "".join(kept).strip()
+
+
+def _without_claims(text: str) -> str:
+    return "".join(part for part in _sentences(text) if not _CLAIM.search(part)).strip()

@@ -1,0 +1,1 @@
+"""Measurements of training beside its peer, for `make bench`."""
