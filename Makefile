@@ -72,7 +72,7 @@ $(VENV)/.train: train/requirements.txt train/data/requirements.txt train/require
 	$(PIP) --no-deps -r train/requirements-nodeps.txt
 	@touch $@
 
-$(VENV)/.test: tests/requirements.txt | $(VENV)/.train
+$(VENV)/.test: tests/requirements.txt deploy/requirements.txt | $(VENV)/.train
 	$(PIP) -r tests/requirements.txt
 	@touch $@
 

@@ -134,6 +134,14 @@ def trains(line: str) -> None:
         shutil.rmtree(run, ignore_errors=True)
 
 
+def says_what_is_missing(line: str) -> None:
+    """Nothing was trained in this checkout: one error, and the command that mends it."""
+    done = shell(f"{line} --set model.run=untrained", HF_TOKEN="", HF_HUB_OFFLINE="1")
+    assert done.returncode in (1, 2), done.stdout + done.stderr
+    assert re.search(r"python -m (train all|deploy model)", done.stdout + done.stderr)
+    assert "Traceback" not in done.stderr
+
+
 RUNNERS = {
     "make run": opens_the_page,
     'make run ARGS="--port 7861"': opens_the_page,
@@ -146,6 +154,11 @@ RUNNERS = {
     "make train": trains,
     ".venv/bin/python -m train recipes": works,
     ".venv/bin/python -m train status": works,
+    ".venv/bin/python -m deploy check": says_what_is_missing,
+    ".venv/bin/python -m deploy model --to hf:me/bei --dry-run": says_what_is_missing,
+    ".venv/bin/python -m deploy verify": says_what_is_missing,
+    ".venv/bin/python -m deploy app --to modelscope:me/app --dry-run": says_what_is_missing,
+    ".venv/bin/python -m deploy status": works,
     "make test": is_planned_by_make,
     "make bench": is_planned_by_make,
     "make lint": works,
