@@ -214,9 +214,7 @@ def all_command(context: Context, run_name: str | None, force: bool) -> None:
     "bench",
     help=str(Text("Measure training against a plain PEFT loop.", "与普通 PEFT 训练循环对比速度。")),
 )
-@click.option(
-    "--quick", is_flag=True, help=str(Text("LoRA in bf16 only.", "只测 bf16 的 LoRA。"))
-)
+@click.option("--quick", is_flag=True, help=str(Text("LoRA in bf16 only.", "只测 bf16 的 LoRA。")))
 @common_options
 def bench_command(context: Context, quick: bool) -> None:
     from .bench.run import run_train_bench

@@ -30,7 +30,10 @@ _STATUS_IN_TEXT = re.compile(
 _DENIED = re.compile(
     r"rights to write|permission|not allowed|forbidden|access denied", re.IGNORECASE
 )
-_BROKEN = re.compile(r": (?:unexpected )?EOF\b|broken pipe|Network Error|closed network connection|connection reset", re.IGNORECASE)
+_BROKEN = re.compile(
+    r": (?:unexpected )?EOF\b|broken pipe|Network Error|closed network connection|connection reset",
+    re.IGNORECASE,
+)
 _MOVED = re.compile(
     r"non-fast-forward|fetch first|stale info|cannot lock ref|failed to push some refs"
 )

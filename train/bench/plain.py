@@ -37,7 +37,8 @@ def run(config: Any, dtype: str, iterations: int) -> dict[str, list[float]]:
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=config.learning_rate)
     model.train()
-    tokens, seconds = [], []
+    tokens: list[float] = []
+    seconds: list[float] = []
     for batch in islice(batches, iterations):
         started = time.perf_counter()
         loss = model(**batch["data"]).loss
