@@ -135,7 +135,10 @@ class _Trial:
         ]
         stride = max(1, -(-len(wanted) // PROBES_AT_MOST))
         short = table.model_copy(
-            update={"max_tokens": TOKENS_AT_MOST, "max_tokens_ordinary": TOKENS_AT_MOST}
+            update={
+                "max_tokens": min(TOKENS_AT_MOST, table.max_tokens),
+                "max_tokens_ordinary": min(TOKENS_AT_MOST, table.max_tokens_ordinary),
+            }
         )
         self.asked: list[Asked] = [ask(probe, persona, short) for probe in wanted[::stride]]
         self.rows = (split_rows(rows)[0] or list(rows))[:ROWS_AT_MOST]
