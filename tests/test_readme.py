@@ -19,6 +19,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 READMES = [ROOT / "README.md", ROOT / "README.en.md"]
 VENV = Path(sys.prefix)
+# `make test ARGS=…` tells its own options to every make below it.
+NOT_INHERITED = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS")
+
+
+def surroundings(**more: str) -> dict[str, str]:
+    """The environment of a printed command."""
+    kept = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    return kept | more
 
 
 def commands(readme: Path) -> list[str]:
@@ -36,7 +44,7 @@ def shell(line: str, stdin: str = "", **environment: str) -> subprocess.Complete
         words.append(f"VENV={VENV}")
     return subprocess.run(
         words, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False, timeout=500,
-        env={**os.environ, **environment},
+        env=surroundings(**environment),
     )  # fmt: skip
 
 
@@ -47,7 +55,7 @@ def opens_the_page(line: str) -> None:
     words = [*shlex.split(re.sub(r"--port \d+", f"--port {port}", line)), f"VENV={VENV}"]
     with subprocess.Popen(
         words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True, env={**os.environ, "GRADIO_SERVER_PORT": str(port)},
+        start_new_session=True, env=surroundings(GRADIO_SERVER_PORT=str(port)),
     ) as app:  # fmt: skip
         try:
             deadline = time.monotonic() + 120

@@ -95,4 +95,6 @@ def _client() -> Any:
         ) from None
     # It logs every attempt to stderr, beside our own progress and errors.
     logging.getLogger("modelscope_hub").setLevel(logging.CRITICAL)
-    return modelscope_hub.HubApi(endpoint=address())
+    # Named, because the client remembers for the whole process what it found there first.
+    token = os.environ.get("MODELSCOPE_API_TOKEN", "").strip() or None
+    return modelscope_hub.HubApi(endpoint=address(), token=token)
