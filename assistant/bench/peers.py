@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..conversation import Message
 from ..engines.cpu import CpuSettings, open_pipeline
 
 
@@ -19,7 +20,7 @@ class BareOpenVino:
         self._tokenizer = self._pipeline.get_tokenizer()
         self._numbers = itertools.count()
 
-    def decode(self, prompts: Sequence[str], tokens: int) -> tuple[float, float]:
+    def decode(self, prompts: Sequence[Sequence[Message]], tokens: int) -> tuple[float, float]:
         """Seconds to the first token, and tokens a second of all prompts together after it."""
         import openvino_genai
 
@@ -27,7 +28,7 @@ class BareOpenVino:
         handles = []
         for prompt in prompts:
             text = self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": prompt}], add_generation_prompt=True
+                [message.model_dump() for message in prompt], add_generation_prompt=True
             )
             config = openvino_genai.GenerationConfig(
                 max_new_tokens=tokens, ignore_eos=True, apply_chat_template=False

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..chat import Reply, reply
+from ..chat import Reply, reply, system_messages
 from ..config import Config
 from ..conversation import Message
 from ..engines.base import Engine, Sampling
@@ -135,9 +135,10 @@ def _decode(
         prompt = f"{number}. {STORY}"
         rate = _rate(lambda p=prompt: reply(persona, engine, [], p, None, sampling, ""))  # type: ignore[misc]
         ours.append(rate)
-        theirs.append(bare.decode([prompt], DECODE_TOKENS)[1])
+        messages = [*system_messages(persona.system_prompt, None), _asked(prompt)]
+        theirs.append(bare.decode([messages], DECODE_TOKENS)[1])
         if transformers:
-            prompt_ids = engine._encode([Message(role="user", content=prompt)])  # type: ignore[attr-defined]
+            prompt_ids = engine._encode(messages)  # type: ignore[attr-defined]
             torches.append(transformers.decode(prompt_ids, DECODE_TOKENS))
     rows = [
         against("decode, one person", statistics.median(ours), "tokens/s", "bare OpenVINO GenAI",
@@ -176,7 +177,7 @@ def _together(engine: Engine, bare: BareOpenVino, rounds: Rounds) -> list[Row]:
         with ThreadPoolExecutor(VISITORS) as visitors:
             made = sum(visitors.map(lambda prompt: _tokens(engine, prompt, sampling), prompts))
         ours.append(made / (time.perf_counter() - started))
-        theirs.append(bare.decode(prompts, VISITOR_TOKENS)[1])
+        theirs.append(bare.decode([[_asked(prompt)] for prompt in prompts], VISITOR_TOKENS)[1])
     return [
         against(f"{VISITORS} at once, all together", statistics.median(ours), "tokens/s",
                 "bare continuous batching", statistics.median(theirs), "ratio ≥ 0.9",
@@ -184,8 +185,12 @@ def _together(engine: Engine, bare: BareOpenVino, rounds: Rounds) -> list[Row]:
     ]  # fmt: skip
 
 
+def _asked(prompt: str) -> Message:
+    return Message(role="user", content=prompt)
+
+
 def _tokens(engine: Engine, prompt: str, sampling: Sampling) -> int:
-    chunks = list(engine.stream([Message(role="user", content=prompt)], sampling))
+    chunks = list(engine.stream([_asked(prompt)], sampling))
     return chunks[-1].new_tokens
 
 
