@@ -204,8 +204,9 @@ def test_no_file_names_a_registry_or_a_path_of_a_machine():
     ).stdout.split("\0")
     files = [ROOT / name for name in listed if name and (ROOT / name).is_file()]
     assert len(files) > 40
-    bad = re.compile(r"index-url|extra-index|files\.pythonhosted|/root/|registry\.npmjs")
+    # Each ends in a class of one letter, so that this line is not what it looks for.
+    bad = re.compile(r"index-ur[l]|extra-inde[x]|files\.pythonhoste[d]|/roo[t]/|registry\.npmj[s]")
     for file in files:
-        if file.suffix in (".png", ".ico", ".xlsx") or file == Path(__file__):
+        if file.suffix in (".png", ".ico", ".xlsx"):
             continue
         assert not bad.search(file.read_text("utf-8")), file
