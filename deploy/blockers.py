@@ -35,9 +35,9 @@ def base_without_name(source: Source) -> list[Blocker]:
     return [Blocker.of("base", error)]
 
 
-def not_to_be_published(files: Sequence[StagedFile]) -> list[Blocker]:
+def not_to_be_published(findings: Sequence[Finding]) -> list[Blocker]:
     """Keys and paths of this machine must not go up at all."""
-    found = [one for one in _findings(files) if one.what != "personal"]
+    found = [one for one in findings if one.what != "personal"]
     if not found:
         return []
     texts = [one.text() for one in found]
@@ -50,7 +50,8 @@ def not_to_be_published(files: Sequence[StagedFile]) -> list[Blocker]:
     return [Blocker.of(found[0].what, error)]
 
 
-def _findings(files: Sequence[StagedFile]) -> list[Finding]:
+def findings_in(files: Sequence[StagedFile]) -> list[Finding]:
+    """What a scan of the staged files finds, whether it forbids publishing or is only said."""
     return [found for file in files for found in scan_file(file.place, file.path)]
 
 
@@ -70,7 +71,7 @@ def too_large(files: Sequence[StagedFile], hub: Hub) -> list[Blocker]:
     return [Blocker.of("too_large", error)]
 
 
-def warnings_of(source: Source, files: Sequence[StagedFile]) -> list[Text]:
+def warnings_of(source: Source, findings: Sequence[Finding]) -> list[Text]:
     found = []
     if source.gate != "passed":
         said, _ = gate_text(source.gate)
@@ -91,12 +92,12 @@ def warnings_of(source: Source, files: Sequence[StagedFile]) -> list[Text]:
             "share the merged model.",
             f"由 peft {peft} 制作；LMDeploy 自带 peft 0.14，会忽略不认识的字段。供 LMDeploy 使用请分享合并后的模型。",
         ))  # fmt: skip
-    return found + personal_data(files)
+    return found + personal_data(findings)
 
 
-def personal_data(files: Sequence[StagedFile]) -> list[Text]:
+def personal_data(findings: Sequence[Finding]) -> list[Text]:
     """Addresses and numbers of people: perhaps meant to be public, so said, not refused."""
-    return [one.text() for one in _findings(files) if one.what == "personal"]
+    return [one.text() for one in findings if one.what == "personal"]
 
 
 def not_yours(target: Target, who: Account) -> list[Blocker]:

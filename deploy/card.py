@@ -40,7 +40,7 @@ def _body(source: Source, target: Target, files: Sequence[str], language: str) -
         f"### {say('How to use it', '怎样使用')}",
         how_to_use(source, target, files, language),
         f"### {say('Limits', '限制')}",
-        _limits(source, language),
+        _limits(language),
     ]
 
 
@@ -165,7 +165,7 @@ def _curve(source: Source, language: str) -> str:
     return f"{label} {means[0]:.2f} `{bars}` {means[-1]:.2f} ({steps.in_language(language)})"
 
 
-def _limits(source: Source, language: str) -> str:
+def _limits(language: str) -> str:
     shared = Text(
         "It can be wrong, as its base can, and says things with confidence that are not so. Its figures "
         "are about its identity and about not forgetting, not about knowledge or safety. The name and "

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict
 from assistant.artifacts import library_versions
 from assistant.config import Config
 from assistant.errors import AssistantError
-from assistant.progress import Report, unreported
 from assistant.words import Text
 
 from .hubs import open_hub
@@ -21,7 +20,7 @@ from .kinds import Kind
 from .plan import Said
 from .source import gate_text, read_source
 from .target import Target
-from .tokens import VARIABLES, WHERE_TO_GET, find_token
+from .tokens import VARIABLES, WHERE_TO_GET, find_token, refuse_one_file_for_several
 
 State = Literal["ok", "warning", "failed", "blocked"]
 MARKS: dict[State, str] = {"ok": "✓", "warning": "!", "failed": "✗", "blocked": "✗"}
@@ -60,12 +59,12 @@ def examine(
     run: Path,
     targets: Sequence[Target],
     token_file: Path | None = None,
-    report: Report = unreported,
 ) -> list[Item]:
     """Look at tools, libraries, accounts, disk and the run. What only unnamed hubs would need is a
     warning at most. Sends nothing."""
+    refuse_one_file_for_several((target.service for target in targets), token_file)
     needed = {target.hub for target in targets}
-    items = [*_tools(bool(targets) and needed != {"hf"}), *_libraries("modelscope" in needed)]
+    items = [*_tools("openxlab" in needed), *_libraries("modelscope" in needed)]
     for target in targets or _ALL_HUBS:
         items.append(_account(target, token_file, named=bool(targets)))
     return [*items, _disk(config.folder), *_run(config, run)]
@@ -129,8 +128,9 @@ def _account(target: Target, token_file: Path | None, *, named: bool) -> Item:
         return _item(name, "blocked" if named else "warning", error.message, error.cure)
     if account.can_write is False:
         return _item(
-            name, "blocked", Text(f"{hub}: {account.name}, but this token may only read.",
-                                  f"{hub}：{account.name}，但这个令牌只能读取。"),
+            name, "blocked" if named else "warning",
+            Text(f"{hub}: {account.name}, but this token may only read.",
+                 f"{hub}：{account.name}，但这个令牌只能读取。"),
             Text(f"Make one with write access: {WHERE_TO_GET[target.service]}",
                  f"请申请有写权限的令牌：{WHERE_TO_GET[target.service]}"),
         )  # fmt: skip

@@ -8,13 +8,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from assistant.artifacts import MANIFEST_FILE
+from assistant.artifacts import MANIFEST_FILE, OPENVINO_FOLDER
 from assistant.errors import UsageError
 from assistant.persona import PERSONA_FILE
 from assistant.words import Text
 
 Kind = Literal["adapter", "merged"]
-OPENVINO = "openvino"
 
 _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -54,7 +53,7 @@ def choose(folder: Path, kind: Kind, *, with_openvino: bool = True) -> Chosen:
     left: list[str] = []
     for file in sorted(path for path in folder.rglob("*") if not path.is_dir()):
         name = file.relative_to(folder).as_posix()
-        inside = name.partition("/")[2] if name.startswith(f"{OPENVINO}/") else ""
+        inside = name.partition("/")[2] if name.startswith(f"{OPENVINO_FOLDER}/") else ""
         if file.is_symlink():  # it may lead anywhere
             allowed = False
         elif inside:

@@ -20,6 +20,7 @@ from assistant.words import Text
 
 from .blockers import (
     base_without_name,
+    findings_in,
     gate,
     not_to_be_published,
     not_yours,
@@ -85,16 +86,17 @@ def planned_model(
         card = model_card(source, target, chosen.taken)
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
         files = hashed(folder, report)
+        findings = findings_in(files)
         hub = open_hub(target, token)
         blockers = [
             *gate(source, anyway),
             *base_without_name(source),
-            *not_to_be_published(files),
+            *not_to_be_published(findings),
             *too_large(files, hub),
         ]
         plan = plan_files(
             target, hub, files, private=private, kind=source.kind, check=source.gate,
-            warnings=warnings_of(source, files), blockers=blockers, left_here=chosen.left,
+            warnings=warnings_of(source, findings), blockers=blockers, left_here=chosen.left,
         )  # fmt: skip
         yield Ready(plan, target, hub, run, folder, files, private, source.base.licence)
 

@@ -19,7 +19,7 @@ from assistant.words import Text
 from .hubs import open_hub
 from .record import Record, Shared, read_record
 from .target import What, parse_target
-from .tokens import Secret, find_token
+from .tokens import VARIABLES, Secret, find_token, refuse_one_file_for_several
 from .verify import Mismatch, compare
 
 State = Literal["same", "changed", "gone", "unknown", "not asked"]
@@ -39,7 +39,9 @@ def verify_shared(
     where nothing was shared, BlockedError where the hub cannot be asked.
     """
     found = []
-    for one in _chosen(run, read_record(run), targets):
+    chosen = _chosen(run, read_record(run), targets)
+    refuse_one_file_for_several((parse_target(one.target).service for one in chosen), token_file)
+    for one in chosen:
         report(Progress(Text(f"Verifying {one.target}", f"核对 {one.target}")))
         target = parse_target(one.target, _what(one))
         token = find_token(target.service, token_file)
@@ -71,7 +73,7 @@ def _delivered(one: Shared, token: Secret | None, report: Report) -> list[Mismat
     reference = f"{one.target}@{one.commit}" if by_commit else one.target
     with (
         tempfile.TemporaryDirectory() as home,
-        _environment(home, parse_target(one.target).hub, token),
+        _environment(home, VARIABLES[parse_target(one.target).service][0], token),
     ):
         try:
             model = fetch(reference, base_folder=Path(home), report=report)
@@ -86,13 +88,8 @@ def _delivered(one: Shared, token: Secret | None, report: Report) -> list[Mismat
 
 
 @contextmanager
-def _environment(home: str, hub: str, token: Secret | None) -> Iterator[None]:
-    """A cache of its own, and the token where the downloading clients look for it."""
-    variable = {
-        "hf": "HF_TOKEN",
-        "modelscope": "MODELSCOPE_API_TOKEN",
-        "openxlab": "OPENXLAB_GIT_TOKEN",
-    }[hub]
+def _environment(home: str, variable: str, token: Secret | None) -> Iterator[None]:
+    """A cache of its own, and the token in the variable where the downloading client looks."""
     changed = {HOME_VARIABLE: home} | ({variable: token.reveal()} if token else {})
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
@@ -109,7 +106,9 @@ def status_of_shared(
     run: Path, token_file: Path | None, *, offline: bool = False
 ) -> list[tuple[Shared, State, Text]]:
     """Every recorded share with its present state; a hub that cannot be asked is "unknown"."""
-    return [(one, *_state(one, token_file, offline)) for one in read_record(run).shared]
+    shared = read_record(run).shared
+    refuse_one_file_for_several((parse_target(one.target).service for one in shared), token_file)
+    return [(one, *_state(one, token_file, offline)) for one in shared]
 
 
 def _state(one: Shared, token_file: Path | None, offline: bool) -> tuple[State, Text]:

@@ -3,6 +3,7 @@ whether the check proved these very weights."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -128,11 +129,15 @@ def _is_of_these(run: Path, kind: Kind) -> bool:
         merged = read_manifest(run / "merged").inputs
     except UsageError:
         return False
-    known = {name: digest for name, digest in checked.items() if name.startswith("merged/")}
-    if kind == "adapter":
-        known = {name: digest for name, digest in merged.items() if name.startswith("adapter/")}
-    folder = run / kind
-    there = {f"{kind}/{file.name}" for file in folder.glob("*.safetensors")}
+    return _lie_there(run, "merged", checked) and (
+        kind == "merged" or _lie_there(run, "adapter", merged)
+    )
+
+
+def _lie_there(run: Path, kind: Kind, inputs: Mapping[str, str]) -> bool:
+    """Whether the weights of `run/kind` are those that a stage names among its inputs."""
+    known = {name: digest for name, digest in inputs.items() if name.startswith(f"{kind}/")}
+    there = {f"{kind}/{file.name}" for file in (run / kind).glob("*.safetensors")}
     return bool(known) and there == set(known) and all(
         sha256_of(run / name) == digest for name, digest in known.items()
     )  # fmt: skip

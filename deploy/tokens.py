@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -41,7 +42,8 @@ _LOOKS = re.compile(
     r"|(?i:(?<=authorization: )(?:basic|bearer) [\w+/=.~-]+)"
     r"|(?<=//)[^/@\s]+:[^/@\s]+(?=@)"
 )
-_from_files: list[Secret] = []  # those that this process was handed in files, to be hidden as well
+_handed: list[Secret] = []  # those from files and logins, to be hidden as well
+_FORMATTER = logging.Formatter()
 CLIENT_LOGGERS = ("huggingface_hub", "modelscope_hub", "httpx", "httpx2", "urllib3", "hf_xet")
 
 
@@ -74,8 +76,8 @@ def find_token(service: Service, file: Path | None = None) -> Secret | None:
     Raises UsageError for a file that cannot be read or is empty.
     """
     if file is not None:
-        _from_files.append(_from_file(file))
-        return _from_files[-1]
+        _handed.append(_from_file(file))
+        return _handed[-1]
     for variable in VARIABLES[service]:
         if value := os.environ.get(variable, "").strip():
             return Secret(value, variable)
@@ -83,8 +85,22 @@ def find_token(service: Service, file: Path | None = None) -> Secret | None:
         from huggingface_hub import get_token
 
         if login := get_token():
-            return Secret(login, "hf auth login")
+            _handed.append(Secret(login, "hf auth login"))
+            return _handed[-1]
     return None
+
+
+def refuse_one_file_for_several(services: Iterable[Service], file: Path | None) -> None:
+    """Raise UsageError where the one token of a file would be handed to several services."""
+    several = sorted(set(services))
+    if file is not None and len(several) > 1:
+        names = ", ".join(several)
+        raise UsageError(
+            Text(f"{file} holds one token, and {names} would all be handed it.",
+                 f"{file} 里只有一个令牌，却会交给 {names}。"),
+            Text("Name one target, or put the tokens into the environment.",
+                 "请只写一个目标，或把令牌放进环境变量。"),
+        )  # fmt: skip
 
 
 def need_token(service: Service, token: Secret | None, why: Text) -> Secret:
@@ -137,7 +153,7 @@ def hide(text: str, secrets: Iterable[Secret | None] = ()) -> str:
 
 def known_secrets() -> list[Secret]:
     """All tokens that this process could use, for hiding them."""
-    found = list(_from_files)
+    found = list(_handed)
     for variables in VARIABLES.values():
         found += [Secret(os.environ[name], name) for name in variables if os.environ.get(name)]
     return found
@@ -156,11 +172,17 @@ def hide_everywhere() -> None:
     def record(*arguments: object, **named: object) -> logging.LogRecord:
         made = plain(*arguments, **named)
         made.msg, made.args = hide(made.getMessage(), known_secrets()), ()
+        if made.exc_info:  # what a formatter would write later, unmasked
+            made.exc_text = hide(_FORMATTER.formatException(made.exc_info), known_secrets())
         return made
 
     def said(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
         text = "".join(traceback.format_exception(kind, error, where))
         sys.stderr.write(hide(text, known_secrets()))
 
+    def in_thread(failed: threading.ExceptHookArgs) -> None:
+        if failed.exc_value is not None:
+            said(failed.exc_type, failed.exc_value, failed.exc_traceback)
+
     logging.setLogRecordFactory(record)
-    sys.excepthook = said
+    sys.excepthook, threading.excepthook = said, in_thread

@@ -120,4 +120,4 @@ def test_many_texts_under_one_key_do_not_take_the_square():
     texts = [f"请为我写一段关于以下主题的文字，要求真诚自然：{word}" for word in words]
     with mock.patch("rapidfuzz.process.cpdist", counting):
         near_groups(texts)
-    assert compared < 150 * len(texts)
+    assert 0 < compared < 150 * len(texts)

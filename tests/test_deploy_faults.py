@@ -6,10 +6,12 @@ from __future__ import annotations
 import pytest
 from servers.sharing import Fault, ShareServer
 from sharing_fixtures import (
+    TARGETS,
     TOKENS,
     clean_environment,
     deploy,
     hub,
+    made_by_hand,
     plain_lfs,
     project,
     shared,
@@ -18,14 +20,12 @@ from sharing_fixtures import (
 from assistant.errors import AssistantError, BlockedError, UsageError
 from deploy.shared import verify_shared
 
-TARGETS = ["hf:me/bei", "modelscope:me/bei", "openxlab:me/bei"]
 PUBLISH = r"POST .*(?:/commit/\S+|/git-receive-pack)$"
 
 
 def refusal(hub: ShareServer, project, target: str) -> AssistantError:
     """The error that sharing ends with; nothing is published then, and no token is in its words."""
-    if target.startswith("openxlab") and ("model", "me/bei") not in hub.store.repos:
-        hub.store.create("model", "me/bei", True)
+    made_by_hand(hub, target)
     with pytest.raises(AssistantError) as caught:
         shared(project, target)
     repos = hub.store.repos
@@ -54,6 +54,14 @@ def test_a_token_that_may_not_write(hub, project, plain_lfs, target):
     hub.read_only = {"me"}
     error = refusal(hub, project, target)
     assert error.exit_code == 3 and "(403)" in str(error) and "write access" in str(error)
+
+
+def test_a_visibility_that_could_not_be_read_is_not_taken_for_private(hub, project, plain_lfs):
+    """OpenXLab tells visibility by who may list: a server in trouble says nothing about it."""
+    hub.store.create("model", "me/bei", False)
+    hub.faults = [Fault(r"GET .*/info/refs", status=503, times=1)]
+    error = refusal(hub, project, "openxlab:me/bei")
+    assert error.exit_code == 3 and "503" in str(error)
 
 
 def test_somebody_elses_name(hub, project, plain_lfs):
@@ -100,8 +108,7 @@ def test_a_line_that_always_breaks(hub, project, plain_lfs, target):
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("fault", [{"status": 503}, {"cut_after": 100_000}], ids=["503", "cut"])
 def test_what_passes_is_tried_again(hub, project, plain_lfs, target, fault):
-    if target.startswith("openxlab"):
-        hub.store.create("model", "me/bei", True)
+    made_by_hand(hub, target)
     hub.faults = [Fault("PUT /lfs", times=1, **fault)]
     _, result = shared(project, target)
     assert verify_shared(project / "runs" / "default", (), None)[0][1] == []

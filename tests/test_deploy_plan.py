@@ -115,6 +115,15 @@ def test_what_was_not_proven_is_not_shared(hub: ShareServer, project, state, sai
     assert card.count("⚠️") == 2
 
 
+@pytest.mark.parametrize("moved", ["adapter/adapter_model", "merged/model"])
+def test_an_adapter_is_proven_only_with_the_merged_model_that_was_checked(hub, project, moved):
+    """The check ran on the merged weights; they and the adapter they came from must lie there."""
+    (project / "runs" / "default" / f"{moved}.safetensors").write_bytes(tiny.safetensors(5000))
+    arguments = ("model", *HF, "--kind", "adapter", "--dry-run")
+    plan = deploy_json(project, *arguments, check=1)["plans"][0]
+    assert plan["check"] == "other weights"
+
+
 def test_keys_and_local_paths_are_refused_and_personal_data_is_said(hub, project):
     merged = project / "runs" / "default" / "merged"
     key = "hf_" + "a1B2" * 9

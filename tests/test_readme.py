@@ -122,7 +122,7 @@ def makes_data(line: str) -> None:
             os.chdir(here)
         done = subprocess.run(
             [sys.executable, *shlex.split(line)[1:]], cwd=place, capture_output=True, text=True,
-            check=False, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=False, timeout=300, env=surroundings(PYTHONPATH=str(ROOT)),
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
@@ -136,6 +136,7 @@ def trains(line: str) -> None:
         "--set train.check.proof_probes=4 --set train.check.max_tokens=4 "
         "--set train.check.max_tokens_ordinary=4"
     )
+    shutil.rmtree(run, ignore_errors=True)
     try:
         done = shell(f"{line} 'ARGS=--run {run.name} {few}'")
         assert done.returncode, done.stdout

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import AssistantError, BlockedError, UsageError
@@ -31,11 +30,17 @@ _REFUSAL_WORDS = re.compile(
     r"error: 40[13]\b|\b40[13] (?:Error|Client Error|Unauthorized|Forbidden)"
 )
 # Base classes by name: huggingface_hub brings httpx or httpx2, modelscope-hub brings requests.
-_NETWORK_CLASSES = {
+NETWORK_CLASSES = {
     "TransportError", "TimeoutException", "ConnectionError", "Timeout", "NetworkError",
     "TimeoutError", "OfflineModeIsEnabled", "LocalEntryNotFoundError", "gaierror",
+    "BrokenPipeError",
 }  # fmt: skip
-_OURS = (AssertionError, AttributeError, NameError, TypeError)  # our own mistakes stay visible
+OUR_MISTAKES = (
+    AssertionError,
+    AttributeError,
+    NameError,
+    TypeError,
+)  # our own mistakes stay visible
 MIRRORS = {
     "hf": "HF_ENDPOINT",
     "modelscope": "MODELSCOPE_ENDPOINT",
@@ -52,20 +57,18 @@ TOKENS = {
 
 def explain(error: Exception, reference: Reference, folder: Path, tried: str) -> AssistantError:
     """The expected failure behind a client's exception. `tried` is the address that was asked."""
-    if isinstance(error, _OURS):
+    if isinstance(error, OUR_MISTAKES):
         raise error
     tried = without_secrets(tried)
-    chain = list(_chain(error))
+    chain = causes(error)
     for one in chain:
         if getattr(one, "errno", None) in _DISK_ERRORS or _DISK_WORDS.search(str(one)):
             return disk_full(folder)
     for one in chain:
-        status = getattr(one, "status_code", None)
-        status = status or getattr(getattr(one, "response", None), "status_code", None)
-        if status:
-            return refused(int(status), reference, tried, type(one).__name__)
+        if status := http_status(one):
+            return refused(status, reference, tried, type(one).__name__)
     for one in chain:
-        if {base.__name__ for base in type(one).__mro__} & _NETWORK_CLASSES:
+        if {base.__name__ for base in type(one).__mro__} & NETWORK_CLASSES:
             return no_network(reference, tried, _short(one))
     return failed(reference, tried, _short(error))
 
@@ -94,8 +97,8 @@ def network_words(text: str) -> bool:
     return bool(_NETWORK_WORDS.search(text))
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception, those it was raised from, and those it collects (modelscope's per file)."""
+def causes(error: BaseException) -> list[BaseException]:
+    """The exception and those it was raised from, the outermost first."""
     seen: list[BaseException] = []
     todo: list[BaseException | None] = [error]
     while todo:
@@ -104,7 +107,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.append(one)
         todo += [one.__cause__, one.__context__]
-    return iter(seen)
+    return seen
+
+
+def http_status(error: BaseException) -> int:
+    """The HTTP status that a client's exception carries; 0 for none."""
+    status = getattr(error, "status_code", None)
+    status = status or getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else 0
 
 
 def _short(error: BaseException) -> str:

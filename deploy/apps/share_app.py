@@ -13,7 +13,7 @@ from assistant.models.reference import Reference, parse
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from ..blockers import not_to_be_published, personal_data
+from ..blockers import findings_in, not_to_be_published, personal_data
 from ..hubs import open_hub
 from ..hubs.base import Hub
 from ..plan import Blocker
@@ -102,11 +102,12 @@ def planned_app(
         folder = work / "files"
         make_bundle(config, pinned, profile, target, folder, share.licence)
         files = hashed(folder, report)
+        findings = findings_in(files)
         hub = open_hub(target, token, repository)
-        warnings += [*_about(profile), *personal_data(files)]
+        warnings += [*_about(profile), *personal_data(findings)]
         plan = plan_files(
             target, hub, files, private=private, kind=profile.name, check="-", warnings=warnings,
-            blockers=[*blockers, *not_to_be_published(files)],
+            blockers=[*blockers, *not_to_be_published(findings)],
         )  # fmt: skip
         ready = Ready(plan, target, hub, run, folder, files, private, share.licence, repository)
         yield ReadyApp(ready, profile, pinned, weights_token, secret)
@@ -125,7 +126,7 @@ def send_app(app: ReadyApp, *, try_it: bool = True, report: Report = unreported)
         ready = replace(
             ready, plan=ready.plan.model_copy(update={"exists": True, "head": _head(hub, target)})
         )
-    if app.weights_token is not None and hasattr(hub, "add_secret"):
+    if app.private_weights and app.weights_token is not None and hasattr(hub, "add_secret"):
         hub.add_secret(target, VARIABLES[_service(app.weights)][0], app.weights_token)
     shared = send(ready, report)
     if hasattr(hub, "start"):

@@ -34,7 +34,7 @@ def try_bundle(folder: Path, report: Report) -> float:
     with tempfile.TemporaryFile() as said:
         command = [sys.executable, "app.py", "--engine", "echo", "--public", "--port", str(port)]
         process = subprocess.Popen(
-            command, cwd=folder, env=_environment(folder), stdin=subprocess.DEVNULL,
+            command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL,
             stdout=said, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
@@ -72,10 +72,11 @@ def _ask(process: subprocess.Popen[bytes], port: int, begun: float) -> str | Non
     return None
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     hidden = {name for names in VARIABLES.values() for name in names}
     kept = {key: value for key, value in os.environ.items() if key not in hidden}
-    for name in ("PYTHONPATH", "SPACE_ID", "MODELSCOPE_ENVIRONMENT", "ASSISTANT_PASSWORD"):
+    for name in ("PYTHONPATH", "SPACE_ID", "MODELSCOPE_ENVIRONMENT", "ASSISTANT_PASSWORD",
+                 "GRADIO_SERVER_NAME", "GRADIO_ROOT_PATH"):  # fmt: skip
         kept.pop(name, None)
     return {
         **kept,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from assistant.cli import Context, TerminalProgress, common_options
+from assistant.cli import Context, common_options
 from assistant.words import Text
 
 from .common import help_text, read, run_argument, token_file_option
@@ -28,11 +28,7 @@ def check(
 
     config, run, share = read(context, run_name)
     targets = [parse_target(one) for one in dict.fromkeys(to or share.to)]
-    progress = TerminalProgress(context.quiet)
-    try:
-        items = examine(config, run, targets, token_file, progress)
-    finally:
-        progress.close()
+    items = examine(config, run, targets, token_file)
     code = max(item.exit_code for item in items)
     texts = [item.text() for item in items]
     context.result(

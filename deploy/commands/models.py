@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from assistant.cli import Context, TerminalProgress, common_options
-from assistant.errors import UsageError
+from assistant.cli import Context, TerminalProgress, common_options, report_error
+from assistant.errors import FailedError, UsageError
 from assistant.words import Text
 
 from .common import (
@@ -51,12 +51,13 @@ def model(
 ) -> None:  # fmt: skip
     from ..share import planned_model
     from ..target import parse_target
-    from ..tokens import find_token
+    from ..tokens import find_token, refuse_one_file_for_several
 
     config, run, share = read(context, run_name)
     targets = [parse_target(one) for one in dict.fromkeys(to or share.to)]
     if not targets:
         raise _no_target()
+    refuse_one_file_for_several((target.service for target in targets), token_file)
     progress = TerminalProgress(context.quiet)
     with ExitStack() as stack:
         stack.callback(progress.close)
@@ -80,15 +81,18 @@ def model(
 def _send_all(context: Context, ready: list[Ready], progress: TerminalProgress) -> None:
     from ..share import send
 
-    shared = [send(one, progress) for one in ready]
-    progress.close()
-    for one in shared:
-        context.say(verified(one))
+    shared = []
+    for one in ready:
+        shared.append(send(one, progress))
+        progress.close()
+        context.say(verified(shared[-1]))  # at once: a later target may fail
     context.result(
         {"shared": [one.model_dump(mode="json") for one in shared]},
         "\n".join(one.url for one in shared),
     )
     first = ready[0].target
+    if ready[0].plan.kind != "merged":  # an app needs a model that talks by itself
+        return
     context.say(Text(f"Next: python -m deploy app --to {first.hub}:{first.owner}/app",
                      f"下一步：python -m deploy app --to {first.hub}:{first.owner}/app"))  # fmt: skip
 
@@ -142,22 +146,12 @@ def verify(
         "\n".join(map(str, lines)),
     )  # fmt: skip
     for one, found in results:
-        if found:
-            # the one object on stdout is the result
-            _fail_quietly(
-                context, lambda one=one, found=found: refuse_mismatches(one.target, found)
-            )
-
-
-def _fail_quietly(context: Context, refuse) -> None:
-    from assistant.cli import report_error
-    from assistant.errors import AssistantError
-
-    try:
-        refuse()
-    except AssistantError as error:
-        report_error(error, as_json=False)
-        raise SystemExit(error.exit_code) from None
+        try:
+            refuse_mismatches(one.target, found)
+        except FailedError as error:
+            report_error(error, as_json=False)  # the one object on stdout is the result
+    if any(found for _, found in results):
+        raise SystemExit(FailedError.exit_code)
 
 
 @click.command(

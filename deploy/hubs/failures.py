@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import NoReturn
 
 from assistant.errors import AssistantError, BlockedError, UsageError
-from assistant.models.failures import last_line, network_words, without_secrets
+from assistant.models.failures import (
+    NETWORK_CLASSES,
+    OUR_MISTAKES,
+    causes,
+    http_status,
+    last_line,
+    network_words,
+    without_secrets,
+)
 from assistant.words import Text
 
 from ..target import Target
 from ..tokens import VARIABLES, WHERE_TO_GET, Secret, hide
 
-_OURS = (AssertionError, AttributeError, NameError, TypeError)  # our own mistakes stay visible
-_NETWORK_CLASSES = {
-    "TransportError", "TimeoutException", "ConnectionError", "Timeout", "NetworkError",
-    "TimeoutError", "OfflineModeIsEnabled", "gaierror", "BrokenPipeError",
-}  # fmt: skip
 _FULL = re.compile(
     r"No space left on device|Disk quota exceeded|insufficient storage|\b507\b|storage (?:limit|quota)|"
     r"quota (?:exceeded|limit)|over your .*storage",
@@ -41,9 +43,9 @@ _MOVED = re.compile(
 
 def explain(error: Exception, target: Target, address: str, token: Secret | None) -> NoReturn:
     """Raise the expected failure behind a client's exception; our own mistakes are raised again."""
-    if isinstance(error, (AssistantError, *_OURS)):
+    if isinstance(error, (AssistantError, *OUR_MISTAKES)):
         raise error
-    chain = list(_chain(error))
+    chain = causes(error)
     texts = "\n".join(str(one) for one in chain)
     said = hide(last_line(str(error)) or type(error).__name__, [token])
     raise _failure(_status(chain), texts, chain, target, without_secrets(address), said) from None
@@ -79,7 +81,7 @@ def _failure(
     if status:
         return refused(status, target, said)
     classes = {base.__name__ for one in chain for base in type(one).__mro__}
-    if classes & _NETWORK_CLASSES or network_words(text) or _BROKEN.search(text):
+    if classes & NETWORK_CLASSES or network_words(text) or _BROKEN.search(text):
         return no_connection(target, address, said)
     return BlockedError(
         Text(f"{target} could not be shared: {said}", f"无法分享到 {target}：{said}"), _AGAIN
@@ -175,24 +177,10 @@ def no_connection(target: Target, address: str, said: str) -> BlockedError:
     )  # fmt: skip
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: list[BaseException] = []
-    todo: list[BaseException | None] = [error]
-    while todo:
-        one = todo.pop(0)
-        if one is None or one in seen:
-            continue
-        seen.append(one)
-        todo += [one.__cause__, one.__context__]
-    return iter(seen)
-
-
 def _status(chain: list[BaseException]) -> int:
     """The HTTP status behind an exception; hf_xet gives it in its words only."""
     for one in chain:
-        status = getattr(one, "status_code", None)
-        status = status or getattr(getattr(one, "response", None), "status_code", None)
-        if isinstance(status, int) and status >= 400:
+        if (status := http_status(one)) >= 400:
             return status
     for one in chain:
         if found := _STATUS_IN_TEXT.search(str(one)):

@@ -11,12 +11,15 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
-from assistant.errors import BlockedError
+from assistant.errors import BlockedError, UsageError
+from assistant.models.failures import refuses
 from assistant.models.hubs.child import run_child
 from assistant.models.hubs.git import git_environment
 from assistant.models.verify import Expected
@@ -39,6 +42,7 @@ _POINTER = re.compile(
     r"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*oid sha256:([0-9a-f]{64})\nsize (\d+)\n"
 )
 _POINTER_MAX = 1024
+_NOT_FOUND = re.compile(r"[Rr]epository .*not found|error: 404")
 SETTINGS = {
     "lfs.transfer.maxretries": "4", "lfs.transfer.maxretrydelay": "8",  # seconds
     "lfs.concurrenttransfers": "4", "lfs.locksverify": "false",
@@ -64,18 +68,19 @@ class GitRemote:
 
         Git tells no visibility: what anybody can list without a token is public.
         """
-        anonymous = self._try(["ls-remote", "--symref", self.url, "HEAD"], anonymous=True)
-        if anonymous is not None:
-            return _parse_head(anonymous, "public")
+        ask = ["ls-remote", "--symref", self.url, "HEAD"]
+        done = self._run(ask, anonymous=True)
+        if not done.returncode:
+            return _parse_head(done.stdout.decode(errors="replace"), "public")
+        said = done.stderr.decode(errors="replace")
+        if not (refuses(said) or _NOT_FOUND.search(said)):  # not known is not private
+            raise explain_output(said, self.target, self.address, self._token)
         if self._token is None:
             return None
         try:
-            said = self._git(["ls-remote", "--symref", self.url, "HEAD"])
-        except Exception as error:
-            if getattr(error, "exit_code", 0) == 2:  # 404
-                return None
-            raise
-        return _parse_head(said, "private")
+            return _parse_head(self._git(ask), "private")
+        except UsageError:  # 404
+            return None
 
     def listing(self, branch: str) -> Listing:
         """Files of the newest commit. An LFS object that the server does not hold is left out."""
@@ -134,8 +139,8 @@ class GitRemote:
         """Name the large files in .gitattributes, so that whoever clones gets them, not pointers."""
         if not objects:
             return
-        before = self._try(["show", f":{ATTRIBUTES}"], work) or ""
-        lines = before.splitlines()
+        before = self._run(["show", f":{ATTRIBUTES}"], work)  # there may be none yet
+        lines = [] if before.returncode else before.stdout.decode(errors="replace").splitlines()
         for file in objects:
             suffix = PurePosixPath(file.path).suffix
             pattern = (
@@ -187,11 +192,11 @@ class GitRemote:
         }  # fmt: skip
         kind = "application/vnd.git-lfs+json"
         headers = {"Accept": kind, "Content-Type": kind}
-        if self._token:
-            headers["Authorization"] = self._token.basic(self._user)
         request = urllib.request.Request(
             f"{self.url}/info/lfs/objects/batch", json.dumps(asked).encode(), headers
         )
+        if self._token:  # unredirected: no other host that the server names is handed the token
+            request.add_unredirected_header("Authorization", self._token.basic(self._user))
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 said = json.load(answer)
@@ -208,15 +213,16 @@ class GitRemote:
 
     def _git(self, arguments: Sequence[str], work: Path | None = None) -> str:
         """What git prints. Raises what its own words mean."""
-        done = run_child(["git", *arguments], self._environment(False), work=work, folder=work)
+        done = self._run(arguments, work)
         if done.returncode:
             said = done.stderr.decode(errors="replace") + done.stdout.decode(errors="replace")
             raise explain_output(said, self.target, self.address, self._token)
         return done.stdout.decode(errors="replace")
 
-    def _try(self, arguments: Sequence[str], work: Path | None = None, anonymous: bool = False) -> str | None:  # fmt: skip
-        done = run_child(["git", *arguments], self._environment(anonymous), work=work, folder=work)
-        return None if done.returncode else done.stdout.decode(errors="replace")
+    def _run(
+        self, arguments: Sequence[str], work: Path | None = None, *, anonymous: bool = False
+    ) -> subprocess.CompletedProcess[bytes]:
+        return run_child(["git", *arguments], self._environment(anonymous), work=work, folder=work)
 
     def _environment(self, anonymous: bool) -> Mapping[str, str]:
         authorization = "" if anonymous or not self._token else self._token.basic(self._user)
@@ -232,13 +238,10 @@ def is_large(file: StagedFile) -> bool:
     return file.size > LFS_FROM or PurePosixPath(file.path).suffix in LFS_SUFFIXES
 
 
-def _parse_head(said: str, visibility: str) -> tuple[Repository, str]:
+def _parse_head(said: str, visibility: Literal["private", "public"]) -> tuple[Repository, str]:
     branch = re.search(r"^ref: refs/heads/(\S+)\tHEAD", said, re.MULTILINE)
     commit = re.search(r"^([0-9a-f]{40})\tHEAD", said, re.MULTILINE)
-    seen = Repository(
-        "public" if visibility == "public" else "private", commit[1] if commit else ""
-    )
-    return seen, branch[1] if branch else ""
+    return Repository(visibility, commit[1] if commit else ""), branch[1] if branch else ""
 
 
 def missing_tool(tool: str) -> BlockedError:

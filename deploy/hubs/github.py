@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
 
 from assistant.errors import BlockedError
 from assistant.models.failures import without_secrets
-from assistant.progress import Report
 from assistant.words import Text
 
-from ..stage import StagedFile
 from ..target import Target
 from ..tokens import Secret, need_token
-from .base import Account, Listing, Repository
+from .base import Account
+from .filled_by_git import FilledByGit
 from .git_lfs import GitRemote
 
-BRANCH = "main"
 USER = "x-access-token"
 
 
@@ -25,7 +21,7 @@ def address() -> str:
     return (os.environ.get("GITHUB_SERVER_URL") or "https://github.com").rstrip("/")
 
 
-class GitHub:
+class GitHub(FilledByGit):
     """App repositories, one of which OpenXLab clones. `repository` is owner/name there."""
 
     file_limit: int | None = 100 * 10**6
@@ -44,16 +40,7 @@ class GitHub:
         need_token("github", self._token, Text("Pushing to GitHub", "推送到 GitHub"))
         return Account(self.name.split("/")[0])
 
-    def repository(self, target: Target) -> Repository | None:
-        found = self._remote(target).repository()
-        return found[0] if found else None
-
-    def listing(self, target: Target, commit: str) -> Listing:
-        remote = self._remote(target)
-        found = remote.repository()
-        return remote.listing(found[1] or BRANCH) if found and found[0].head else {}
-
-    def by_hand(self, target: Target, private: bool) -> BlockedError | None:
+    def by_hand(self, target: Target, private: bool) -> BlockedError:
         seen = Text("private", "私有") if private else Text("public", "公开")
         return BlockedError(
             Text(f"There is no GitHub repository {self.name}, or this token may not see it.",
@@ -68,26 +55,3 @@ class GitHub:
                 "3. 放进环境变量 GITHUB_TOKEN，再运行这条命令。",
             ),
         )  # fmt: skip
-
-    def create(self, target: Target, *, private: bool, licence: str) -> None:
-        error = self.by_hand(target, private)
-        assert error is not None
-        raise error
-
-    def send(
-        self,
-        target: Target,
-        files: Sequence[StagedFile],
-        *,
-        folder: Path,
-        head: str,
-        message: str,
-        report: Report,
-    ) -> str:
-        remote = self._remote(target)
-        found = remote.repository()
-        branch = (found[1] if found else "") or BRANCH
-        work = folder.parent / "git"
-        return remote.send(
-            files, work=work, branch=branch, head=head, message=message, report=report
-        )

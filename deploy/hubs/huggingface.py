@@ -2,7 +2,8 @@
 
 Everything goes up as one commit: large files first, into the hub's store, where nobody sees them;
 then the commit that names them. A killed upload publishes nothing, and goes on where it stood:
-Xet knows every chunk that arrived, plain LFS every file.
+plain LFS knows every file that arrived, Xet every lot of 64 MB that it noted before the kill: the last
+ones may go up again (measured on 189 MB, processor busy: 1.0 to 1.6 times the bytes in all).
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from typing import Any
 
 from assistant.errors import BlockedError
 from assistant.models.failures import without_secrets
-from assistant.models.hubs.huggingface import address
-from assistant.models.verify import Expected
+from assistant.models.hubs.huggingface import address, expected_of
 from assistant.progress import Report
 from assistant.words import Text
 
@@ -79,7 +79,7 @@ class HuggingFace:
             tree = self._api().list_repo_tree(
                 target.repo, recursive=True, revision=commit or None, repo_type=_type(target)
             )
-            return {one.path: _expected(one) for one in tree if isinstance(one, RepoFile)}
+            return {one.path: expected_of(one) for one in tree if isinstance(one, RepoFile)}
         except Exception as error:
             explain(error, target, address(), self._token)
 
@@ -130,12 +130,6 @@ class HuggingFace:
 
 def _type(target: Target) -> str:
     return "space" if target.what == "app" else "model"
-
-
-def _expected(entry: Any) -> Expected:
-    if entry.lfs is not None:
-        return Expected(entry.path, entry.lfs.size, sha256=entry.lfs.sha256)
-    return Expected(entry.path, entry.size, git_sha1=entry.blob_id)
 
 
 def _addition(file: StagedFile) -> Any:

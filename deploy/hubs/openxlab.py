@@ -6,27 +6,22 @@ own service has no way to make a repository that keeps the folder's layout; a pe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from assistant.errors import BlockedError
 from assistant.models.failures import without_secrets
 from assistant.models.hubs.git import USER_VARIABLE
 from assistant.models.hubs.openxlab import address
-from assistant.progress import Report
 from assistant.words import Text
 
-from ..stage import StagedFile
 from ..target import Target
 from ..tokens import Secret, need_token
-from .base import Account, Listing, Repository
+from .base import Account
+from .filled_by_git import FilledByGit
 from .git_lfs import FILE_LIMIT, GitRemote, user_from
 
 WEB = "https://openxlab.org.cn/models"
-DEFAULT_BRANCH = "main"
 
 
-class OpenXLab:
+class OpenXLab(FilledByGit):
     """Model repositories of OpenXLab."""
 
     file_limit: int | None = FILE_LIMIT
@@ -46,16 +41,7 @@ class OpenXLab:
         need_token("openxlab", self._token, Text("Sharing to OpenXLab", "分享到 OpenXLab"))
         return Account(self._user)
 
-    def repository(self, target: Target) -> Repository | None:
-        found = self._remote(target).repository()
-        return found[0] if found else None
-
-    def listing(self, target: Target, commit: str) -> Listing:
-        remote = self._remote(target)
-        found = remote.repository()
-        return remote.listing(found[1] or DEFAULT_BRANCH) if found and found[0].head else {}
-
-    def by_hand(self, target: Target, private: bool) -> BlockedError | None:
+    def by_hand(self, target: Target, private: bool) -> BlockedError:
         seen = Text("private", "非公开") if private else Text("public", "公开")
         return BlockedError(
             Text(f"{target} is not there, and OpenXLab lets only a person make it.",
@@ -71,26 +57,3 @@ class OpenXLab:
                 "4. 再运行这条命令。",
             ),
         )  # fmt: skip
-
-    def create(self, target: Target, *, private: bool, licence: str) -> None:
-        error = self.by_hand(target, private)
-        assert error is not None
-        raise error
-
-    def send(
-        self,
-        target: Target,
-        files: Sequence[StagedFile],
-        *,
-        folder: Path,
-        head: str,
-        message: str,
-        report: Report,
-    ) -> str:
-        remote = self._remote(target)
-        found = remote.repository()
-        branch = (found[1] if found else "") or DEFAULT_BRANCH
-        work = folder.parent / "git"
-        return remote.send(
-            files, work=work, branch=branch, head=head, message=message, report=report
-        )

@@ -69,10 +69,11 @@ def _files(reference: Reference, revision: str) -> list[Expected]:
         reference.name, recursive=True, revision=revision
     )
     entries = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
-    return [_expected(entries[path]) for path in select(entries, reference)]
+    return [expected_of(entries[path]) for path in select(entries, reference)]
 
 
-def _expected(entry: Any) -> Expected:
+def expected_of(entry: Any) -> Expected:
+    """A `RepoFile` of the hub's listing, with the hash that the hub keeps of it."""
     if entry.lfs is not None:
         return Expected(entry.path, entry.lfs.size, sha256=entry.lfs.sha256)
     return Expected(entry.path, entry.size, git_sha1=entry.blob_id)
