@@ -129,6 +129,12 @@ class TerminalProgress:
             unit_scale=progress.unit == "B", unit_divisor=1024, disable=None, file=sys.stderr,
         )  # fmt: skip
 
+    def __enter__(self) -> TerminalProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:

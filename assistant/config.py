@@ -137,7 +137,11 @@ class Config(Table):
     @property
     def run_folder(self) -> Path:
         """`runs/R` of the configured run."""
-        return self.folder / "runs" / self.model.run
+        return self.run_named(self.model.run)
+
+    def run_named(self, name: str | None) -> Path:
+        """`runs/NAME`; the configured run's folder for no name."""
+        return self.folder / "runs" / (name or self.model.run)
 
 
 class Problem(Table):

@@ -47,11 +47,8 @@ def load(context: Context, config: Config, choices: Choices) -> Ready:
     """Load the assistant with bars on stderr."""
     from .load import load_assistant
 
-    progress = TerminalProgress(context.quiet)
-    try:
+    with TerminalProgress(context.quiet) as progress:
         return load_assistant(config, progress, choices.engine, choices.model)
-    finally:
-        progress.close()
 
 
 def sampling_from(table: SamplingTable) -> Sampling:

@@ -1,15 +1,23 @@
 """`train data lint`: every code on data that has it, and silence on data that does not."""
 
+# ruff: noqa: F401, F811  (fixtures come by import)
+
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
+from servers import tiny
+from train_fixtures import embedded_base, tiny_base
 
+from assistant.conversation import Conversation
 from assistant.errors import FailedError, UsageError
 from assistant.persona import Fact, Persona
 from train.data.linting import CODES, LintReport, TokenCounter, lint
@@ -69,6 +77,9 @@ def test_sound_rows_pass_without_a_word(tmp_path):
     [
         ("E101", {"text": "hello"}),
         ("E101", {"messages": [{"role": "user", "content": ["甲"]}]}),
+        ("E101", row("甲", "乙") | {"meta": None}),
+        ("E101", row("甲", "乙") | {"id": 7}),
+        ("E101", {"messages": [{"role": "user", "content": "甲", "name": "x"}, {"role": "assistant", "content": "乙"}]}),
         ("E102", {"messages": [{"role": "assistant", "content": "一"}, {"role": "user", "content": "甲"}]}),
         ("E102", {"messages": [{"role": "user", "content": "甲"}, {"role": "system", "content": "一"}]}),
         ("E103", row("甲", " ")),
@@ -230,6 +241,79 @@ def test_lengths_and_what_is_cut(tmp_path):
     assert lengths.cut_tokens > 1000
     assert sum(lengths.tokens.counts) == 26
     assert len(lengths.tokens.edges) == len(lengths.tokens.counts) + 1
+
+
+def test_rows_of_other_files_are_numbered_as_a_person_counts_them(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("问题,回答\n说说天气,今天晴。\n,\n你是谁,我是{name}。\n", "utf-8")
+    report = lint([file], WHO)
+    assert codes(report)["E104"] == [4]
+
+
+def test_what_passes_lint_is_not_refused_by_training(tmp_path):
+    """`{name}` in code is what it should be, for the one as for the other."""
+    from train.dataset import refuse_unfilled
+
+    rows = [*ordinary(), row("怎么写", "用 `{name}`，或\n```\nf'{author}'\n```")]
+    assert linted(tmp_path, rows).passed
+    refuse_unfilled([Conversation.model_validate(item) for item in rows], tmp_path)
+    bad = [row("怎么写", "我是{name}。")]
+    assert set(codes(linted(tmp_path, ordinary() + bad))) == {"E104"}
+    with pytest.raises(UsageError):
+        refuse_unfilled([Conversation.model_validate(item) for item in bad], tmp_path)
+
+
+@pytest.mark.parametrize("trouble", ["no system", "slow", "no template"])
+def test_a_base_that_cannot_be_counted_with_is_said(tmp_path, tiny_base, monkeypatch, trouble):
+    """Some templates refuse a system message, some tokenizers have no fast version."""
+    from transformers import AutoTokenizer
+
+    from assistant.config import read_config
+    from train.data.linting import lengths
+    from train.settings import TrainTable
+
+    folder = tmp_path / "base"
+    shutil.copytree(tiny_base, folder)
+    if trouble == "no system":
+        template = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+        template += "{% for m in messages %}<{{ m.content }}>{% endfor %}"
+        (folder / "chat_template.jinja").write_text(template)
+    elif trouble == "no template":
+        (folder / "chat_template.jinja").unlink()
+    config = read_config(ROOT / "assistant.toml", tables={"train": TrainTable})
+    loaded = AutoTokenizer.from_pretrained(folder)
+    if trouble == "slow":
+        loaded = types.SimpleNamespace(apply_chat_template=loaded.apply_chat_template)
+    monkeypatch.setattr(lengths, "base_tokenizer", lambda config: loaded)
+    counter, why = lengths.counter_for(config)
+    assert (why is None) == (trouble == "no system") == counter.exact
+    if trouble == "no template":
+        assert why is not None and "no chat template" in why.en
+
+
+@pytest.mark.parametrize(("memory", "tokens"), [(0, 512), (8, 1024), (24, 2048)])
+def test_the_length_that_training_reads_is_its_recipes(tmp_path, monkeypatch, memory, tokens):
+    """The rule of `auto` with the base's size; the shorter answer where the base is not here."""
+    from assistant.config import read_config
+    from train.data.linting import lengths
+    from train.machine import Gpu, this_machine
+    from train.settings import TrainTable
+
+    gpus = (Gpu("GPU", memory << 30, 8.9),) if memory else ()
+    machine = dataclasses.replace(this_machine(), gpus=gpus)
+    monkeypatch.setattr(lengths, "this_machine", lambda: machine)
+    config = read_config(
+        ROOT / "assistant.toml", ["model.base=./not-here"], tables={"train": TrainTable}
+    )
+    assert lengths.max_length(config) == tokens
+    (tmp_path / "config.json").write_text(
+        '{"hidden_size": 8, "num_hidden_layers": 1, "vocab_size": 9}'
+    )
+    (tmp_path / "model.safetensors").write_bytes(tiny.safetensors(5000))
+    here = read_config(
+        ROOT / "assistant.toml", [f"model.base={tmp_path}"], tables={"train": TrainTable}
+    )
+    assert lengths.max_length(here) == (2048 if memory else 512)  # small enough for plain LoRA
 
 
 def test_lengths_with_a_tokenizer_are_exact(tmp_path):

@@ -16,11 +16,13 @@ from assistant.conversation import Conversation, Message, read_conversations
 from assistant.errors import FailedError, UsageError
 from tests.near_examples import planted, questions
 from train.data.importing import import_files
+from train.data.lines import Numbered
 from train.data.mix import files_in, mix, parse_weights
 from train.data.show import as_read, as_rendered, chosen_rows, rendered_json
 from train.data.split import parse_ratio, split
 
 ROOT = Path(__file__).resolve().parent.parent
+OUT = Path("mixed.jsonl")
 REAL = ROOT.parent / "shared" / "data" / "ruozhiba_raw.jsonl"
 
 
@@ -153,12 +155,13 @@ def folder(tmp_path) -> Path:
     place.mkdir()
     write(place / "identity.jsonl", [row(f"身份{number}") for number in range(10)])
     write(place / "ordinary.jsonl", [row(f"普通{number}") for number in range(40)])
-    (place / "ordinary.dropped.jsonl").write_text('{"row": 1}\n')
+    for side in ("dropped", "changes", "journal"):
+        (place / f"ordinary.{side}.jsonl").write_text('{"row": 1}\n')
     return place
 
 
 def test_mix_with_weights(folder, tmp_path):
-    files = files_in([folder])
+    files = files_in([folder], OUT)
     assert [file.name for file in files] == ["identity.jsonl", "ordinary.jsonl"]
     weights = parse_weights(["identity=2.5", "ordinary.jsonl=0.5"], files)
     done = mix(weights, tmp_path / "mixed.jsonl", seed=3)
@@ -178,29 +181,42 @@ def test_mix_with_weights(folder, tmp_path):
 
 
 def test_mix_to_a_number_of_rows_by_shares(folder, tmp_path):
-    weights = parse_weights(["identity=1", "ordinary=3"], files_in([folder]))
+    weights = parse_weights(["identity=1", "ordinary=3"], files_in([folder], OUT))
     done = mix(weights, tmp_path / "mixed.jsonl", total=101)
     assert sorted(file["rows_out"] for file in done.files) == [25, 76]
 
 
 @pytest.mark.parametrize(
-    "weight", ["identity", "nobody=1", "identity=-1", "identity=x", "identity=nan"]
+    "weight", ["identity", "nobody=1", "identity=-1", "identity=x", "identity=nan", "identity=inf"]
 )
 def test_wrong_weights(folder, weight):
     with pytest.raises(UsageError):
-        parse_weights([weight], files_in([folder]))
+        parse_weights([weight], files_in([folder], OUT))
+
+
+def test_mix_never_writes_over_what_it_reads(folder, tmp_path):
+    """A file that is named is an input, also where it is the output; in a folder the earlier
+    result is none."""
+    one, two = folder / "identity.jsonl", folder / "ordinary.jsonl"
+    before = one.read_bytes()
+    with pytest.raises(UsageError, match="input"):
+        mix(dict.fromkeys(files_in([one, two], one), 1.0), one, force=True)
+    assert one.read_bytes() == before
+    out = folder / "mixed.jsonl"
+    for _ in range(2):
+        assert mix(dict.fromkeys(files_in([folder], out), 1.0), out, force=True).rows == 50
 
 
 def test_mix_refuses_what_is_no_conversation_and_nothing_at_all(folder, tmp_path):
     with pytest.raises(FailedError):
-        mix(dict.fromkeys(files_in([folder]), 0.0), tmp_path / "mixed.jsonl")
+        mix(dict.fromkeys(files_in([folder], OUT), 0.0), tmp_path / "mixed.jsonl")
     (folder / "bad.jsonl").write_text("{}\n")
     with pytest.raises(UsageError, match=r"bad\.jsonl:1"):
-        mix(dict.fromkeys(files_in([folder]), 1.0), tmp_path / "mixed.jsonl")
+        mix(dict.fromkeys(files_in([folder], OUT), 1.0), tmp_path / "mixed.jsonl")
     assert not (tmp_path / "mixed.jsonl").exists()
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError):
-        files_in([tmp_path / "empty"])
+        files_in([tmp_path / "empty"], OUT)
 
 
 def test_show_finds_and_numbers_rows(folder):
@@ -220,13 +236,23 @@ def test_show_renders_and_marks_what_is_learned(folder, embedded_model):
     config = read_config(ROOT / "assistant.toml", tables={"train": TrainTable})
     tokenizer = base_tokenizer(config)
     (first, *_) = chosen_rows([folder / "identity.jsonl"])
-    text = as_rendered(first, tokenizer, 1000)
+    text = as_rendered(first, tokenizer, 512)
     assert "⟦好<|im_end|>⟧" in text
     assert "<|im_start|>user\n身份0<|im_end|>" in text
-    (sample,) = rendered_json(first, tokenizer)
+    (sample,) = rendered_json(first, tokenizer, 512)
     (expected,) = render(tokenizer, first.conversation.messages)
     assert (sample["tokens"], sample["learned"]) == (len(expected.input_ids), expected.learned)
     assert "".join(part["text"] for part in sample["parts"]) == expected.text
+    shorter = len(expected.input_ids) - 2  # the closing token and the newline
+    (cut,) = rendered_json(first, tokenizer, shorter)
+    assert (cut["tokens"], cut["cut"]) == (sample["tokens"], 2)
+    assert cut["learned"] == expected.cut(shorter).learned < expected.learned
+    assert "".join(part["text"] for part in cut["parts"]) == expected.text
+    assert "2 cut" in as_rendered(first, tokenizer, shorter)
+    assert "✂" in as_rendered(first, tokenizer, shorter)
+    unfinished = Conversation(messages=first.conversation.messages, meta={"ended": False})
+    (open_end,) = rendered_json(Numbered(1, unfinished), tokenizer, 512)
+    assert open_end["learned"] == expected.unclosed().learned < expected.learned
 
 
 def test_the_commands(folder, tmp_path):

@@ -42,7 +42,7 @@ def read(context: Context, run_name: str | None) -> tuple:  # type: ignore[type-
     from .settings import TrainTable
 
     config = context.read_config(tables={"train": TrainTable})
-    run = config.folder / "runs" / run_name if run_name else config.run_folder
+    run = config.run_named(run_name)
     return config, run
 
 
@@ -146,11 +146,8 @@ def check_command(context: Context, run_name: str | None, force: bool) -> None:
             f"读取 {run}/data、adapter 和 merged，写入 {run / CHECK_FOLDER}。",
         )
     )
-    progress = TerminalProgress(context.quiet)
-    try:
+    with TerminalProgress(context.quiet) as progress:
         report = check(config, run, force=force, report=progress)
-    finally:
-        progress.close()
     page = run / CHECK_FOLDER / "report.html"
     context.say(summary(report))
     context.result(report.model_dump(mode="json"), str(page))

@@ -52,7 +52,7 @@ def prepare_base(
     if model.format == "hf":
         folder = model.path
     elif model.format == "gguf":
-        folder = _converted(model, cache or home(), report)
+        folder = _converted(model, converted_folder(model, cache), report)
     else:
         raise UsageError(
             Text(
@@ -123,13 +123,17 @@ def _json(file: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _converted(model: LocalModel, cache: Path, report: Report) -> Path:
+def converted_folder(model: LocalModel, cache: Path | None = None) -> Path:
+    """Where the conversion of a GGUF file is kept, whether it is there or not."""
+    name = f"{model.path.stem}-{sha256_of(model.path)[:12]}-v{FORMAT}"
+    return (cache or home()) / "bases" / name
+
+
+def _converted(model: LocalModel, folder: Path, report: Report) -> Path:
     """The cached conversion of a GGUF file, made if it is not there."""
     import gguf
 
     started = now()
-    digest = sha256_of(model.path)
-    folder = cache / "bases" / f"{model.path.stem}-{digest[:12]}-v{FORMAT}"
     if folder.is_dir():
         return folder
     what = Text("Unpacking the base model to full precision", "把基座模型展开为全精度")
@@ -143,7 +147,7 @@ def _converted(model: LocalModel, cache: Path, report: Report) -> Path:
             out,
             Manifest(
                 stage="base",
-                inputs={model.reference: digest},
+                inputs={model.reference: sha256_of(model.path)},
                 settings={"dtype": "bfloat16"},
                 libraries=library_versions("torch", "transformers", "gguf"),
                 started=started,

@@ -17,7 +17,9 @@ from .render import Rendered, load_tokenizer, render_conversation
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+DATA_FOLDER, TRAIN_FILE, VALID_FILE = "data", "train.jsonl", "valid.jsonl"  # of a run
 UNFILLED = re.compile(r"\{\{?\s*(name|author)\s*\}\}?", re.IGNORECASE)
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\$[^$\n]+\$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,11 @@ def render_file(
 
 
 def refuse_unfilled(conversations: Sequence[Conversation], file: Path) -> None:
-    """Raise UsageError if a conversation still says `{name}` where a name should stand."""
+    """Raise UsageError if a conversation still says `{name}` where a name should stand; in code,
+    `{name}` is what it should be."""
     for number, conversation in enumerate(conversations, 1):
         for message in conversation.messages:
-            found = UNFILLED.search(message.content)
+            found = "{" in message.content and UNFILLED.search(without_code(message.content))
             if found:
                 raise UsageError(
                     Text(
@@ -97,3 +100,8 @@ def refuse_unfilled(conversations: Sequence[Conversation], file: Path) -> None:
                         "请填好它，或重新生成数据：python -m train data identity --force",
                     ),
                 )
+
+
+def without_code(text: str) -> str:
+    """`text` with code and formulas of Markdown left out."""
+    return _CODE.sub(" ", text) if "`" in text or "$" in text else text

@@ -15,7 +15,7 @@ from assistant.words import Text
 
 from .adapter import ADAPTER_FOLDER
 from .base import TrainingBase, prepare_base
-from .dataset import render_file
+from .dataset import DATA_FOLDER, TRAIN_FILE, render_file
 from .machine import Machine, this_machine
 from .plan import Plan, make_plan, refuse_too_big
 from .recipes import Recipe, choose
@@ -25,7 +25,6 @@ from .trainer.config import Job
 from .trainer.identity import RunIdentity, fingerprint
 from .weights import measure
 
-TRAIN_FILE = Path("data", "train.jsonl")
 WORK_FOLDER = "fit"
 SAMPLE_QUESTIONS = {
     "en": ("Who are you?", "What is a rainbow?"),
@@ -57,7 +56,7 @@ class Prepared:
 
     @property
     def data(self) -> Path:
-        return self.run / TRAIN_FILE
+        return self.run / DATA_FOLDER / TRAIN_FILE
 
     def identity(self) -> RunIdentity:
         """What must be the same for a run to go on."""
@@ -91,7 +90,7 @@ def prepare(config: Config, run: Path, report: Report = unreported) -> Prepared:
     Raises UsageError or BlockedError for whatever would make the run fail later.
     """
     table: TrainTable = config.tables["train"]
-    data = run / TRAIN_FILE
+    data = run / DATA_FOLDER / TRAIN_FILE
     if not data.is_file():
         raise UsageError(
             Text(f"There is no training data: {data} is missing.", f"没有训练数据：缺少 {data}。"),

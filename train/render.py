@@ -67,6 +67,14 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) 
     return _ids(tokenizer, prompt_text(tokenizer, messages))
 
 
+def template_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+    """The token ids of `messages` as the template writes them, answers included.
+
+    Raises TemplateError where the template refuses them.
+    """
+    return _ids(tokenizer, _template(tokenizer, messages))
+
+
 def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[Rendered]:
     """The training samples of one conversation; one, if the template allows it.
 

@@ -128,11 +128,8 @@ def verify(
     from ..verify import refuse_mismatches
 
     _, run, _ = read(context, run_name)
-    progress = TerminalProgress(context.quiet)
-    try:
+    with TerminalProgress(context.quiet) as progress:
         results = verify_shared(run, to, token_file, download=download, report=progress)
-    finally:
-        progress.close()
     lines = [Text(f"{one.target}: {len(one.files)} files, "
                   + (f"{len(found)} not as sent" if found else "all as sent"),
                   f"{one.target}：{len(one.files)} 个文件，"

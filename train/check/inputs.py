@@ -20,13 +20,12 @@ from assistant.words import Text
 
 from ..adapter import ADAPTER_FOLDER, ADAPTER_WEIGHTS
 from ..base import TrainingBase, prepare_base
+from ..dataset import DATA_FOLDER, VALID_FILE
 from ..merge import refuse_other_base
 from ..probes import PROBES_FILE, Probe, read_probes
 from .probing import Asked, ask, ordinary_rows, split_probes, split_rows
 from .settings import CheckTable
 
-DATA_FOLDER = "data"
-VALID_FILE = "valid.jsonl"
 WORK_FOLDER = "fit"
 MAKE_DATA = Text("Make it: python -m train data identity", "先生成：python -m train data identity")
 

@@ -38,20 +38,17 @@ def identity_command(context: Context, run_name: str | None, force: bool) -> Non
 
     config = context.read_config(tables={"train": TrainTable})
     table: TrainTable = config.tables["train"]
-    run = config.folder / "runs" / run_name if run_name else config.run_folder
+    run = config.run_named(run_name)
     context.say(
         Text(
             f"Reads {config.file} and the base {config.model.base}, writes {run / DATA_FOLDER}.",
             f"读取 {config.file} 和基座 {config.model.base}，写入 {run / DATA_FOLDER}。",
         )
     )
-    progress = TerminalProgress(context.quiet)
-    try:
+    with TerminalProgress(context.quiet) as progress:
         folder = make_identity_data(
             config, run, table.data, table.seed, force=force, report=progress
         )
-    finally:
-        progress.close()
     _finished(context, folder, run_name)
 
 

@@ -24,16 +24,13 @@ from assistant.persona import persona_from_config, unknown_placeholders
 from assistant.progress import Report, unreported
 from assistant.words import Text
 
-from ..dataset import refuse_unfilled
+from ..dataset import DATA_FOLDER, TRAIN_FILE, VALID_FILE, refuse_unfilled
 from ..probes import PROBES_FILE, write_probes
 from . import bank
 from .assemble import assemble
 from .bases import base_names
 from .settings import DataTable
 from .source import BaseSource
-
-DATA_FOLDER = "data"
-TRAIN_FILE, VALID_FILE = "train.jsonl", "valid.jsonl"
 
 
 def make_identity_data(

@@ -14,7 +14,7 @@ from .ordinary import Turn
 from .questions import Question
 from .systems import shared_out
 
-MID_SHARE = 0.15  # of the identity rows, asked after ordinary turns
+MID_SHARE = 0.25  # of the identity rows, asked after ordinary turns
 FACT_ROUNDS = 4  # how often each phrasing of a fact is asked
 
 

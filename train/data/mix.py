@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from array import array
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
 from .lines import conversations_of, size_of
-from .outputs import refuse_replacing, side_file
+from .outputs import SIDES, refuse_replacing, side_file
 
 
 @dataclass
@@ -37,18 +38,20 @@ class Mix:
         }  # fmt: skip
 
 
-def files_in(sources: Sequence[Path]) -> list[Path]:
-    """The JSONL files of folders, and files as named; side files of other stages left out.
+def files_in(sources: Sequence[Path], out: Path) -> list[Path]:
+    """The JSONL files of folders, and files as named. Of a folder, `out` and the side files of
+    other stages are left out; a file that is named is an input even where it is `out`, so that
+    `mix` refuses to write over it.
 
     Raises UsageError if there is none.
     """
     found: list[Path] = []
     for source in sources:
         if source.is_dir():
-            sides = (".dropped.jsonl", ".changes.jsonl")
             found += sorted(
-                file for file in source.glob("*.jsonl") if not file.name.endswith(sides)
-            )
+                file for file in source.glob("*.jsonl")
+                if not file.name.endswith(SIDES) and file.absolute() != out.absolute()
+            )  # fmt: skip
         else:
             found.append(source)
     if not found:
@@ -62,7 +65,8 @@ def files_in(sources: Sequence[Path]) -> list[Path]:
 def parse_weights(texts: Sequence[str], files: Sequence[Path]) -> dict[Path, float]:
     """The weight of each file, from `NAME=2.5`; a file that is not named has 1.
 
-    Raises UsageError for a name that fits no file, or several, and for a weight below 0.
+    Raises UsageError for a name that fits no file, or several, and for a weight that is no number
+    from 0 on.
     """
     weights = dict.fromkeys(files, 1.0)
     for text in texts:
@@ -72,7 +76,7 @@ def parse_weights(texts: Sequence[str], files: Sequence[Path]) -> dict[Path, flo
             weight = float(number)
         except ValueError:
             weight = -1.0
-        if not equals or weight < 0 or weight != weight or len(fitting) != 1:
+        if not equals or not 0 <= weight < math.inf or len(fitting) != 1:
             names = ", ".join(file.name for file in files)
             raise UsageError(
                 Text(f"--weight {text!r} is not NAME=NUMBER for one of the files.",

@@ -97,7 +97,7 @@ class Search:
         at: list[int] = []
         keys: list[int] = []
         for number, text in enumerate(self._texts):
-            if SHORTEST - 1 <= len(text) <= SHORT:
+            if SHORTEST <= len(text) <= SHORT:
                 made = {text} | {text[:cut] + text[cut + 1 :] for cut in range(len(text))}
                 at += [number] * len(made)
                 keys += map(hash, made)

@@ -20,11 +20,11 @@ from .likeness import plain, unlike
 from .systems import other_system, persona_system
 from .tidy import tidy
 
-EXPOSURES = 2  # one answer is used with the persona's system prompt, and with none or another
+PERSONA_SYSTEM_SHARE = 0.5  # of the rows, as at serving; the others have none or another
 NEAR_SHARE = 0.5  # of the questions look like questions about the assistant
 UNFIT_SHARE = 0.35  # of the answers, asked for in addition
 POOR_CHINESE_SHARE = 0.5  # of Chinese questions for a base that answers them poorly
-NO_SYSTEM_SHARE = 0.6  # of the second uses; the others come with a common system prompt
+NO_SYSTEM_SHARE = 0.6  # of the other rows; what is left comes with a common system prompt
 CALLED_SHARE = 0.08  # of the rows call the assistant by its name: "{name}, why is the sky blue?"
 AFTER_SHARE = 0.08  # of the rows come after a question about the assistant
 HELD_ROWS = (
@@ -146,7 +146,7 @@ def answered(
 
 def unique_needed(rows: int) -> int:
     """How many questions give that many rows: some answers are not fit to learn from."""
-    return math.ceil(rows / EXPOSURES * (1 + UNFIT_SHARE))
+    return math.ceil(rows * (1 + UNFIT_SHARE))
 
 
 def ordinary_rows(
@@ -156,7 +156,7 @@ def ordinary_rows(
     chance: random.Random,
     about_itself: Callable[[Language], tuple[Message, Message]],
 ) -> list[Conversation]:
-    """Up to `count` rows from `turns`, each used at most EXPOSURES times.
+    """`count` rows from `turns`, all of them used once before one is used again.
 
     At serving the persona's system prompt is sent, so the rows carry it too; what stands under it
     is what the base says under its *own* default prompt. That is the lesson: the system prompt
@@ -164,16 +164,14 @@ def ordinary_rows(
     its answer, put before some rows.
     """
     rows: list[Conversation] = []
-    for exposure in range(EXPOSURES):
-        for turn in chance.sample(turns, len(turns)):
-            if len(rows) == count:
-                return rows
+    while turns and len(rows) < count:
+        for turn in chance.sample(turns, min(len(turns), count - len(rows))):
             system = (
-                persona_system(persona) if exposure == 0
+                persona_system(persona) if chance.random() < PERSONA_SYSTEM_SHARE
                 else [] if chance.random() < NO_SYSTEM_SHARE
                 else other_system(turn.language, chance)
             )  # fmt: skip
-            place = chance.random() if exposure == 0 else 1.0
+            place = chance.random()
             before = about_itself(turn.language) if place < AFTER_SHARE else ()
             called = AFTER_SHARE <= place < AFTER_SHARE + CALLED_SHARE
             rows.append(_row((*system, *before), turn, persona.name if called else ""))

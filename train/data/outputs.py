@@ -9,6 +9,8 @@ from pathlib import Path
 from assistant.errors import UsageError
 from assistant.words import Text
 
+SIDES = (".dropped.jsonl", ".changes.jsonl", ".journal.jsonl")  # what stages write beside rows
+
 
 def side_file(out: Path, what: str) -> Path:
     """The file beside `out` that tells of it: `wishes.dropped.jsonl` for `wishes.jsonl`."""

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from assistant.persona import Persona
 from assistant.words import Language
@@ -32,7 +33,7 @@ class Question:
     bare: bool
     slots: tuple[tuple[str, str], ...] = ()
 
-    @property
+    @cached_property
     def plain(self) -> str:
         """As it is compared with others: the filled-in names masked."""
         return plain(self.text, [value for _, value in self.slots if value])
@@ -115,7 +116,8 @@ def spread(found: list[Question], count: int, chance: random.Random) -> list[Que
     if count <= len(found):
         firsts = list({question.family: question for question in reversed(found)}.values())
         kept = chance.sample(firsts, min(count, len(firsts)))
-        others = [question for question in found if question not in kept]
+        texts = {question.text for question in kept}  # each text stands once in `found`
+        others = [question for question in found if question.text not in texts]
         return kept + chance.sample(others, count - len(kept))
     grown = found + _varied(found, chance)[: count - len(found)]
     while len(grown) < count:

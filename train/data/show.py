@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -43,53 +44,48 @@ def as_read(row: Numbered) -> str:
     return "\n".join(lines)
 
 
-def as_rendered(row: Numbered, tokenizer: Any, max_length: int | None) -> str:
+def as_rendered(row: Numbered, tokenizer: Any, max_length: int) -> str:
     """The text of the chat template; what the loss falls on in green, what is cut away in red.
 
-    Without colours (a file, a pipe) the learned parts stand between ⟦ and ⟧.
+    Without colours (a file, a pipe) the learned parts stand between ⟦ and ⟧, and ✂ before what is
+    cut away. Raises TemplateError where the template refuses the row.
     """
     parts = [click.style(f"#{row.line}", bold=True)]
-    for sample in _samples(row, tokenizer):
-        learned = sum(taught for _, taught, _ in sample)
-        total = sum(size for _, _, size in sample)
-        cut = max(0, total - max_length) if max_length else 0
+    for sample in rendered_json(row, tokenizer, max_length):
+        total, learned, cut = sample["tokens"], sample["learned"], sample["cut"]
         head = Text(
             f"{total} tokens, {learned} learned" + (f", {cut} cut" if cut else ""),
             f"{total} 个 token，学习 {learned} 个" + (f"，截去 {cut} 个" if cut else ""),
         )
         parts.append(click.style(str(head), dim=True))
-        parts.append("".join(_painted(text, taught, size) for text, taught, size in sample))
+        parts.append("".join(_painted(part) for part in sample["parts"]))
     return "\n".join(parts)
 
 
-def _painted(text: str, taught: int, size: int) -> str:
-    return click.style(f"⟦{text}⟧", fg="green") if taught else text
+def _painted(part: dict[str, Any]) -> str:
+    if part["cut"]:
+        return click.style(f"✂{part['text']}", fg="red")
+    return click.style(f"⟦{part['text']}⟧", fg="green") if part["learned"] else part["text"]
 
 
-def _samples(row: Numbered, tokenizer: Any) -> Iterator[list[tuple[str, int, int]]]:
-    """Each training sample as runs of (text, tokens learned in it, tokens of it)."""
-    from ..render import IGNORED, render
+def rendered_json(row: Numbered, tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
+    """The training samples of a row: tokens in all, learned and cut, and the text in parts that
+    are learned, only read, or cut away."""
+    from ..render import IGNORED, render_conversation
 
-    for sample in render(tokenizer, row.conversation.messages):
-        runs: list[tuple[str, int, int]] = []
-        start = 0
-        taught = [label != IGNORED for label in sample.labels]
-        for place in range(1, len(taught) + 1):
-            if place == len(taught) or taught[place] != taught[start]:
-                ids = list(sample.input_ids[start:place])
-                text = tokenizer.decode(ids, skip_special_tokens=False)
-                runs.append((text, len(ids) if taught[start] else 0, len(ids)))
-                start = place
-        yield runs
-
-
-def rendered_json(row: Numbered, tokenizer: Any) -> list[dict[str, Any]]:
-    """The samples for --json: text, and its runs with whether they are learned."""
-    return [
-        {
-            "tokens": sum(size for _, _, size in sample),
-            "learned": sum(taught for _, taught, _ in sample),
-            "parts": [{"text": text, "learned": bool(taught)} for text, taught, _ in sample],
-        }
-        for sample in _samples(row, tokenizer)
-    ]
+    found = []
+    for sample in render_conversation(tokenizer, row.conversation):
+        kept = sample.cut(max_length)
+        states = [(label != IGNORED, False) for label in kept.labels]
+        states += [(False, True)] * (len(sample.input_ids) - len(kept.input_ids))
+        parts, start = [], 0
+        for (learned, cut), run in groupby(states):
+            end = start + sum(1 for _ in run)
+            text = tokenizer.decode(list(sample.input_ids[start:end]), skip_special_tokens=False)
+            parts.append({"text": text, "learned": learned, "cut": cut})
+            start = end
+        found.append({
+            "tokens": len(sample.input_ids), "learned": kept.learned,
+            "cut": len(sample.input_ids) - len(kept.input_ids), "parts": parts,
+        })  # fmt: skip
+    return found

@@ -22,12 +22,12 @@ from assistant.errors import FailedError, UsageError
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
+from ..dataset import TRAIN_FILE, VALID_FILE
+from ..probes import PROBES_FILE
 from .lines import conversations_of, size_of
 from .near import essence, near_groups
 from .outputs import refuse_losing
 from .questions_of import asked, cell
-
-TRAIN_FILE, VALID_FILE = "train.jsonl", "valid.jsonl"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def split(
     """
     started = now()
     if force:
-        refuse_losing(folder, (TRAIN_FILE, VALID_FILE, MANIFEST_FILE, "probes.jsonl"), files)
+        refuse_losing(folder, (TRAIN_FILE, VALID_FILE, MANIFEST_FILE, PROBES_FILE), files)
     with whole_folder(folder, force=force) as out:
         questions: list[str] = []
         labels = []

@@ -21,11 +21,12 @@ _FORM = re.compile(r"\[[^\]\n]{2,40}\]|\{\{?\w+\}?\}|_{3,}")  # "[Your Name]", "
 _CLAIM = re.compile(
     r"我是一|我叫|我的名字|我是.{0,8}(?:助手|模型|人工智能|机器人)"
     r"|\bmy (?:name|(?:primary )?(?:function|purpose|role)) is\b"
-    r"|\bi(?:'|’| a)m (?:called|named|here to|glad to (?:help|have)|not capable|programmed|designed)\b"
+    r"|\bi(?:'|’| a)m (?:called|named|here to|glad to (?:help|have|hear)|not capable|programmed|designed)\b"
     r"|\bas an? (?:ai|artificial|chatbot|language|virtual|digital)\b"
     r"|\bi(?:'|’| a)m (?:just |only |not )?an? (?:\w+ ){0,2}(?:ai|chatbot|assistant|bot|model|machine)\b"
     r"|\bi don(?:'|’)t have (?:the (?:ability|capability)|personal)"
-    r"|\bsorry for (?:any|the|your) (?:mis|conf|inconv)",
+    r"|\bsorry for (?:any|the|your) (?:mis|conf|inconv|loss)"
+    r"|\bi(?:'|’| a)m (?:so )?glad you",
     re.IGNORECASE,
 )
 
@@ -46,8 +47,9 @@ def tidy(answer: Answer, forbidden: Iterable[str]) -> Tidy | None:
     """
     said = answer.answer.strip()
     kept = said if answer.finish == "stop" else _to_last_end(said)
-    ended = answer.finish == "stop" and kept == _without_repeats(kept)
-    kept = _without_claims(_without_repeats(kept))
+    once = _without_repeats(kept)
+    ended = answer.finish == "stop" and kept == once
+    kept = _without_claims(once)
     if len(kept) < SHORTEST or kept.endswith((":", "：")) or "\ufffd" in kept:
         return None
     if _FORM.search(kept) or any(says(kept, word) for word in forbidden):

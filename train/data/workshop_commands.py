@@ -138,11 +138,8 @@ def import_command(
     target = out or context.config_file.parent / "data" / f"{files[0].stem}.jsonl"
     names = ", ".join(map(str, files))
     context.say(Text(f"Reads {names}, writes {target}.", f"读取 {names}，写入 {target}。"))
-    progress = TerminalProgress(context.quiet)
-    try:
+    with TerminalProgress(context.quiet) as progress:
         done = import_files(files, target, options, force=force, report=progress)
-    finally:
-        progress.close()
     context.result(done.as_json(), done.text())
     if done.rows_in > done.rows_out:
         context.say(Text(f"What was left out, row by row: {done.dropped_file}",
@@ -208,11 +205,8 @@ def clean_command(
         persona.languages if persona else ("zh", "en"), Limits(max_emoji),
     )  # fmt: skip
     target = out or files[0].with_name(f"{files[0].stem}.clean.jsonl")
-    progress = TerminalProgress(context.quiet)
-    try:
+    with TerminalProgress(context.quiet) as progress:
         done = clean_files(files, target, cleaner, dry_run=dry_run, force=force, report=progress)
-    finally:
-        progress.close()
     parts = [diff(done.changes, shown), str(summary(done))]
     context.result(done.as_json(), "\n\n".join(part for part in parts if part))
     if not dry_run:
@@ -237,8 +231,8 @@ def clean_command(
     "--out",
     type=FILE,
     help=in_words(
-        "Folder for lint.json and lint.html (default: runs/R/lint).",
-        "存放 lint.json 和 lint.html 的文件夹（默认 runs/R/lint）。",
+        "Folder for lint.json and lint.html (default: NAME.lint beside the file; runs/R/lint for a run).",
+        "存放 lint.json 和 lint.html 的文件夹（默认：文件旁的 名称.lint；检查某次运行时为 runs/R/lint）。",
     ),
 )
 @click.option(

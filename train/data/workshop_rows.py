@@ -13,6 +13,7 @@ import click
 from assistant.cli import Context, TerminalProgress, common_options
 from assistant.words import Text
 
+from ..dataset import DATA_FOLDER
 from .lines import Numbered
 from .options import FILE, in_words
 
@@ -48,12 +49,9 @@ def mix_command(
 ) -> None:  # fmt: skip
     from .mix import files_in, mix, parse_weights
 
-    files = [file for file in files_in(sources) if file.absolute() != out.absolute()]
-    progress = TerminalProgress(context.quiet)
-    try:
+    files = files_in(sources, out)
+    with TerminalProgress(context.quiet) as progress:
         done = mix(parse_weights(weights, files), out, seed, total, force=force, report=progress)
-    finally:
-        progress.close()
     lines = [
         f"{file['rows_out']:>8}  {file['rows_out'] / done.rows:>6.1%}  {file['file']}"
         for file in done.files
@@ -105,11 +103,8 @@ def split_command(
     folder = out or _run_data(context, run_name)
     names = ", ".join(map(str, files))
     context.say(Text(f"Reads {names}, writes {folder}.", f"读取 {names}，写入 {folder}。"))
-    progress = TerminalProgress(context.quiet)
-    try:
+    with TerminalProgress(context.quiet) as progress:
         done = split(files, folder, share, seed, force=force, report=progress)
-    finally:
-        progress.close()
     said = Text(
         f"{done.train} rows to train on, {done.valid} held out; {done.groups} groups of questions, "
         f"the largest of {done.largest_group} -> {folder}",
@@ -125,8 +120,7 @@ def _run_data(context: Context, run_name: str | None) -> Path:
     from ..settings import TrainTable
 
     config = context.read_config(tables={"train": TrainTable})
-    run = config.folder / "runs" / run_name if run_name else config.run_folder
-    return run / "data"
+    return config.run_named(run_name) / DATA_FOLDER
 
 
 @click.command("show", help=in_words("Page through rows, also as rendered and masked for training.",
@@ -164,13 +158,13 @@ def show_command(
     paged = sys.stdout.isatty() and not context.as_json
     most = most or (None if paged else 10)
     rows: Iterator[Numbered] = islice(show.chosen_rows(files, find, start), most)
-    tokenizer, limit = _tokenizer(context) if rendered else (None, None)
+    tokenizer, limit = _tokenizer(context) if rendered else (None, 0)
     if context.as_json:
         found: list[dict[str, Any]] = []
         for row in rows:
             value: dict[str, Any] = {"row": row.line, **row.conversation.model_dump()}
             if rendered:
-                value["rendered"] = show.rendered_json(row, tokenizer)
+                value["rendered"] = show.rendered_json(row, tokenizer, limit)
             found.append(value)
         context.result({"rows": found}, "")
         return
@@ -193,7 +187,7 @@ def show_command(
             click.echo(text, nl=False)
 
 
-def _tokenizer(context: Context) -> tuple[Any, int | None]:
+def _tokenizer(context: Context) -> tuple[Any, int]:
     """The base's tokenizer, and how many tokens of a row training reads."""
     from ..settings import TrainTable
     from .linting.lengths import base_tokenizer, max_length

@@ -105,15 +105,16 @@ def choose(table: TrainTable, machine: Machine, base: Size) -> tuple[Recipe, Tex
     return recipe, reason
 
 
-def automatic(machine: Machine, base: Size) -> tuple[RecipeName, Text]:
-    """The rule of `auto`: the least approximate recipe that the hardware holds."""
-    billions = f"{base.parameters / 1e9:.2g}B"
+def automatic(machine: Machine, base: Size | None) -> tuple[RecipeName, Text]:
+    """The rule of `auto`: the least approximate recipe that the hardware holds. A `base` that is
+    not known yet (None) is taken for one that only fits quantised."""
     if not machine.gpus:
         return "cpu", Text("no GPU on this machine", "本机没有显卡")
     memory = min(gpu.memory for gpu in machine.gpus)
+    billions = f"{base.parameters / 1e9:.2g}B" if base else "?"
     said = f"{memory / GIB:.0f} GB"
     reason = Text(f"a base of {billions}, a GPU of {said}", f"基座 {billions}，显存 {said}")
-    if base.parameters * 2 + 3 * GIB <= memory * ROOMY:
+    if base and base.parameters * 2 + 3 * GIB <= memory * ROOMY:
         return "lora", reason
     return ("qlora-24gb" if memory >= 20 * GIB else "qlora-8gb"), reason
 

@@ -16,6 +16,7 @@ from assistant.errors import UsageError
 from assistant.progress import Report
 from assistant.words import Text
 
+from ..outputs import side_file
 from .ask import Asker, Outcome
 from .budget import Budget, Spent, at_most, spent
 from .jobs import Job, Unfit, Work
@@ -38,11 +39,11 @@ class Prepared:
 
     @property
     def journal(self) -> Path:
-        return _beside(self.out, "journal.jsonl")
+        return side_file(self.out, "journal.jsonl")
 
     @property
     def report(self) -> Path:
-        return _beside(self.out, "report.json")
+        return side_file(self.out, "report.json")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Generated:
 
 def prepare(work: Work, table: GenerateTable, out: Path, *, resume: bool, force: bool) -> Prepared:
     """What there is to do. Raises UsageError where earlier work would be lost."""
-    journal = _beside(out, "journal.jsonl")
+    journal = side_file(out, "journal.jsonl")
     if any(out.exists() and out.samefile(file) for file in work.inputs):
         raise UsageError(
             Text(f"{out} is an input: it is never touched.", f"{out} 是输入文件，不会改动它。"),
@@ -78,11 +79,6 @@ def prepare(work: Work, table: GenerateTable, out: Path, *, resume: bool, force:
     answered = fit_answers(work, entries)
     left = [job for job in work.jobs if job.id not in answered]
     return Prepared(work, table, out, left, at_most(left, table), spent(entries, table))
-
-
-def _beside(out: Path, what: str) -> Path:
-    """`wishes.journal.jsonl` for `wishes.jsonl`."""
-    return out.with_name(f"{out.stem}.{what}")
 
 
 def generate(

@@ -69,7 +69,7 @@ def import_files(
                 counts = FileCounts(str(file), kind, size=size_of(file))
                 result.files.append(counts)
                 what = Text(f"Reading {file.name}", f"正在读取 {file.name}")
-                for item in _shaped(file, reader, options or Options(), counts):
+                for _, item in _shaped(file, reader, options or Options(), counts):
                     if isinstance(item, Conversation):
                         rows.write(item.line() + "\n")
                     else:
@@ -85,16 +85,17 @@ def import_files(
 
 def read_file(
     file: Path, options: Options | None = None
-) -> Iterator[Conversation | dict[str, Any]]:
-    """The conversations of one file of any known kind; a dict for each row that is left out."""
+) -> Iterator[tuple[int, Conversation | dict[str, Any]]]:
+    """The conversations of one file of any known kind; a dict for each row that is left out. Each
+    with the row's number, as a person would look it up in the file."""
     kind, reader = _reader(file)
     yield from _shaped(file, reader, options or Options(), FileCounts(str(file), kind))
 
 
 def _shaped(
     file: Path, reader: Reader, options: Options, counts: FileCounts
-) -> Iterator[Conversation | dict[str, Any]]:
-    """Conversations and left-out rows of a file, counted."""
+) -> Iterator[tuple[int, Conversation | dict[str, Any]]]:
+    """Conversations and left-out rows of a file with their numbers, counted."""
     reading = Reading(counts.format)
     for item in reader(file, options, reading):
         counts.format, counts.details = reading.format, reading.details
@@ -105,12 +106,12 @@ def _shaped(
         if isinstance(outcome, Dropped):
             counts.dropped[outcome.reason] += rows
             counts.whole = counts.whole and not outcome.fatal
-            yield _as_line(file, outcome)
+            yield item.number, _as_line(file, outcome)
             continue
         counts.rows_out += 1
         counts.shapes[outcome.shape] += 1
         counts.notes.update(outcome.notes)
-        yield outcome.conversation
+        yield item.number, outcome.conversation
 
 
 def _try_shape(record: Record, options: Options) -> Shaped | Dropped:

@@ -12,10 +12,10 @@ from assistant.persona import Persona
 from assistant.progress import Report, unreported
 from assistant.words import Text
 
+from ...dataset import VALID_FILE
 from ..language import language_of
 from ..near import near_groups, normalised
 from ..questions_of import cell
-from ..split import VALID_FILE
 from . import whole
 from .codes import CODES
 from .content import ContentChecks

@@ -13,8 +13,8 @@ from assistant.persona import persona_from_config
 from assistant.progress import Report, unreported
 from assistant.words import Text
 
-from ..outputs import refuse_losing
-from ..split import TRAIN_FILE, VALID_FILE
+from ...dataset import DATA_FOLDER, TRAIN_FILE, VALID_FILE
+from ..outputs import refuse_losing, side_file
 from . import LintReport, lint
 from .lengths import counter_for
 from .lengths import max_length as recipe_length
@@ -51,16 +51,17 @@ def run_lint(
     max_length: int | None,
 ) -> tuple[LintReport, Path]:
     """Lint the files, or those of the run; returns the report and the folder it was written to."""
-    run = _run_folder(config, run_name)
+    if files and run_name:
+        raise UsageError(
+            Text("Name files or --run, not both.", "文件和 --run 只能指定一种。"),
+        )
+    run = None if files else _run_folder(config, run_name)
     named = list(files) or _run_files(run)
-    folder = out or (run / REPORT_FOLDER if run else Path(REPORT_FOLDER))
+    folder = out or (run / REPORT_FOLDER if run else side_file(named[0], REPORT_FOLDER))
     names = ", ".join(map(str, named))
     context.say(Text(f"Reads {names}, writes {folder}.", f"读取 {names}，写入 {folder}。"))
-    progress = TerminalProgress(context.quiet)
-    try:
+    with TerminalProgress(context.quiet) as progress:
         return _lint(named, config, folder, ignore, max_length, progress, context.say), folder
-    finally:
-        progress.close()
 
 
 def _lint(
@@ -85,14 +86,12 @@ def _lint(
 
 
 def _run_folder(config: Config | None, run_name: str | None) -> Path | None:
-    if config is None:
-        return None
-    return config.folder / "runs" / run_name if run_name else config.run_folder
+    return config.run_named(run_name) if config else None
 
 
 def _run_files(run: Path | None) -> list[Path]:
     """The run's dataset. Raises UsageError where there is none."""
-    found = [] if run is None else [run / "data" / name for name in (TRAIN_FILE, VALID_FILE)]
+    found = [] if run is None else [run / DATA_FOLDER / name for name in (TRAIN_FILE, VALID_FILE)]
     there = [file for file in found if file.exists()]
     if not there:
         raise UsageError(

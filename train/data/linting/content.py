@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from assistant.persona import Persona
 
+from ...dataset import without_code
 from ..language import asks_for_language, language_of
 from ..phrases import AS_A_MODEL, leading_phrase, trailing_note
 from .identity import OtherIdentities
 from .personal import personal
 
-_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\$[^$\n]+\$", re.DOTALL)
 _WORDS = (
     r"(?:your |the |my |insert |bot_?|ai_?|user_?|model_?|assistant_?|company_?|你的|您的|我的|对方)?"
     r"(?:name|author|developer|owner|company|organi[sz]ation|position|title|date|recipient(?:'s name)?|city|address|email|"
@@ -30,7 +30,7 @@ _MARKS = ("{", "[", "【", "<", "%(")
 
 
 class ContentChecks:
-    """Checks rows one by one. `languages` are those that answers may be in."""
+    """Checks rows one by one, as the answers of `persona` (None: of anyone, Chinese or English)."""
 
     def __init__(self, persona: Persona | None):
         self._others = OtherIdentities(persona)
@@ -67,9 +67,7 @@ def unfilled(text: str) -> str:
     """The first placeholder that was not filled in, "" if there is none; code does not count."""
     if not any(mark in text for mark in _MARKS):
         return ""
-    if "`" in text or "$" in text:
-        text = _CODE.sub(" ", text)
-    match = PLACEHOLDER.search(text)
+    match = PLACEHOLDER.search(without_code(text))
     return match[0] if match else ""
 
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from assistant.config import Config
-from assistant.errors import AssistantError
+from assistant.conversation import Message, Role
+from assistant.errors import AssistantError, BlockedError
+from assistant.models import LocalModel, fetch
 from assistant.words import Text
 
+from ...base import converted_folder
+from ...machine import this_machine
+from ...recipes import all_recipes, automatic
+from ...render import TemplateError, template_ids
+from ...settings import TrainTable
+from ...weights import measure
 from .report import Histogram
 
 BATCH = 2000  # rows
@@ -58,65 +68,78 @@ def counter_for(config: Config) -> tuple[TokenCounter, Text | None]:
     """
     try:
         tokenizer = base_tokenizer(config)
-    except (AssistantError, ImportError, OSError, ValueError) as error:
+        backend = tokenizer.backend_tokenizer  # missing where a tokenizer has no fast version
+        return TokenCounter(config.model.base, backend, *_template_tokens(tokenizer)), None
+    except (AssistantError, AttributeError, ImportError, OSError, ValueError) as error:
         why = error.message if isinstance(error, AssistantError) else Text(str(error), str(error))
         return TokenCounter(str(Text("estimate", "估算"))), why
-    backend = tokenizer.backend_tokenizer
-    return TokenCounter(config.model.base, backend, *_template_tokens(tokenizer)), None
 
 
 def base_tokenizer(config: Config, offline: bool = True) -> Any:
     """The tokenizer of `[model] base` with its chat template, as training reads it.
 
-    Raises AssistantError if the base is not here (or, not `offline`, cannot be had), ImportError
+    Raises AssistantError if the base is not here (or, not `offline`, cannot be had), BlockedError
     without transformers.
     """
-    from importlib.util import find_spec
-
-    from assistant.artifacts import sha256_of
-    from assistant.models import fetch, home
-
-    from ...base import FORMAT
     from ...gguf_tokenizer import read_tokenizer
     from ...render import load_tokenizer
 
     if find_spec("transformers") is None:
-        raise ImportError("transformers is not installed")
+        raise BlockedError(
+            Text("The library transformers is not installed.", "没有安装 transformers 库。"),
+            Text(
+                "Install what training needs: make train-env", "请安装训练所需的库：make train-env"
+            ),
+        )
     model = fetch(config.model.base, base_folder=config.folder, offline=offline)
-    if model.format == "gguf":
+    folder = _folder(model)
+    if folder is None:
         from gguf import GGUFReader
 
-        name = f"{model.path.stem}-{sha256_of(model.path)[:12]}-v{FORMAT}"
-        if (converted := home() / "bases" / name).is_dir():  # reading the GGUF takes seconds
-            return load_tokenizer(str(converted))
         return read_tokenizer(GGUFReader(model.path), model.name)
-    return load_tokenizer(str(model.path))
+    return load_tokenizer(str(folder))
+
+
+def _folder(model: LocalModel) -> Path | None:
+    """The model as a Hugging Face folder; None for a GGUF that was not converted yet."""
+    if model.format != "gguf":
+        return model.path
+    folder = converted_folder(model)  # reading the GGUF again takes seconds
+    return folder if folder.is_dir() else None
 
 
 def max_length(config: Config) -> int:
-    """Tokens of a row that training reads: `[train] max_length`, else its recipe's. Which one
-    `auto` takes is told by the GPU alone; the base need not be here."""
-    from ...machine import this_machine
-    from ...recipes import all_recipes
-
-    table = config.tables["train"]
+    """Tokens of a row that training reads: `[train] max_length`, else its recipe's. Where `auto`
+    would look at the size of a base that is not here, the shorter of its answers."""
+    table: TrainTable = config.tables["train"]
+    if table.max_length:
+        return table.max_length
     name = table.recipe
     if name == "auto":
-        memory = min((gpu.memory for gpu in this_machine().gpus), default=0)
-        name = "cpu" if not memory else "qlora-8gb" if memory < 20 << 30 else "qlora-24gb"
-    return int(table.max_length or all_recipes()[name].max_length)
+        try:
+            folder = _folder(fetch(config.model.base, base_folder=config.folder, offline=True))
+            size = measure(folder) if folder else None
+        except (AssistantError, OSError, ValueError, KeyError):
+            size = None
+        name = automatic(this_machine(), size)[0]
+    return all_recipes()[name].max_length
 
 
 def _template_tokens(tokenizer: Any) -> tuple[int, int, int]:
-    """What the chat template adds around a message, to a row, and to one without system message."""
+    """What the chat template adds around a message, to a row, and to one without system message.
 
-    def length(*roles: str) -> int:
-        messages = [{"role": role, "content": "a"} for role in roles]
-        text = tokenizer.apply_chat_template(messages, tokenize=False)
-        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    Raises TemplateError where a template refuses such a conversation.
+    """
 
-    pair = ("user", "assistant")
-    one, two, prompted = length(*pair), length(*pair, *pair), length("system", *pair)
+    def length(*roles: Role) -> int:
+        return len(template_ids(tokenizer, [Message(role=role, content="a") for role in roles]))
+
+    pair: tuple[Role, Role] = ("user", "assistant")
+    one, two = length(*pair), length(*pair, *pair)
+    try:
+        prompted = length("system", *pair)
+    except TemplateError:  # such rows are refused before they are trained on
+        prompted = one
     each = (two - one) // 2  # of which one token is the "a"
     return max(0, each - 1), max(0, prompted - 3 * each), max(0, one - 2 * each)
 

@@ -69,12 +69,12 @@ class Lengths(_Frozen):
 
 
 class Coverage(_Frozen):
-    """Rows by role, scene and style, as `meta` says; `cells` is (role, scene, style) -> rows."""
+    """Rows by role, scene and style, as `meta` says."""
 
     roles: tuple[str, ...]
     scenes: tuple[str, ...]
     styles: tuple[str, ...]
-    cells: dict[str, int]  # "role\tscene\tstyle"
+    cells: dict[str, int]  # rows of each "role\tscene\tstyle"
 
     def rows(self, role: str, scene: str) -> int:
         """Rows of one cell of role and scene, all styles together."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from assistant.conversation import Conversation
 from assistant.progress import Progress, Report
 from assistant.words import Text
@@ -63,11 +65,18 @@ def _loose(file: str, number: int, line: bytes) -> LooseRow:
         meta = value.get("meta") or {}
         if not turns or not all(isinstance(content, str) for _, content in turns):
             raise TypeError("content")
-        if set(value) - {"messages", "meta"} or not isinstance(meta, dict):
-            raise TypeError(", ".join(sorted(set(value) - {"messages", "meta"})) or "meta")
+        if not isinstance(meta, dict):
+            raise TypeError("meta")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         return LooseRow(file, number, code="E101", detail=f"{type(error).__name__}: {error}"[:120])
     code, detail = _order(turns)
+    if not code:
+        try:  # the same reading as training's, so that what passes here is not refused there
+            Conversation.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            return LooseRow(file, number, code="E101", detail=f"{place}: {first['msg']}"[:120])
     return LooseRow(file, number, turns, meta, code, detail)
 
 
@@ -89,10 +98,10 @@ def _order(turns: tuple[tuple[str, str], ...]) -> tuple[str, str]:
 
 
 def _imported(file: Path) -> Iterator[LooseRow]:
-    for number, item in enumerate(read_file(file), 1):
+    for number, item in read_file(file):
         if isinstance(item, Conversation):
             turns = tuple((message.role, message.content) for message in item.messages)
             yield LooseRow(str(file), number, turns, item.meta)
         elif item["reason"] not in ("blank", "above_header"):
             code = _CODE_OF.get(item["reason"], "E101")
-            yield LooseRow(str(file), item["row"], code=code, detail=str(REASONS[item["reason"]]))
+            yield LooseRow(str(file), number, code=code, detail=str(REASONS[item["reason"]]))
