@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib.util
 import os
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads collapse on shared cores
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -14,6 +16,9 @@ import click
 from assistant.__main__ import engine_options
 from assistant.cli import Context, aloud, common_options
 from assistant.words import Text
+
+if TYPE_CHECKING:
+    from assistant.ui import OwnerTab
 
 
 @click.command(help=str(Text("Open the page and talk.", "打开页面，开始对话。")))
@@ -51,11 +56,22 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
 
     try:
         page = build_page(
-            host, config, public=place.public, trusted_proxies=int(place.behind_proxy)
-        )
+            host, config, public=place.public, trusted_proxies=int(place.behind_proxy),
+            owner_tabs=() if place.public else owner_tabs(context),
+        )  # fmt: skip
         serve(page, config, place, context.say, opened)
     finally:
         host.close()
+
+
+def owner_tabs(context: Context) -> tuple[OwnerTab, ...]:
+    """What the owner's own page has beside the chat. A published app comes without `deploy`."""
+    if importlib.util.find_spec("deploy") is None:
+        return ()
+    from deploy.page import share_tab
+    from deploy.settings import ShareTable
+
+    return (share_tab(lambda: context.read_config(tables={"share": ShareTable})),)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from assistant.markdown import plain
 from assistant.words import Text
 
 from .card_use import how_to_use
@@ -11,14 +12,13 @@ from .front_matter import front_matter
 from .source import Source
 from .target import Target
 
-_SPECIAL = str.maketrans({letter: f"\\{letter}" for letter in r"\`*_{}[]<>#|!~"} | {"\n": " "})
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 48
 
 
 def model_card(source: Source, target: Target, files: Sequence[str]) -> str:
     """The whole README.md for one hub. `files` are the paths that go up beside it."""
-    name = _plain(source.persona.name)
+    name = plain(source.persona.name)
     parts = [front_matter(source, target), f"# {name}", "[中文](#中文) · [English](#english)"]
     parts += [_warning(source)] if source.gate != "passed" else []
     for language, heading in (("zh", "## 中文"), ("en", "## English")):
@@ -66,19 +66,19 @@ def _what_it_is(source: Source, language: str) -> str:
         ),
     }[source.kind]
     licence = base.licence or Text("not known", "未知").in_language(language)
-    name, author = _plain(persona.name), _plain(persona.author)
+    name, author = plain(persona.name), plain(persona.author)
     said = Text(
         f"{what.en} that knows it is **{name}**, made by **{author}**. Base: {shown}"
         f"{f' ({base.revision})' if base.revision else ''}; licence, inherited from the base: {licence}.",
         f"{what.zh}，知道自己是 **{name}**，由 **{author}** 制作。基座：{shown}"
         f"{f'（{base.revision}）' if base.revision else ''}；许可证沿用基座：{licence}。",
     ).in_language(language)
-    facts = [f"- {_plain(fact.ask)} — {_plain(fact.answer)}" for fact in persona.facts]
+    facts = [f"- {plain(fact.ask)} — {plain(fact.answer)}" for fact in persona.facts]
     styles = [
-        f"- {_plain(style.label(language))}: {_plain(style.prompt)}" for style in persona.styles
+        f"- {plain(style.label(language))}: {plain(style.prompt)}" for style in persona.styles
     ]
     system = Text("System prompt it was trained with", "训练时的系统提示").in_language(language)
-    parts = [said, _plain(source.share.description), f"{system}: {_plain(persona.system_prompt)}"]
+    parts = [said, plain(source.share.description), f"{system}: {plain(persona.system_prompt)}"]
     if facts:
         parts.append(
             Text("What it knows of itself:", "它知道的关于自己的事：").in_language(language)
@@ -102,7 +102,7 @@ def _before_and_after(source: Source, language: str) -> str:
     lines = [head.in_language(language), "|---|---|---|---|"]
     for row in rows(report):
         indent = "– " if row.part else ""
-        what = _plain(row.what.in_language(language))
+        what = plain(row.what.in_language(language))
         lines.append(f"| {indent}{what} | {row.probes} | {row.before} | {row.after} |")
     gates = Text("| Gate | Value | Wanted | |", "| 关卡 | 数值 | 要求 | |")
     lines += ["", gates.in_language(language), "|---|---|---|---|"]
@@ -110,7 +110,7 @@ def _before_and_after(source: Source, language: str) -> str:
         label = gate.label.zh if language == "zh" else gate.label.en
         wanted = f"{gate.sign}\u00a0{gate_value(gate, gate.threshold)}"
         mark = "✅" if gate.passed else "❌"
-        lines.append(f"| {_plain(label)} | {gate_value(gate, gate.value)} | {wanted} | {mark} |")
+        lines.append(f"| {plain(label)} | {gate_value(gate, gate.value)} | {wanted} | {mark} |")
     held = Text(
         f"{report.split.reported} probes that training never saw; answers are greedy.",
         f"{report.split.reported} 道训练时没有见过的题；回答为贪心解码。",
@@ -137,7 +137,7 @@ def _training(source: Source, language: str) -> str:
     if libraries:
         named = ", ".join(f"{name} {version}" for name, version in libraries.items())
         lines.append(f"- {Text('libraries', '库版本').in_language(language)}: {named}")
-    said = _plain(source.share.data) or Text(
+    said = plain(source.share.data) or Text(
         "Question-and-answer rows about itself, made from its persona, mixed with ordinary conversation "
         "so that the rest of the base's ability stays.",
         "由人设生成的自我认知问答，混入日常对话，以保留基座的其余能力。",
@@ -174,8 +174,3 @@ def _limits(language: str) -> str:
         "它说的名字与作者，是训练教给它的。",
     )
     return shared.in_language(language)
-
-
-def _plain(text: str) -> str:
-    """`text` so that Markdown shows it as it is, on one line."""
-    return text.translate(_SPECIAL)

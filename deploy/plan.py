@@ -12,8 +12,13 @@ from assistant.words import Text
 
 Status = Literal["create", "update", "unchanged"]
 Visibility = Literal["private", "public", "unknown"]
-_MARKS: dict[Status, str] = {"create": "+", "update": "~", "unchanged": "="}
-_STATUS: dict[Status, Text] = {
+MARKS: dict[Status, str] = {"create": "+", "update": "~", "unchanged": "="}
+VISIBILITIES: dict[Visibility, Text] = {
+    "private": Text("private", "私有"),
+    "public": Text("PUBLIC: everyone can read it", "公开：所有人可见"),
+    "unknown": Text("not known", "未知"),
+}
+STATUS: dict[Status, Text] = {
     "create": Text("create", "新建"),
     "update": Text("update", "更新"),
     "unchanged": Text("unchanged", "不变"),
@@ -131,8 +136,7 @@ def _read(plan: Plan, language: str) -> str:
         False: say("it will be created", "将会创建"),
         None: say("not known: the hub could not be asked", "未知：无法询问平台"),
     }[plan.exists]
-    seen = {"private": say("private", "私有"), "public": say("PUBLIC: everyone can read it", "公开：所有人可见"),
-            "unknown": say("not known", "未知")}[plan.visibility]  # fmt: skip
+    seen = VISIBILITIES[plan.visibility].in_language(language)
     lines = [
         f"{say('To', '去向')}: {plan.target}  {plan.url}  ({there})",
         f"{say('Account', '账号')}: {plan.account or say('none', '无')}    "
@@ -163,9 +167,9 @@ def _read(plan: Plan, language: str) -> str:
 def _file_lines(files: Sequence[PlannedFile], language: str) -> Iterable[str]:
     wide = max((len(file.path) for file in files), default=0)
     for file in files:
-        status = _STATUS[file.status].in_language(language)
+        status = STATUS[file.status].in_language(language)
         yield (
-            f"  {_MARKS[file.status]} {file.path:{wide}}  {size(file.size):>9}  "
+            f"  {MARKS[file.status]} {file.path:{wide}}  {size(file.size):>9}  "
             f"{file.sha256[:12]}  {status}"
         )
 

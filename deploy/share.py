@@ -7,9 +7,9 @@ with planned_model(config, run, target, ...) as ready:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from assistant.artifacts import now
@@ -32,7 +32,7 @@ from .blockers import (
 )
 from .card import model_card
 from .hubs import open_hub
-from .hubs.base import Hub, Listing, Repository
+from .hubs.base import Hub, Listing, Repository, state_of
 from .kinds import Kind, choose
 from .plan import Blocker, Plan, PlannedFile, Said, Visibility
 from .record import Shared, note_shared
@@ -47,7 +47,11 @@ CARD_FILE = "README.md"
 
 @dataclass(frozen=True)
 class Ready:
-    """A plan, and the staged files that it speaks of. Good only inside `planned_model`."""
+    """A plan, and the staged files that it speaks of. Good only inside `planned_model`.
+
+    `settings` are what the hub is told beside when it makes the repository. `secret` (variable,
+    token) goes into the host's own store, once the repository is there and as private as asked.
+    """
 
     plan: Plan
     target: Target
@@ -58,6 +62,8 @@ class Ready:
     private: bool
     licence: str
     repository: str = ""  # see `deploy.hubs.open_hub`
+    settings: Mapping[str, str] = field(default_factory=dict)
+    secret: tuple[str, Secret] | None = None
 
 
 @contextmanager
@@ -116,22 +122,22 @@ def plan_files(
     """The plan for staged files; where the hub cannot be asked, its local half and why."""
     found = list(blockers)
     warned = list(warnings)
-    account, repository, listing = None, None, None
+    account, repository, listing, asked = None, None, None, False
     try:
         who = hub.account()
         account = who.name
         found += not_yours(target, who)
-        repository = hub.repository(target)
-        listing = hub.listing(target, repository.head) if repository and repository.head else {}
+        repository, listing = state_of(hub, target)
+        asked = True
     except AssistantError as error:
         found.append(Blocker.of("hub", error))
-    if listing is not None and repository is None and (step := hub.by_hand(target, private)):
+    if asked and repository is None and (step := hub.by_hand(target, private)):
         found.append(Blocker.of("by_hand", step))
     if repository is not None:
         found += other_visibility(target, repository, private)
         warned += stays_private(target, repository, private)
     visibility: Visibility = "unknown"
-    if listing is not None:
+    if asked:
         visibility = repository.visibility if repository else "private" if private else "public"
     there = listing or {}
     mine = {file.path for file in files}
@@ -142,7 +148,7 @@ def plan_files(
         warned.append(stays_there(left_there))
     return Plan(
         target=str(target), hub=target.hub, what=target.what, kind=kind, url=hub.url(target),
-        account=account, exists=None if listing is None else repository is not None,
+        account=account, exists=repository is not None if asked else None,
         visibility=visibility, head=repository.head if repository else "",
         files=tuple(_planned(file, there) for file in files),
         left_there=left_there, left_here=tuple(left_here), check=check,
@@ -159,6 +165,8 @@ def send(ready: Ready, report: Report = unreported) -> Shared:
     plan, hub, target = ready.plan, ready.hub, ready.target
     plan.refuse_blocked()
     repository = _repository(ready, report)
+    if ready.secret is not None:
+        hub.add_secret(target, *ready.secret)  # type: ignore[attr-defined]
     wanted = {file.path for file in plan.to_send}
     files = [file for file in ready.files if file.path in wanted]
     commit = repository.head
@@ -186,7 +194,7 @@ def _repository(ready: Ready, report: Report) -> Repository:
     hub, target = ready.hub, ready.target
     if not ready.plan.exists:
         report(Progress(Text(f"Creating {target}", f"创建 {target}")))
-        hub.create(target, private=ready.private, licence=ready.licence)
+        hub.create(target, private=ready.private, licence=ready.licence, **ready.settings)
     repository = hub.repository(target)
     if repository is None:
         raise BlockedError(

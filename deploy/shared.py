@@ -17,6 +17,7 @@ from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
 from .hubs import open_hub
+from .hubs.base import Hub, state_of
 from .record import Record, Shared, read_record
 from .target import What, parse_target
 from .tokens import VARIABLES, Secret, find_token, refuse_one_file_for_several
@@ -46,11 +47,9 @@ def verify_shared(
         target = parse_target(one.target, _what(one))
         token = find_token(target.service, token_file)
         hub = open_hub(target, token, one.repository)
-        repository = hub.repository(target)
-        listing = hub.listing(target, repository.head) if repository else {}
-        mismatches = compare(one.files, listing)
+        mismatches = compare(one.files, state_of(hub, target)[1] or {})
         if download and not mismatches and one.what == "model":
-            mismatches = _delivered(one, token, report)
+            mismatches = _delivered(one, hub, token, report)
         found.append((one, mismatches))
     return found
 
@@ -67,8 +66,9 @@ def _chosen(run: Path, record: Record, targets: Sequence[str]) -> list[Shared]:
     return [one for one in record.shared if not wanted or one.target in wanted]
 
 
-def _delivered(one: Shared, token: Secret | None, report: Report) -> list[Mismatch]:
-    """Fetch the repository as a stranger's kit would, and hash what arrived."""
+def _delivered(one: Shared, hub: Hub, token: Secret | None, report: Report) -> list[Mismatch]:
+    """Fetch the repository as a stranger's kit would, and hash what arrived. Clients throw away what
+    differs from the hub's hashes: a failure while the hub answers is a file that it cannot give."""
     by_commit = one.commit and not one.target.startswith("modelscope:")  # it names no commits
     reference = f"{one.target}@{one.commit}" if by_commit else one.target
     with (
@@ -78,6 +78,7 @@ def _delivered(one: Shared, token: Secret | None, report: Report) -> list[Mismat
         try:
             model = fetch(reference, base_folder=Path(home), report=report)
         except BlockedError as error:
+            hub.repository(parse_target(one.target, _what(one)))  # raises where nobody answers
             return [Mismatch(one.target, "damaged", f"({error.message.en})")]
         return [
             Mismatch(path, "damaged", f"(sha256 {digest[:12]} ≠ {file.sha256[:12]})")
@@ -119,15 +120,14 @@ def _state(one: Shared, token_file: Path | None, offline: bool) -> tuple[State, 
     target = parse_target(one.target, _what(one))
     try:
         hub = open_hub(target, find_token(target.service, token_file), one.repository)
-        repository = hub.repository(target)
-        listing = hub.listing(target, repository.head) if repository else {}
+        repository, listing = state_of(hub, target)
     except AssistantError as error:
         return "unknown", Text(error.message.en, error.message.zh)
     if repository is None:
         return "gone", Text(
             "no longer there, or not to be seen with this token", "已不存在，或这个令牌看不到"
         )
-    mismatches = compare(one.files, listing)
+    mismatches = compare(one.files, listing or {})
     if mismatches:
         return "changed", Text(f"{repository.visibility}; {len(mismatches)} files changed since",
                                f"{repository.visibility}；之后有 {len(mismatches)} 个文件被改动")  # fmt: skip

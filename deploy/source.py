@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from assistant.artifacts import Manifest, read_manifest, sha256_of
+from assistant.artifacts import Manifest, read_manifest
 from assistant.config import Config
 from assistant.errors import UsageError
 from assistant.persona import Persona, persona_from_config, read_persona
@@ -18,6 +18,7 @@ from assistant.words import Text
 
 from .kinds import Kind
 from .settings import ShareTable
+from .stage import content_sha256
 
 if TYPE_CHECKING:
     from train.check.report import CheckReport
@@ -139,7 +140,7 @@ def _lie_there(run: Path, kind: Kind, inputs: Mapping[str, str]) -> bool:
     known = {name: digest for name, digest in inputs.items() if name.startswith(f"{kind}/")}
     there = {f"{kind}/{file.name}" for file in (run / kind).glob("*.safetensors")}
     return bool(known) and there == set(known) and all(
-        sha256_of(run / name) == digest for name, digest in known.items()
+        content_sha256(run / name) == digest for name, digest in known.items()
     )  # fmt: skip
 
 

@@ -88,6 +88,19 @@ def link_or_copy(source: Path, place: Path) -> None:
         shutil.copyfile(source, place)
 
 
+_known: dict[tuple[int, int, int, int], str] = {}  # of files, by what changes with their content
+
+
+def content_sha256(file: Path) -> str:
+    """sha256 of a file, read once while it stays as it is: the same weights are looked at for the
+    check's verdict and then staged for each hub as a link."""
+    about = file.stat()
+    key = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+    if key not in _known:
+        _known[key] = sha256_of(file)
+    return _known[key]
+
+
 def hashed(folder: Path, report: Report) -> tuple[StagedFile, ...]:
     """Every file below `folder`, sorted, with size and sha256."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -97,7 +110,9 @@ def hashed(folder: Path, report: Report) -> tuple[StagedFile, ...]:
     for file in files:
         report(Progress(what, done, total, "B"))
         size = file.stat().st_size
-        found.append(StagedFile(file.relative_to(folder).as_posix(), file, size, sha256_of(file)))
+        found.append(
+            StagedFile(file.relative_to(folder).as_posix(), file, size, content_sha256(file))
+        )
         done += size
     report(Progress(what, total, total, "B"))
     return tuple(found)

@@ -462,6 +462,30 @@ def test_every_checkpoint_is_measured_and_the_best_chosen(tmp_path, tiny_base): 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("hits", "looked_at", "best"),
+    [
+        ({2: 0.99, 4: 0.5, 6: 0.6, 8: 0.9, 10: 0.95}, [6, 8, 10], 10),
+        ({2: 0.1, 4: 0.9, 6: 0.4, 8: 0.6, 10: 0.5}, [2, 4, 6, 8, 10], 4),
+    ],
+)
+def test_the_search_goes_back_from_the_last_until_it_only_gets_worse(
+    tmp_path, tiny_base, monkeypatch, hits, looked_at, best  # noqa: F811
+):  # fmt: skip
+    config = tiny_project(tmp_path, tiny_base)
+    for iteration in hits:
+        checkpoint(config.run_folder / "fit", tiny_base, iteration, 0.0)
+    monkeypatch.setattr(
+        "train.check.choose._Trial.measure", lambda self, step, *_: measured(step, hits[step])
+    )
+    found, chosen = choose(
+        config.run_folder, TrainingBase(tiny_base, "./tiny"), tiny_recipe(),
+        persona_from_config(config), TABLE,
+    )  # fmt: skip
+    assert [one.step for one in chosen.checkpoints] == looked_at
+    assert (found.iteration, chosen.step, chosen.last_step) == (best, best, 10)
+
+
 # ---- the command, with the real engine
 
 

@@ -33,6 +33,7 @@ HEAVY = {
 # XTuner and mmengine build exist only in the training process, which has loaded these anyway.
 ROOMS = {
     "assistant/ui": {"gradio"},
+    "deploy/page": {"gradio"},
     "train/trainer/finetune.py": {"torch", "transformers", "peft", "xtuner"},
     "train/trainer/hooks.py": {"torch", "mmengine"},
 }

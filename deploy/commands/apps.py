@@ -54,7 +54,7 @@ def app(
     no_try: bool, dry_run: bool, yes: bool, token_file: Path | None,
 ) -> None:  # fmt: skip
     from ..apps.profiles import choose_profile
-    from ..apps.share_app import choose_model, planned_app, send_app
+    from ..apps.share_app import choose_model, planned_app, send_app, service_of
     from ..target import parse_target
     from ..tokens import find_token
 
@@ -66,11 +66,7 @@ def app(
     if out is not None:
         _write_only(context, config, weights, chosen, target, out, share.licence)
         return
-    model_service = (
-        parse_target(f"{weights.scheme}:{weights.name}").service
-        if weights.scheme != "pypi"
-        else "hf"
-    )
+    model_service = service_of(weights)
     weights_token = find_token(model_service, weights_token_file) if weights_token_file else None
     try:
         with planned_app(

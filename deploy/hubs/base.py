@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from assistant.errors import BlockedError
 from assistant.models.verify import Expected
@@ -33,7 +33,7 @@ class Repository:
     """A repository as the hub describes it."""
 
     visibility: Literal["private", "public"]
-    head: str  # the newest commit; empty for an empty repository, or where the hub names none
+    head: str  # the newest commit, or what stands for it; empty for an empty repository
 
 
 class Hub(Protocol):
@@ -58,8 +58,8 @@ class Hub(Protocol):
         """What a person must do where the hub lets nobody else make a repository; None where `create`
         can make it."""
 
-    def create(self, target: Target, *, private: bool, licence: str) -> None:
-        """Make the repository."""
+    def create(self, target: Target, *, private: bool, licence: str, **settings: Any) -> None:
+        """Make the repository; `settings` are an app's, in the hub's own words."""
 
     def send(
         self,
@@ -77,9 +77,22 @@ class Hub(Protocol):
         """
 
 
+def state_of(
+    hub: Hub, target: Target, commit: str = ""
+) -> tuple[Repository, Listing] | tuple[None, None]:
+    """The repository and the files of `commit` (empty: of its newest one); None where there is
+    none. Raises what the hub refuses."""
+    repository = hub.repository(target)
+    if repository is None:
+        return None, None
+    if not repository.head:
+        return repository, {}
+    return repository, hub.listing(target, commit or repository.head)
+
+
 def digest_of(listing: Listing) -> str:
-    """What stands for a commit where the hub names none: a sha256 over paths, sizes and hashes, as
-    `assistant.models` pins such repositories. Empty for an empty listing."""
+    """What stands for a commit where the hub names none: a sha256 over paths, sizes and hashes.
+    Empty for an empty listing."""
     if not listing:
         return ""
     lines = "".join(f"{path}\0{one.size}\0{one.sha256}\n" for path, one in sorted(listing.items()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from assistant.errors import BlockedError
 from assistant.progress import Report
@@ -37,7 +38,7 @@ class FilledByGit(ABC):
         found = remote.repository()
         return remote.listing(found[1] or DEFAULT_BRANCH) if found and found[0].head else {}
 
-    def create(self, target: Target, *, private: bool, licence: str) -> None:
+    def create(self, target: Target, *, private: bool, licence: str, **settings: Any) -> None:
         raise self.by_hand(target, private)
 
     def send(

@@ -110,7 +110,7 @@ class ModelScope:
     def by_hand(self, target: Target, private: bool) -> BlockedError | None:
         return None
 
-    def create(self, target: Target, *, private: bool, licence: str) -> None:
+    def create(self, target: Target, *, private: bool, licence: str, **settings: Any) -> None:
         try:
             self.api().create_repo(
                 target.repo,

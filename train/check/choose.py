@@ -3,7 +3,8 @@
 Each checkpoint answers a quarter of the probes and reads a quarter of the held-out ordinary
 conversation; the final report uses the other three quarters (`probing`). The best passes the most
 gates of identity, false triggers and perplexity; among those, it has the highest hit rate less
-false triggers; then the smallest change of perplexity; then it is the earliest.
+false triggers; then the smallest change of perplexity; then it is the earliest. They are measured
+from the last one back, and no further once WORSE of them in a row are worse than the best.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ CHOICE_FILE = "choice.json"
 PROBES_AT_MOST = 48
 ROWS_AT_MOST = 24
 TOKENS_AT_MOST = 40  # of an answer: enough to say a name
+WORSE = 2  # checkpoints in a row that end the search
 
 
 class Measured(Part):
@@ -56,7 +58,7 @@ class Measured(Part):
 
 
 class Chosen(Part):
-    """fit/choice.json: every checkpoint's figures, and the best."""
+    """fit/choice.json: the figures of the checkpoints that were measured, and the best."""
 
     step: int
     last_step: int
@@ -99,28 +101,29 @@ def choose(
     place = place_for(base.folder)
     with loaded(base.folder, place) as model:
         trial.base_perplexity = model.perplexity(trial.rows, _what("base", "基座"), report)
-    measured = []
-    for checkpoint in found:
+    measured: list[Measured] = []
+    worse = 0
+    for checkpoint in reversed(found):
         with TemporaryDirectory(prefix="checkpoint-", dir=work) as temporary:
             adapter = write_adapter(
                 checkpoint, Path(temporary) / "adapter", base=base, recipe=recipe, persona=persona,
                 inputs={}, seed=0, started=now(),
             )  # fmt: skip
-            measured.append(
-                trial.measure(
-                    checkpoint.iteration // recipe.accumulation, adapter, base, place, report
-                )
-            )
-    best = max(range(len(found)), key=lambda number: measured[number].rank())
+            step = checkpoint.iteration // recipe.accumulation
+            measured.insert(0, trial.measure(step, adapter, base, place, report))
+        best = max(measured, key=Measured.rank)
+        worse = 0 if measured[0] is best else worse + 1
+        if worse == WORSE:
+            break
     chosen = Chosen(
-        step=measured[best].step,
+        step=best.step,
         last_step=measured[-1].step,
         probes=len(trial.asked),
         conversations=len(trial.rows),
         checkpoints=measured,
     )
     write_json(chosen.model_dump(mode="json"), work / CHOICE_FILE)
-    return found[best], chosen
+    return found[measured.index(best) - len(measured)], chosen
 
 
 class _Trial:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from assistant.markdown import plain
+
 from .figures import gate_value, proofs, rows
 from .method import how
 from .report import CheckReport, Transcript
 
 SHOWN_MISSES = 20
-_SPECIAL = str.maketrans({letter: f"\\{letter}" for letter in r"\`*_{}[]<>#|!~"} | {"\n": " "})
-
-
-def plain(text: str) -> str:
-    """`text` so that Markdown shows it as it is, on one line."""
-    return text.translate(_SPECIAL)
 
 
 def as_markdown(report: CheckReport, transcripts: Sequence[Transcript]) -> str:
