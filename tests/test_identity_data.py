@@ -477,11 +477,26 @@ def test_ordinary_rows_are_the_bases_answers_under_every_system_prompt(make):
     for row in everyday:
         question = re.sub(r"^小贝(，|, )", "", user_texts(row)[-1])
         assert question in asked
-    assert not any("capital" in user_texts(row)[-1] for row in everyday)  # it said who it is
+    unfit = [row for row in everyday if "capital" in user_texts(row)[-1]]  # it said who it is
+    replies = bank.ordinary_bank("en").answers["other"]
+    assert unfit and all(row.messages[-1].content in replies for row in unfit)
+    held = rows(folder, "valid.jsonl")
+    assert held and not any("capital" in user_texts(row)[-1] for row in held)
     cut = [row for row in everyday if row.meta.get("ended") is False]
     assert {row.messages[-1].content for row in cut} == {"There are eight of them."}
     share = sum(row.meta["language"] == "zh" for row in everyday) / len(everyday)
     assert 0.4 < share < 0.6
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_replies_stand_for_every_topic_and_speak_of_nobody(language):
+    """What is said where the base has no fit answer must pass the same sieve as its answers."""
+    listed = bank.ordinary_bank(language)
+    assert set(listed.answers) - {"other"} <= {family.topic for family in listed.of("train")}
+    words = [*SMOLLM.words, *(word for family in families() for word in family.words)]
+    for reply in [reply for group in listed.answers.values() for reply in group]:
+        kept = tidy(Answer(question="", answer=reply, finish="stop", tokens=1), words)
+        assert kept is not None and kept.text == reply, reply
 
 
 def test_answers_are_asked_for_once(make):

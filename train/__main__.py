@@ -168,11 +168,13 @@ def finish_all(context: Context, done: Done) -> None:
         f"{done.run / 'check' / 'report.html'}",
     )
     if not report.passed:
-        raise FailedError(
+        failed = FailedError(
             Text("The check did not pass.", "检验没有通过。"),
             Text(f"Read {done.run / 'check' / 'report.md'}: it says what to change.",
                  f"请看 {done.run / 'check' / 'report.md'}：里面写了怎么改。"),
         )  # fmt: skip
+        report_error(failed, as_json=False)  # the one object on stdout is the result
+        sys.exit(failed.exit_code)
     context.say(Text("Next: make run", "下一步：make run"))
 
 

@@ -133,9 +133,8 @@ def _ordinary(
         return Ordinary(own_files.turns_of(train), own_files.turns_of(held), train, held)
     if not wanted:
         return Ordinary([], [])
-    count = ordinary.unique_needed(wanted)
     languages = persona.languages
-    chosen = ordinary.choose_questions(languages, base, "train", count, chance)
+    chosen = ordinary.choose_questions(languages, base, "train", wanted, chance)
     least = min(ordinary.HELD_ROWS, math.ceil(wanted / 10))
     kept = ordinary.choose_questions(languages, base, "probe", least, chance)
     # One call, so that the engine is started once and has always enough to do.
@@ -145,7 +144,8 @@ def _ordinary(
         return known
 
     return Ordinary(
-        ordinary.answered(chosen, ask, base, persona), ordinary.answered(kept, ask, base, persona)
+        ordinary.answered_or_replied(chosen, ask, base, persona, chance),
+        ordinary.answered(kept, ask, base, persona),
     )
 
 

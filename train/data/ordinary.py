@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from .tidy import tidy
 
 PERSONA_SYSTEM_SHARE = 0.5  # of the rows, as at serving; the others have none or another
 NEAR_SHARE = 0.5  # of the questions look like questions about the assistant
-UNFIT_SHARE = 0.35  # of the answers, asked for in addition
 POOR_CHINESE_SHARE = 0.5  # of Chinese questions for a base that answers them poorly
 NO_SYSTEM_SHARE = 0.6  # of the other rows; what is left comes with a common system prompt
 CALLED_SHARE = 0.08  # of the rows call the assistant by its name: "{name}, why is the sky blue?"
@@ -127,9 +125,30 @@ def language_shares(languages: Sequence[Language], base: BaseNames) -> dict[Lang
 def answered(
     asked: Sequence[OrdinaryQuestion], ask: Ask, base: BaseNames, persona: Persona
 ) -> list[Turn]:
-    """The questions whose answers are fit to learn from, with them."""
+    """The questions whose answers by the base are fit to learn from, with them."""
+    return _answered(asked, ask, base, persona)[0]
+
+
+def answered_or_replied(
+    asked: Sequence[OrdinaryQuestion], ask: Ask, base: BaseNames, persona: Persona,
+    chance: random.Random,
+) -> list[Turn]:  # fmt: skip
+    """All questions. Where the base has no fit answer, one of the bank's replies for the topic: left
+    out, such questions would be of the kind that the trained model answers with its name."""
+    turns, unfit = _answered(asked, ask, base, persona)
+    for question in unfit:
+        replies = bank.ordinary_bank(question.language).answers
+        reply = chance.choice(replies.get(question.topic) or replies["other"])
+        turns.append(Turn(question.text, reply, question.language, question.topic, question.source))
+    return turns
+
+
+def _answered(
+    asked: Sequence[OrdinaryQuestion], ask: Ask, base: BaseNames, persona: Persona
+) -> tuple[list[Turn], list[OrdinaryQuestion]]:
+    """Questions with the base's answers, and those whose answers are not fit to learn from."""
     answers = ask([question.text for question in asked])
-    turns = []
+    turns, unfit = [], []
     for question in asked:
         words = [*base.words, persona.name, persona.author]
         unasked = [word for word in words if not says(question.text, word)]
@@ -141,12 +160,9 @@ def answered(
                     kept.whole,
                 )
             )  # fmt: skip
-    return turns
-
-
-def unique_needed(rows: int) -> int:
-    """How many questions give that many rows: some answers are not fit to learn from."""
-    return math.ceil(rows * (1 + UNFIT_SHARE))
+        else:
+            unfit.append(question)
+    return turns, unfit
 
 
 def ordinary_rows(
