@@ -43,7 +43,7 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
     from assistant.host import Host
     from assistant.load import load_assistant
     from assistant.persona import persona_from_config
-    from assistant.ui.page import build_page
+    from assistant.ui.page import answerer_for, build_page
     from assistant.ui.serve import serve
 
     load = functools.partial(load_assistant, config, engine=engine, model=model)
@@ -54,12 +54,14 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
         gc.enable()
         host.start()
 
+    answerer = answerer_for(host, config, public=place.public)
     try:
         page = build_page(
-            host, config, public=place.public, trusted_proxies=int(place.behind_proxy),
+            host, config, public=place.public, answerer=answerer,
+            trusted_proxies=int(place.behind_proxy),
             owner_tabs=() if place.public else owner_tabs(context),
         )  # fmt: skip
-        serve(page, config, place, context.say, opened)
+        serve(page, answerer, config, place, context.say, opened)
     finally:
         host.close()
 

@@ -95,6 +95,21 @@ class LimitsTable(Table):
     messages_per_minute: Annotated[int, Field(gt=0)] = 20
 
 
+class OperationsTable(Table):
+    """`[serve.operations]`: for whoever runs the page for others.
+
+    `metrics`: who may read `/metrics`: "local" (this machine, not through a proxy), "open" (all
+    who reach the page), "off". `log`: "json" writes one object a line on stdout, without any
+    text of a conversation. `drain_seconds`: how long running answers may take to end after SIGTERM.
+    `stall_seconds`: an engine that gives no text for so long is taken for stuck.
+    """
+
+    metrics: Literal["local", "open", "off"] = "local"
+    log: Literal["text", "json"] = "text"
+    drain_seconds: Annotated[float, Field(ge=0)] = 25.0
+    stall_seconds: Annotated[float, Field(gt=0)] = 120.0
+
+
 class RemoteTable(Table):
     """`[serve.remote]`: OpenAI-compatible servers for the `remote` engine. The key is read from
     the environment variable `key_variable`, never from a file."""
@@ -104,6 +119,22 @@ class RemoteTable(Table):
     key_variable: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")] = "ASSISTANT_API_KEY"
     context_length: Annotated[int, Field(gt=0)] | None = None
     timeout_seconds: Annotated[float, Field(gt=0)] = 120.0
+
+
+class TurbomindTable(Table):
+    """`[serve.turbomind]`: LMDeploy's TurboMind on GPUs. `tp`: GPUs that one model is spread over;
+    `cache_share`: of the GPU memory free after the weights, what the KV cache takes (LMDeploy's own
+    0.8 runs out of memory beside anything else); `max_batch` None: as `[serve.limits] concurrent`;
+    `weight_format` "auto": as the model's config says."""
+
+    tp: Annotated[int, Field(gt=0)] = 1
+    cache_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    kv_bits: Literal[16, 8, 4] = 16
+    prefix_caching: bool = True
+    max_batch: Annotated[int, Field(gt=0)] | None = None
+    weight_format: Literal["auto", "hf", "awq", "gptq", "compressed-tensors", "fp8", "mxfp4"] = (
+        "auto"
+    )
 
 
 class ServeTable(Table):
@@ -116,7 +147,9 @@ class ServeTable(Table):
     keep_conversations: str = ""
     sampling: SamplingTable = SamplingTable()
     limits: LimitsTable = LimitsTable()
+    operations: OperationsTable = OperationsTable()
     remote: RemoteTable = RemoteTable()
+    turbomind: TurbomindTable = TurbomindTable()
 
 
 class Config(Table):

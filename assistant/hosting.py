@@ -33,7 +33,7 @@ class Place:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the page."""
-        return _is_loopback(self.address)
+        return is_loopback(self.address)
 
 
 def find_place(
@@ -59,7 +59,7 @@ def find_place(
         address,
         _port(port, environment.get("GRADIO_SERVER_PORT")),
         (root_path if root_path is not None else environment.get("GRADIO_ROOT_PATH", "")).rstrip("/"),
-        public or hosted or not _is_loopback(address),
+        public or hosted or not is_loopback(address),
         hosted,
     )  # fmt: skip
 
@@ -115,7 +115,8 @@ def _port(flag: int | None, variable: str | None) -> int:
     )
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether an address, written as a number or as "localhost", is this machine's own."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

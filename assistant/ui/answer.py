@@ -10,24 +10,28 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
+from ..accounts import Account, is_engines_fault
 from ..chat import Reply, reply
-from ..config import LimitsTable
+from ..config import LimitsTable, OperationsTable
 from ..conversation import Message
 from ..engines.base import Finish, Sampling
 from ..errors import UsageError
 from ..host import Host, Ready
 from ..keeping import Keeper
-from ..limits import Gate, Place, VisitorRate
+from ..limits import BusyError, Gate, Place, VisitorRate
+from ..metrics import Metrics
 from . import words
+from .running import Running, StuckError, engine_closed_under_it
 from .text import cleaned
 
 LOOK_SECONDS = 0.1  # how often one who waits looks whether the turn has come
 SAY_SECONDS = 0.5  # how often it is said anyway, so that a visitor who left is noticed
 GATHER_SECONDS = 0.04  # pieces that come closer together are shown together
+CLOSING_SECONDS = 60.0  # when one who is refused by a closing page may come back
 CHARS_PER_TOKEN = 16  # no text has so many: history beyond it cannot fit and is not even counted
 
 
@@ -55,53 +59,60 @@ class Step:
     finish: Finish | None = None
 
 
-class Running:
-    """A visitor's answer under way; `stop` ends it in the engine, from any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._reply: Reply | None = None
-        self.stopped = False
-
-    def attach(self, answer: Reply) -> None:
-        with self._lock:
-            self._reply = answer
-            stopped = self.stopped
-        if stopped:
-            answer.close()
-
-    def stop(self) -> None:
-        with self._lock:
-            self.stopped = True
-            answer = self._reply
-        if answer is not None:
-            answer.close()
+Item: TypeAlias = Step | str | BaseException  # what the reading thread posts
 
 
 class Answerer:
-    """Answers visitors from one host within the limits."""
+    """Answers visitors from one host within the limits, and keeps the account of it."""
 
     def __init__(
-        self, host: Host, limits: LimitsTable, *, public: bool, keeper: Keeper | None = None
+        self,
+        host: Host,
+        limits: LimitsTable,
+        *,
+        public: bool,
+        keeper: Keeper | None = None,
+        stall_seconds: float = OperationsTable().stall_seconds,
     ):
         self.host = host
         self._keeper = keeper
         self.limits = limits
         self.gate = Gate(limits.concurrent, limits.queue)
+        self.metrics = Metrics(lambda: self.gate.load, host.state)
+        self.draining = False
         self._rate = VisitorRate(limits.messages_per_minute) if public else None
-        self._readers = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="answer")
+        self._stall_seconds = stall_seconds
+        self._sign_at = 0.0  # when the engine last gave a sign of life, to whichever answer
+        self._under_way = 0
 
     async def answer(self, question: Question, running: Running) -> AsyncGenerator[Step, None]:
         """The steps of an answer; the last has `finish`. Closing the iterator stops the engine.
 
-        Raises UsageError for a message that cannot be taken, BusyError beyond the limits,
-        EngineError and whatever loading raised.
+        Raises UsageError for a message that cannot be taken, BusyError beyond the limits and when
+        the page is closing, EngineError and whatever loading raised.
         """
+        account = Account()
+        self._under_way += 1
+        try:
+            async with aclosing(self._answer(question, running, account)) as steps:
+                async for step in steps:
+                    yield step
+        except BaseException as error:
+            account.failed(error)
+            raise
+        finally:
+            self._under_way -= 1
+            if not account.read_by_engine:
+                self._ended(account)
+
+    async def _answer(
+        self, question: Question, running: Running, account: Account
+    ) -> AsyncGenerator[Step, None]:
+        self._refuse_when_draining()
         question = replace(question, text=checked(question.text, self.limits.message_chars))
         if self._rate:
             self._rate.check(question.visitor)
         place = self.gate.join()
-        reading = False
         try:
             async for step in self._turn(place, running):
                 yield step
@@ -110,12 +121,13 @@ class Answerer:
                 return
             ready = self.host.wait(0)
             yield Step("thinking")
-            reading = True
-            async for step in self._read(ready, question, running, place):
+            account.turn()
+            account.read_by_engine = True
+            async for step in self._read(ready, question, running, place, account):
                 yield step
         finally:
             running.stop()
-            if not reading:
+            if not account.read_by_engine:
                 place.leave()
 
     async def _turn(self, place: Place, running: Running) -> AsyncGenerator[Step, None]:
@@ -123,10 +135,11 @@ class Answerer:
         said: Step | None = None
         said_at = 0.0
         while not running.stopped:
+            self._refuse_when_draining()
             phase = self.host.state().phase
             if phase == "failed":
                 return
-            if phase == "loading":
+            if phase in ("loading", "restarting"):
                 step = Step("loading")
             elif not place.running:
                 step = Step("in line", ahead=place.ahead, seconds=place.expected_wait)
@@ -138,23 +151,35 @@ class Answerer:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _read(
-        self, ready: Ready, question: Question, running: Running, place: Place
+        self, ready: Ready, question: Question, running: Running, place: Place, account: Account
     ) -> AsyncGenerator[Step, None]:
         """Read the engine on a thread of its own, which gives the place back when it is idle."""
         loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[Step | str | BaseException] = asyncio.Queue()
+        pieces: asyncio.Queue[Item] = asyncio.Queue()
 
-        def post(item: Step | str | BaseException) -> None:
+        def post(item: Item) -> None:
             try:
                 loop.call_soon_threadsafe(pieces.put_nowait, item)
             except RuntimeError:  # the server is going down: nobody listens
                 running.stop()
 
-        self._readers.submit(self._pump, ready, question, running, place, post)
+        # Not a pool's thread: one that reads a stuck engine may never come back.
+        threading.Thread(
+            target=self._pump, args=(ready, question, running, place, account, post),
+            name="answer", daemon=True,
+        ).start()  # fmt: skip
         step = Step("thinking")
         while step.phase != "done":
             failure: BaseException | None = None
-            for item in await _gathered(pieces):
+            try:
+                items = await self._gathered(pieces, account)
+            except StuckError:
+                self.host.doubt(ready)
+                running.abandon()
+                place.leave()
+                account.read_by_engine = False
+                raise
+            for item in items:
                 if isinstance(item, BaseException):
                     failure = item
                 elif isinstance(item, str):
@@ -165,31 +190,91 @@ class Answerer:
             if failure:
                 raise failure
 
+    async def _gathered(self, pieces: asyncio.Queue[Item], account: Account) -> list[Item]:
+        """What came: waits for one, then a moment, so that fast engines do not flood the page.
+
+        Raises StuckError when the engine gives no sign to anyone for too long.
+        """
+        items = [await self._first(pieces, account)]
+        if isinstance(items[0], str):
+            await asyncio.sleep(GATHER_SECONDS)
+        while not pieces.empty():
+            items.append(pieces.get_nowait())
+        return items
+
+    async def _first(self, pieces: asyncio.Queue[Item], account: Account) -> Item:
+        while True:
+            since = time.monotonic() - max(self._sign_at, account.turn_at or 0.0)
+            if since > self._stall_seconds:
+                raise StuckError(self._stall_seconds)
+            with suppress(asyncio.TimeoutError):
+                return await asyncio.wait_for(pieces.get(), self._stall_seconds - since + 0.01)
+
     def _pump(
         self,
         ready: Ready,
         question: Question,
         running: Running,
         place: Place,
-        post: Callable[[Step | str | BaseException], None],
+        account: Account,
+        post: Callable[[Item], None],
     ) -> None:
-        started = time.monotonic()
-        outcome: Step | BaseException
+        outcome: Item
         try:
-            answer, left_out = self._start(ready, question)
-            running.attach(answer)
-            dropped = answer.dropped_turns + left_out
-            said = []
-            for piece in answer:
-                said.append(piece)
-                post(piece)
-            finish = (answer.last and answer.last.finish) or "stop"
-            outcome = Step("done", dropped_turns=dropped, finish=finish)
-            self._keep(ready, question, "".join(said), finish)
+            outcome = self._pumped(ready, question, running, account, post)
+            self.host.worked()
         except BaseException as error:
             outcome = error
-        place.leave(time.monotonic() - started)
+            account.failed(error)
+            if is_engines_fault(error):
+                self.host.doubt(ready)
+        if account.turn_at is not None:
+            place.leave(time.monotonic() - account.turn_at)
+        if account.read_by_engine:
+            self._ended(account)
         post(outcome)
+
+    def _pumped(
+        self,
+        ready: Ready,
+        question: Question,
+        running: Running,
+        account: Account,
+        post: Callable[[Item], None],
+    ) -> Step:
+        answer, left_out = self._start(ready, question)
+        running.attach(answer)
+        said = []
+        for piece in answer:
+            self._sign_at = time.monotonic()
+            account.piece()
+            said.append(piece)
+            post(piece)
+        account.counts(answer.last)
+        finish = (answer.last and answer.last.finish) or "stop"
+        if finish == "cancelled" and not running.stopped:
+            raise engine_closed_under_it()
+        self._keep(ready, question, "".join(said), finish)
+        return Step("done", dropped_turns=answer.dropped_turns + left_out, finish=finish)
+
+    def _ended(self, account: Account) -> None:
+        self.metrics.count(account)
+        account.log()
+
+    def _refuse_when_draining(self) -> None:
+        if self.draining:
+            raise BusyError(words.CLOSING, CLOSING_SECONDS)
+
+    def drain(self, seconds: float) -> bool:
+        """Take no more questions, and wait for the running answers, at most `seconds`; blocks.
+
+        Whether all ended.
+        """
+        self.draining = True
+        deadline = time.monotonic() + seconds
+        while self._under_way and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+        return not self._under_way
 
     def _keep(self, ready: Ready, question: Question, answer: str, finish: Finish) -> None:
         if self._keeper is None or not answer:
@@ -217,16 +302,6 @@ class Answerer:
             ready.persona.style(question.style), question.sampling, question.system_prompt,
         )  # fmt: skip
         return answer, left_out
-
-
-async def _gathered(pieces: asyncio.Queue) -> list:
-    """What came: waits for one, then a moment, so that fast engines do not flood the page."""
-    items = [await pieces.get()]
-    if isinstance(items[0], str):
-        await asyncio.sleep(GATHER_SECONDS)
-    while not pieces.empty():
-        items.append(pieces.get_nowait())
-    return items
 
 
 def checked(text: str, limit: int) -> str:

@@ -34,24 +34,35 @@ class OwnerTab:
     build: Callable[[gr.Radio], None]
 
 
+def answerer_for(host: Host, config: Config, *, public: bool) -> Answerer:
+    """What answers on the page of `config`."""
+    kept_in = config.serve.keep_conversations
+    return Answerer(
+        host,
+        config.serve.limits,
+        public=public,
+        keeper=Keeper(config.folder / kept_in) if kept_in else None,
+        stall_seconds=config.serve.operations.stall_seconds,
+    )
+
+
 def build_page(
     host: Host,
     config: Config,
     *,
     public: bool,
+    answerer: Answerer | None = None,
     owner_tabs: Sequence[OwnerTab] = (),
     trusted_proxies: int = 0,
 ) -> gr.Blocks:
     """The page for one host. Launch it with `launch_options(config)`.
 
     In `public` there is chat alone: no owner tabs, no insides in failures, a rate for each
-    visitor. A visitor is known by address; `trusted_proxies` says how many proxies of one's own
+    visitor. `answerer` is `answerer_for`'s where the caller needs it too. A visitor is known by address; `trusted_proxies` says how many proxies of one's own
     stand in front (see `visitor_of`).
     """
     persona = persona_from_config(config)
-    kept_in = config.serve.keep_conversations
-    keeper = Keeper(config.folder / kept_in) if kept_in else None
-    answerer = Answerer(host, config.serve.limits, public=public, keeper=keeper)
+    answerer = answerer or answerer_for(host, config, public=public)
     with gr.Blocks(title=persona.name, analytics_enabled=False, fill_height=True) as page:
         tabs = () if public else owner_tabs
         if tabs:

@@ -1,9 +1,12 @@
-"""Put the page on the network: address, port, path, password."""
+"""Put the page on the network: address, port, path, password; and take it off again gently."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 
 import gradio as gr
@@ -11,23 +14,35 @@ import gradio as gr
 from ..config import Config
 from ..hosting import Place
 from ..words import Text
+from .answer import Answerer
 from .launch import launch_options
+from .operations import operator_routes
 
 PASSWORD_VARIABLE = "ASSISTANT_PASSWORD"  # never a flag: command lines are seen by other users
 OWNER = "owner"
+LAST_WORDS_SECONDS = 1.0  # Gradio sends an answer's last step after the answer has ended
 
 
 def serve(
     page: gr.Blocks,
+    answerer: Answerer,
     config: Config,
     place: Place,
     say: Callable[[Text], None],
     opened: Callable[[], None],
 ) -> None:
-    """Serve `page` at `place` until Ctrl-C; opens the browser for a person at this machine.
+    """Serve `page` at `place` until Ctrl-C or SIGTERM; opens the browser for a person here.
 
     `opened` is called once the page can be seen: what loads a model then does not delay it.
+    SIGTERM lets running answers end (`[serve.operations] drain_seconds`), Ctrl-C does not wait.
     """
+    asked_to_end = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked_to_end.set())
+    operations = config.serve.operations
+    if operations.log == "json":
+        from ..logs import log_as_json
+
+        log_as_json()
     password = os.environ.get(PASSWORD_VARIABLE)
     host = "localhost" if place.loopback or place.address == "0.0.0.0" else place.address
     url = f"http://{host}:{place.port}{place.root_path}/"
@@ -39,11 +54,30 @@ def serve(
         inbrowser=place.loopback and sys.stdout.isatty(),
         quiet=True,
         prevent_thread_lock=True,
+        app_kwargs={"routes": operator_routes(answerer, place, operations.metrics)},
         **launch_options(config),
     )
+    if operations.log == "json":
+        from ..logs import take_over_uvicorn
+
+        take_over_uvicorn()
     say(Text(f"The page is open: {url}  (Ctrl-C ends it)", f"页面已打开：{url} （Ctrl-C 结束）"))
     opened()
     try:
-        page.block_thread()
+        asked_to_end.wait()
+        _drain(answerer, operations.drain_seconds, say)
+    except KeyboardInterrupt:
+        say(Text("The page is closed.", "页面已关闭。"))
     finally:
         page.close(verbose=False)
+
+
+def _drain(answerer: Answerer, seconds: float, say: Callable[[Text], None]) -> None:
+    """Let running answers end."""
+    said = Text(
+        f"Ending: running answers have {seconds:g} s.",
+        f"正在结束：已开始的回答还有 {seconds:g} 秒。",
+    )
+    say(said)
+    answerer.drain(seconds)
+    time.sleep(LAST_WORDS_SECONDS)

@@ -106,6 +106,10 @@ UNEXPECTED = Text("Something went wrong here.", "这里出了点问题。")
 UNEXPECTED_CURE = Text(
     "Try again; the server's log has the details.", "请再试一次；详情在服务器日志里。"
 )
+CLOSING = Text(
+    "The page is being restarted and takes no more questions. Ask again in a minute.",
+    "页面正在重启，暂不接受新的提问。请一分钟后再试。",
+)
 KEPT_PART = Text("The answer broke off; this is what came.", "回答中断了，这是已经收到的部分。")
 
 # Export and import

