@@ -1,0 +1,1 @@
+"""`deploy plan`: how many GPUs a number of people need, with the arithmetic shown."""
