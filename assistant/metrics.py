@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .accounts import Account
@@ -30,7 +31,7 @@ class Metrics:
 
         self._registry = CollectorRegistry()
         self._state = state
-        common = {"namespace": PREFIX, "registry": self._registry}
+        common: dict[str, Any] = {"namespace": PREFIX, "registry": self._registry}
         self._requests = Counter(
             "requests", "Questions asked, by how they ended.", ["outcome"], **common
         )
@@ -60,11 +61,14 @@ class Metrics:
             "engine_state", "1 for the state the engine is in.", ["state"], **common
         )
         for phase in PHASES:
-            self._phase.labels(phase).set_function(lambda phase=phase: state().phase == phase)
+            self._phase.labels(phase).set_function(partial(self._is_in, phase))
         self._info = Gauge(
             "engine_info", "Always 1; the labels say what runs.",
             ["engine", "device", "context_length"], **common,
         )  # fmt: skip
+
+    def _is_in(self, phase: str) -> float:
+        return float(self._state().phase == phase)
 
     def count(self, account: Account) -> None:
         """Add an answer that ended, however it ended."""
@@ -85,5 +89,5 @@ class Metrics:
 
         self._info.clear()  # the engine may be another one since
         if info := self._state().info:
-            self._info.labels(info.name, info.device, info.context_length).set(1)
+            self._info.labels(info.name, info.device, str(info.context_length)).set(1)
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
