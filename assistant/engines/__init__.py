@@ -5,17 +5,19 @@ Adding one: see CONTRIBUTING.md. An engine's library is imported inside its own 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..config import EngineName, ServeTable
-from ..errors import EngineError
 from ..models.local import LocalModel
 from ..progress import Report
 from ..words import Text
 from .base import Engine
+
+if TYPE_CHECKING:
+    from .turbomind import TurbomindEngine
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ def open_engine(
         return Opened(_OPENERS[name](model, settings, report))
     reason = why_not_turbomind(model)
     if reason is None:
-        return Opened(_open_turbomind(model, settings, report))
+        engine = _turbomind(model, settings, report, may_fall_back=True)
+        return Opened(engine, engine.note)
     return Opened(_open_cpu(model, settings, report), reason)
 
 
@@ -49,18 +52,10 @@ def needs_weights(name: EngineName) -> bool:
 
 def why_not_turbomind(model: LocalModel | None) -> Text | None:
     """Why LMDeploy's TurboMind cannot serve `model` here; None if it can."""
-    if importlib.util.find_spec("lmdeploy") is None:
-        return Text("CPU engine (no LMDeploy here).", "CPU 引擎（没有装 LMDeploy）。")
-    import torch
+    from .turbomind import why_not
 
-    if not torch.cuda.is_available():
-        return Text("CPU engine (no GPU here).", "CPU 引擎（没有 GPU）。")
-    if model is not None and model.format != "hf":
-        return Text(
-            f"CPU engine (TurboMind does not read {model.format} weights).",
-            f"CPU 引擎（TurboMind 不能读取 {model.format} 权重）。",
-        )
-    return None
+    reason = why_not(model)
+    return reason and Text(f"CPU engine ({reason.en}).", f"CPU 引擎（{reason.zh}）。")
 
 
 def _open_echo(model: LocalModel | None, settings: ServeTable, report: Report) -> Engine:
@@ -90,7 +85,31 @@ def _open_cpu(model: LocalModel | None, settings: ServeTable, report: Report) ->
 
 
 def _open_turbomind(model: LocalModel | None, settings: ServeTable, report: Report) -> Engine:
-    raise _not_yet("turbomind")
+    return _turbomind(model, settings, report, may_fall_back=False)
+
+
+def _turbomind(
+    model: LocalModel | None, settings: ServeTable, report: Report, may_fall_back: bool
+) -> TurbomindEngine:
+    from .turbomind import TurbomindEngine, TurbomindSettings, weights_folder
+
+    assert model is not None
+    table = settings.turbomind
+    return TurbomindEngine(
+        weights_folder(model),
+        model.name,
+        TurbomindSettings(
+            context_length=settings.context_length,
+            tp=table.tp,
+            cache_share=table.cache_share,
+            kv_bits=table.kv_bits,
+            prefix_caching=table.prefix_caching,
+            max_batch=table.max_batch or settings.limits.concurrent,
+            weight_format=table.weight_format,
+        ),
+        report,
+        may_fall_back,
+    )
 
 
 def _open_remote(model: LocalModel | None, settings: ServeTable, report: Report) -> Engine:
@@ -107,14 +126,6 @@ def _open_remote(model: LocalModel | None, settings: ServeTable, report: Report)
             timeout_seconds=remote.timeout_seconds,
         ),
         report,
-    )
-
-
-def _not_yet(name: str) -> EngineError:
-    return EngineError(
-        "unavailable",
-        Text(f"This version has no {name} engine.", f"这个版本没有 {name} 引擎。"),
-        Text("Use --engine cpu.", "请用 --engine cpu。"),
     )
 
 
