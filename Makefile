@@ -72,8 +72,9 @@ $(VENV)/.train: train/requirements.txt train/data/requirements.txt train/require
 	$(PIP) --no-deps -r train/requirements-nodeps.txt
 	@touch $@
 
-$(VENV)/.test: tests/requirements.txt deploy/requirements.txt | $(VENV)/.train
+$(VENV)/.test: tests/requirements.txt tests/requirements-nodeps.txt deploy/requirements.txt | $(VENV)/.train
 	$(PIP) -r tests/requirements.txt
+	$(PIP) --no-deps -r tests/requirements-nodeps.txt
 	@touch $@
 
 # The tests drive a real browser, and git with git-lfs, from the system's packages.

@@ -15,6 +15,10 @@ os.environ["OPENPYXL_LXML"] = "False"  # tests rewrite what openpyxl writes: one
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["ASSISTANT_HOME"] = str(ROOT / ".pytest_cache" / "assistant-home")
 
+import turbomind_native  # noqa: E402
+from chat_folders import chat_folder  # noqa: E402
+from turbomind_native import Native  # noqa: E402
+
 from assistant.engines.base import Engine  # noqa: E402
 from assistant.engines.echo import EchoEngine  # noqa: E402
 from assistant.models import LocalModel, fetch  # noqa: E402
@@ -52,6 +56,26 @@ def remote_engine(embedded_model: LocalModel) -> Iterator[Engine]:
         engine = RemoteEngine(RemoteSettings(urls=(url,), timeout_seconds=300))
         yield engine
         engine.close()
+
+
+@pytest.fixture(scope="session")
+def turbomind_device() -> Native:
+    """The stand-in device under LMDeploy's real package, for all tests that open TurboMind."""
+    return turbomind_native.install()
+
+
+@pytest.fixture(scope="session")
+def turbomind_engine(
+    turbomind_device: Native, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """The TurboMind engine on LMDeploy's real package, over the stand-in device."""
+    from assistant.engines.turbomind import TurbomindEngine
+
+    folder = chat_folder(tmp_path_factory.mktemp("turbomind") / "small", "smollm2")
+    with turbomind_native.device(turbomind_device):
+        engine = TurbomindEngine(folder, "small")
+    yield engine
+    engine.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from assistant.errors import EngineError
 GREEDY = Sampling(temperature=0, max_tokens=12, repetition_penalty=1.0)
 
 
-@pytest.fixture(params=["echo", "cpu", "remote"])
+@pytest.fixture(params=["echo", "cpu", "remote", "turbomind"])
 def engine(request) -> Engine:
     return request.getfixturevalue(f"{request.param}_engine")
 
@@ -157,7 +157,7 @@ def test_odd_text_does_no_harm(engine, text):
 
 def test_describe_says_what_runs(engine):
     info = engine.describe()
-    assert info.name in ("echo", "cpu", "remote")
+    assert info.name in ("echo", "cpu", "remote", "turbomind")
     assert info.model
     assert info.context_length > 100
 

@@ -34,6 +34,12 @@ def test_a_laptop_gets_no_torch_and_no_cuda():
     assert not {name for name in packages if name.startswith(("torch", "nvidia", "triton"))}
 
 
+def test_the_tests_run_the_lmdeploy_that_gpu_hosts_get():
+    assert names("tests/requirements-nodeps.txt") == {
+        "lmdeploy": names("requirements.txt")["lmdeploy"]
+    }
+
+
 def test_training_pins_agree_with_the_laptops():
     laptop, training = names("requirements-cpu.txt"), names("train/requirements.txt")
     for name in ("openvino", "openvino-genai"):
