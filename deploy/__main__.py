@@ -9,7 +9,7 @@ from assistant.words import Text
 from .commands.apps import app
 from .commands.checks import check
 from .commands.models import model, status, verify
-from .commands.serving import plan, serve
+from .commands.serving import plan, quantize, serve
 
 
 @click.group(help=str(Text("Share your model and its app.", "分享你的模型和应用。")))
@@ -19,7 +19,7 @@ def main() -> None:
     hide_everywhere()
 
 
-for command in (check, model, app, verify, status, plan, serve):
+for command in (check, model, app, verify, status, plan, serve, quantize):
     main.add_command(command)
 
 

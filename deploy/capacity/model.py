@@ -74,7 +74,7 @@ def read_shape(path: Path) -> ModelShape:
     config = config.get("text_config") or config
     number = _numbers(config, file)
     hidden, heads = number("hidden_size"), number("num_attention_heads")
-    shape = {
+    shape: dict[str, Any] = {
         "name": path.parent.name if path.is_file() else path.name,
         "layers": number("num_hidden_layers"),
         "hidden": hidden,
@@ -135,7 +135,7 @@ def _of_gguf(file: Path) -> ModelShape:
     number = _numbers(known, file)
     hidden, heads = number("embedding_length"), number("attention.head_count")
     layers = number("block_count")
-    shape = {
+    shape: dict[str, Any] = {
         "name": file.stem,
         "layers": layers,
         "hidden": hidden,

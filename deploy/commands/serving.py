@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..serving.recipes import Fleet, Recipe
 
 DEFAULT_CONTEXT = 2048
+CALIBRATION_SETS = (
+    "wikitext2", "c4", "pileval", "gsm8k", "neuralmagic_calibration", "open-platypus", "openwebtext",
+)  # fmt: skip
 IMAGE = "openmmlab/lmdeploy:v0.18.0-cu12"
 
 
@@ -247,3 +250,61 @@ def _model_to_serve(
             Text("Train and merge first: python -m train all", "请先训练并合并：python -m train all"),
         )  # fmt: skip
     return local.path.resolve()
+
+
+@click.command(help=help_text("Make a run's model 4 bits (AWQ) with LMDeploy, and check it again.",
+                              "用 LMDeploy 把模型量化为 4 位（AWQ），并重新检验。"))  # fmt: skip
+@run_argument
+@click.option("--calib-dataset", default="wikitext2", show_default=True, metavar="NAME",
+              type=click.Choice(CALIBRATION_SETS),
+              help=help_text("What it is calibrated on.", "校准用的数据集。"))  # fmt: skip
+@click.option("--calib-samples", type=click.IntRange(min=0), default=128, show_default=True, metavar="N",
+              help=help_text("0: without data, no network needed.", "0 表示不用数据，也不需要网络。"))  # fmt: skip
+@click.option("--calib-seqlen", type=click.IntRange(min=1), default=2048, show_default=True, metavar="TOKENS",
+              help=help_text("Tokens of a sample.", "每条样本的 token 数。"))  # fmt: skip
+@click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+              help=help_text("Samples at once; more memory.", "一次处理的样本数；更占显存。"))  # fmt: skip
+@click.option("--search-scale", is_flag=True,
+              help=help_text("Search the scales; slower, often better.", "搜索缩放系数；较慢，通常更好。"))  # fmt: skip
+@click.option("--group-size", type=click.IntRange(min=1), default=128, show_default=True, metavar="N",
+              help=help_text("TurboMind reads 128 alone.", "TurboMind 只读 128。"))  # fmt: skip
+@click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True,
+              help=help_text("Where it is computed.", "在哪里计算。"))  # fmt: skip
+@click.option("--no-check", is_flag=True,
+              help=help_text("Do not check the result.", "不检验结果。"))  # fmt: skip
+@click.option(
+    "--force", is_flag=True, help=help_text("Replace an earlier result.", "覆盖之前的结果。")
+)
+@click.option("--dry-run", is_flag=True, help=help_text("Print the commands only.", "只打印命令。"))
+@common_options
+def quantize(
+    context: Context, run_name: str | None, calib_dataset: str, calib_samples: int,
+    calib_seqlen: int, batch_size: int, search_scale: bool, group_size: int,
+    device: Literal["cuda", "cpu"], no_check: bool, force: bool, dry_run: bool,
+) -> None:  # fmt: skip
+    from assistant.weights import MERGED
+
+    from .. import quantize as stage
+    from ..serving.commands import shown
+
+    config = context.read_config()
+    run = config.run_named(run_name)
+    model = run / MERGED
+    how = stage.Calibration(
+        calib_dataset, calib_samples, calib_seqlen, batch_size, search_scale, group_size, device
+    )
+    stage.refuse_unfit(model, how)
+    out = run.with_name(run.name + stage.SUFFIX)
+    commands = [stage.command(model, out / MERGED, how)]
+    if not no_check:
+        commands.append(stage.check_command(out, context.config_file, context.sets))
+    if dry_run:
+        context.result({"commands": commands, "run": str(out)}, "\n".join(map(shown, commands)))
+        return
+    stage.refuse_unready(how)
+    context.say(Text(f"Reads {model}, writes {out}.", f"读取 {model}，写入 {out}。"))
+    stage.quantize(run, model, how, force=force)
+    if not no_check:
+        stage.check_again(out, context.config_file, context.sets)
+    context.result({"run": str(out), "model": str(out / MERGED), "checked": not no_check}, str(out))
+    context.say(Text(f"Next: python -m deploy serve {out.name}", f"下一步：python -m deploy serve {out.name}"))  # fmt: skip
