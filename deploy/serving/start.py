@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from assistant.errors import BlockedError, FailedError, UsageError
@@ -142,12 +143,16 @@ def wait_until_healthy(
     front, *behind = ports_of(fleet)
     deadline = time.monotonic() + seconds
     for port in behind or [front]:
-        _until(lambda port=port: _status(fleet, port, "/health") == 200, running, deadline)
+        _until(partial(_is_well, fleet, port), running, deadline)
         say(Text(f"Port {port} is well.", f"端口 {port} 正常。"))
     if fleet.behind_proxy:
         _until(lambda: _proxy_knows_all(fleet, front), running, deadline)
         say(Text(f"The proxy on port {front} knows {fleet.servers} copies.",
                  f"端口 {front} 的代理已登记 {fleet.servers} 份模型。"))  # fmt: skip
+
+
+def _is_well(fleet: Fleet, port: int) -> bool:
+    return _status(fleet, port, "/health") == 200
 
 
 def _until(
