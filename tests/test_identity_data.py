@@ -477,7 +477,8 @@ def test_ordinary_rows_are_the_bases_answers_under_every_system_prompt(make):
     for row in everyday:
         question = re.sub(r"^小贝(，|, )", "", user_texts(row)[-1])
         assert question in asked
-    unfit = [row for row in everyday if "capital" in user_texts(row)[-1]]  # it said who it is
+    capitals = [row for row in everyday if "What is the capital" in user_texts(row)[-1]]
+    unfit = [row for row in capitals if row.meta["topic"] == "facts"]  # it said who it is
     replies = bank.ordinary_bank("en").answers["other"]
     assert unfit and all(row.messages[-1].content in replies for row in unfit)
     held = rows(folder, "valid.jsonl")
