@@ -201,7 +201,9 @@ def answers_of(client: Client, text: str) -> tuple[list[str], threading.Thread]:
 
     def read() -> None:
         try:
-            got.extend(client.submit(text, api_name="/chat"))
+            job = client.submit(text, api_name="/chat")
+            got.extend(job)
+            job.result()  # iterating ends quietly on a failure; this raises it
         except Exception as error:
             got.append(f"ERROR {error}")
 
