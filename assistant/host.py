@@ -220,7 +220,7 @@ def answers_within(engine: Engine, seconds: float) -> bool:
             hello = [Message(role="user", content="Hello")]
             for _ in engine.stream(hello, Sampling(max_tokens=1, temperature=0)):
                 pass
-        except Exception:
+        except Exception:  # whatever a library raises: the caller opens the engine again
             logger.exception("the engine does not answer")
         else:
             answered.set()
@@ -237,7 +237,7 @@ def _close_within(engine: Engine, seconds: float) -> None:
     def close() -> None:
         try:
             engine.close()
-        except Exception:
+        except Exception:  # it is left behind either way; the log keeps why
             logger.exception("the engine did not close")
 
     thread = threading.Thread(target=close, name="close-engine", daemon=True)

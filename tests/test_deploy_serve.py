@@ -92,9 +92,6 @@ def test_keys_reach_lmdeploy_and_no_command_line(command):
     assert arguments_after_launch(command) == [*command[3:], "--api-keys", KEY, "second"]
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("lmdeploy") is None, reason="LMDeploy is not installed"
-)
 def test_lmdeploys_own_parser_takes_every_argument():
     from lmdeploy.cli.cli import CLI
     from lmdeploy.cli.serve import SubCliServe
