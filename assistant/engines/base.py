@@ -7,6 +7,7 @@ a `Generation`, and cuts stop strings with one shared wrapper.
 from __future__ import annotations
 
 import abc
+import queue
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -88,6 +89,25 @@ class Generation(abc.ABC, Iterator[Chunk]):
 
     @abc.abstractmethod
     def close(self) -> None: ...
+
+
+class QueuedGeneration(Generation):
+    """One that an engine's own thread fills: what is put in `_outbox` is what the reader gets; an
+    error, or a chunk with `finish`, is the last of it."""
+
+    def __init__(self) -> None:
+        self._outbox: queue.SimpleQueue[Chunk | EngineError] = queue.SimpleQueue()
+        self._ended = False  # the last item was read
+
+    def __next__(self) -> Chunk:
+        if self._ended:
+            raise StopIteration
+        item = self._outbox.get()
+        if isinstance(item, EngineError):
+            self._ended = True
+            raise item
+        self._ended = item.finish is not None
+        return item
 
 
 class Engine(abc.ABC):

@@ -23,7 +23,16 @@ from ..conversation import Message
 from ..errors import EngineError
 from ..progress import Progress, Report, unreported
 from ..words import Text
-from .base import Chunk, Engine, EngineInfo, Finish, Generation, Sampling, closed_error
+from .base import (
+    Chunk,
+    Engine,
+    EngineInfo,
+    Finish,
+    Generation,
+    QueuedGeneration,
+    Sampling,
+    closed_error,
+)
 from .prefix import PrefixRecord
 from .token_text import DecodeMany, TextSoFar, decoder, next_pieces
 
@@ -156,7 +165,7 @@ class CpuEngine(Engine):
         self._scheduler.close()
 
 
-class _Answer(Generation):
+class _Answer(QueuedGeneration):
     """One request: filled by the scheduler thread, read by the caller's."""
 
     def __init__(
@@ -166,14 +175,13 @@ class _Answer(Generation):
         cached_tokens: int,
         finished: Callable[[list[int]], None],
     ):
+        super().__init__()
         self.prompt = prompt
         self.config = config
         self.cancelled = threading.Event()
         self.text = TextSoFar()
-        self._outbox: queue.SimpleQueue[Chunk | EngineError] = queue.SimpleQueue()
         self._cached_tokens = cached_tokens
         self._finished = finished
-        self._ended = False
 
     def put(self, text: str) -> None:
         """Hand over a piece of text; an empty one is not worth waking the reader."""
@@ -190,16 +198,6 @@ class _Answer(Generation):
     def fail(self, error: EngineError) -> None:
         """End with an error."""
         self._outbox.put(error)
-
-    def __next__(self) -> Chunk:
-        if self._ended:
-            raise StopIteration
-        item = self._outbox.get()
-        if isinstance(item, EngineError):
-            self._ended = True
-            raise item
-        self._ended = item.finish is not None
-        return item
 
     def close(self) -> None:
         self.cancelled.set()

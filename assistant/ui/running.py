@@ -26,19 +26,20 @@ class Running:
 
     def stop(self) -> None:
         """End the answer; again is harmless."""
-        with self._lock:
-            answer = None if self.stopped else self._reply
-            self.stopped = True
-        if answer is not None:
+        if (answer := self._taken()) is not None:
             answer.close()
 
     def abandon(self) -> None:
         """`stop` without waiting for an engine that may be stuck."""
+        if (answer := self._taken()) is not None:
+            threading.Thread(target=answer.close, name="abandon", daemon=True).start()
+
+    def _taken(self) -> Reply | None:
+        """The answer to end; None if there is none yet, or it was ended before."""
         with self._lock:
             answer = None if self.stopped else self._reply
             self.stopped = True
-        if answer is not None:
-            threading.Thread(target=answer.close, name="abandon", daemon=True).start()
+        return answer
 
 
 class StuckError(EngineError):

@@ -58,11 +58,12 @@ def loading_card(state: HostState, language: str, *, public: bool) -> str:
         )
     return (
         f'<div class="card" role="status"><strong>{words.LOADING.in_language(language)}</strong>'
-        f"{_bar(state.progress, language)}<p>{words.LOADING_HINT.in_language(language)}</p></div>"
+        f"{bar(state.progress, language)}<p>{words.LOADING_HINT.in_language(language)}</p></div>"
     )
 
 
-def _bar(progress: Progress | None, language: str) -> str:
+def bar(progress: Progress | None, language: str) -> str:
+    """A step under way: what, how far, and a bar; one that only moves where the end is not known."""
     fraction = progress.fraction if progress else None
     what = progress.what.in_language(language) if progress else ""
     amount = "" if progress is None or fraction is None else _amount(progress, fraction)

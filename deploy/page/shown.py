@@ -5,7 +5,9 @@ from __future__ import annotations
 import html
 
 from assistant.progress import Progress
-from assistant.words import Text
+from assistant.ui.shown import bar
+from assistant.ui.text import escaped
+from assistant.ui.words import filled
 
 from ..plan import MARKS, STATUS, VISIBILITIES, Plan, size
 from . import words
@@ -27,7 +29,7 @@ def plan_card(plan: Plan, language: str) -> str:
         f"<dt>{label.in_language(language)}</dt><dd>{html.escape(value)}</dd>"
         for label, value in facts
     )
-    sums = _filled(
+    sums = filled(
         words.SENDS, sent=size(plan.bytes_to_send), total=size(plan.bytes_total),
         some=len(plan.to_send), files=len(plan.files),
     ).in_language(language)  # fmt: skip
@@ -46,7 +48,7 @@ def _against(plan: Plan, language: str) -> str:
         for one in plan.blockers
     )
     warnings = "".join(
-        f'<p class="warning">{_lines(one.text.in_language(language))}</p>' for one in plan.warnings
+        f'<p class="warning">{escaped(one.text.in_language(language))}</p>' for one in plan.warnings
     )
     return blockers + warnings
 
@@ -64,21 +66,13 @@ def _files(plan: Plan, language: str) -> str:
 
 def progress_card(progress: Progress | None, language: str) -> str:
     """One step under way."""
-    what = (progress.what if progress else words.WORKING).in_language(language)
-    fraction = progress.fraction if progress else None
-    amount = "" if fraction is None else f"{fraction:.0%}"
-    bar = "" if fraction is None else f' style="width:{fraction:.1%}"'
-    return (
-        f'<div class="card" role="status"><div class="step"><span>{html.escape(what)}</span>'
-        f'<span>{amount}</span></div><div class="bar{" unknown" if fraction is None else ""}">'
-        f"<i{bar}></i></div></div>"
-    )
+    return f'<div class="card" role="status">{bar(progress, language)}</div>'
 
 
 def done_card(done: Done, language: str) -> str:
     """The link, and the checklist where there is one."""
     shared = done.shared
-    said = _filled(words.DONE, files=len(shared.files)).in_language(language)
+    said = filled(words.DONE, files=len(shared.files)).in_language(language)
     url = html.escape(shared.url, quote=True)
     steps = "".join(f"<li>{_linked(step.in_language(language))}</li>" for step in done.steps)
     left = f"<p>{words.LEFT.in_language(language)}</p><ol>{steps}</ol>" if steps else ""
@@ -90,24 +84,16 @@ def done_card(done: Done, language: str) -> str:
 
 def failure(said: str, cure: str = "") -> str:
     """What went wrong, and what mends it."""
-    more = f"<p>{_lines(cure)}</p>" if cure else ""
-    return f'<div class="card failed" role="alert"><strong>{_lines(said)}</strong>{more}</div>'
-
-
-def _lines(text: str) -> str:
-    return html.escape(text).replace("\n", "<br>")
+    more = f"<p>{escaped(cure)}</p>" if cure else ""
+    return f'<div class="card failed" role="alert"><strong>{escaped(said)}</strong>{more}</div>'
 
 
 def _linked(text: str) -> str:
     """`text` with its addresses as links."""
-    words_ = [
+    parts = [
         f'<a href="{html.escape(word, quote=True)}" target="_blank" rel="noopener noreferrer">{html.escape(word)}</a>'
         if word.startswith("https://")
         else html.escape(word)
         for word in text.split(" ")
     ]
-    return " ".join(words_)
-
-
-def _filled(text: Text, **values: object) -> Text:
-    return Text(*(said.format(**values) for said in text))
+    return " ".join(parts)

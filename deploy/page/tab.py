@@ -94,7 +94,7 @@ class _Tab:
                 label=say(words.WHO_SEES),
             ),
             self._anyway: gr.Checkbox(label=say(words.ANYWAY)),
-            self._look: gr.Button(say(words.PLAN)),
+            self._look: gr.Button(say(words.PLAN), interactive=bool(runs)),
             **self._nothing_planned(),
         }  # fmt: skip
 

@@ -33,7 +33,6 @@ CONFIRM = Text("Share as shown", "按计划分享")
 CONFIRM_PUBLIC = Text("Share as shown, for everyone to see", "按计划公开分享，所有人可见")
 AS_SENT = Text("Everything is there as planned already; nothing is to be sent.",
                "平台上的内容已与计划一致，无需发送。")  # fmt: skip
-WORKING = Text("Working", "进行中")
 DONE = Text("Shared and verified: {files} files.", "已分享并核对：{files} 个文件。")
 LEFT = Text("What is left for you:", "剩下的由你来做：")
 NOTHING = Text("There is nothing to share yet. Train first: python -m train all",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import queue
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...errors import EngineError
 from ...words import Text
-from ..base import Chunk, Finish, Generation
+from ..base import Chunk, Finish, QueuedGeneration
 from ..token_text import DecodeMany, TextSoFar, next_pieces
 
 if TYPE_CHECKING:
@@ -21,20 +20,19 @@ if TYPE_CHECKING:
 _FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length"}
 
 
-class Answer(Generation):
+class Answer(QueuedGeneration):
     """The chunks of one answer. Closing it cancels the task that computes it; the reader has its
     last chunk at once, however long the engine takes to let go."""
 
     def __init__(self, prompt: list[int], decode: DecodeMany):
+        super().__init__()
         self.prompt = prompt
         self._decode = decode
         self._text = TextSoFar()
         self._new = 0
         self._cached = 0
-        self._outbox: queue.SimpleQueue[Chunk | EngineError] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._settled = False  # the last item is in the outbox
-        self._ended = False  # the last item was read
         self._task: asyncio.Task[None] | None = None
         self.work: concurrent.futures.Future[None] | None = None  # done once the engine has let go
 
@@ -83,16 +81,6 @@ class Answer(Generation):
             self._settled = True
             self._outbox.put(item)
             return True
-
-    def __next__(self) -> Chunk:
-        if self._ended:
-            raise StopIteration
-        item = self._outbox.get()
-        if isinstance(item, EngineError):
-            self._ended = True
-            raise item
-        self._ended = item.finish is not None
-        return item
 
     def close(self) -> None:
         if self._settle(self._last("cancelled")) and self._task is not None:
