@@ -6,6 +6,7 @@ import functools
 import gc
 import importlib.util
 import os
+import sys
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads collapse on shared cores
@@ -63,7 +64,10 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
         )  # fmt: skip
         serve(page, answerer, config, place, context.say, opened)
     finally:
-        host.close()
+        quiet = host.close()
+    if not quiet:
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def owner_tabs(context: Context) -> tuple[OwnerTab, ...]:

