@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,12 @@ from assistant.errors import BlockedError, FailedError, UsageError
 from assistant.persona import read_persona
 from train.fit import fit
 from train.prepare import prepare
+from train.recipes import all_recipes
 from train.status import read_status
 from train.trainer.checkpoints import checkpoints
 from train.trainer.child import kind_of
+from train.trainer.command import command, environment
+from train.trainer.config import write_config
 from train.trainer.process import explain
 from train.trainer.scalars import read_scalars
 
@@ -272,6 +276,22 @@ def test_training_twice_at_once_is_refused(tmp_path, tiny_base):  # noqa: F811
 def test_failures_are_told_apart(error, kind, cure):
     assert kind_of(error) == kind
     assert cure in explain(kind, str(error), Path("train.log")).cure.en
+
+
+@pytest.mark.parametrize("name", ["lora", "qlora-8gb", "qlora-24gb"])
+def test_a_gpu_recipe_goes_as_far_as_the_gpu(name, tmp_path, tiny_base):  # noqa: F811
+    """Its own config, unchanged: XTuner builds model, data and loop, and then asks for a GPU."""
+    run = prepared(tmp_path, tiny_base)
+    run.work.mkdir()
+    job = replace(run.job(), recipe=all_recipes()[name], dtype="bfloat16")
+    process = subprocess.run(
+        command(job, write_config(job)), cwd=ROOT, text=True, capture_output=True, timeout=300,
+        env=environment(1) | {"CUDA_VISIBLE_DEVICES": ""},
+    )  # fmt: skip
+    assert process.returncode == 1
+    word = json.loads((run.work / "failure.json").read_text("utf-8"))
+    assert "GPU" in word["error"] or "CUDA" in word["error"]
+    assert "trainable params" in process.stdout + process.stderr
 
 
 @pytest.mark.parametrize("command", [["recipes"], ["recipes", "--json"], ["--help"]])

@@ -28,7 +28,7 @@ from train.data.answers import Answer, base_answers, read_answers, sampling
 from train.data.bases import BaseNames, base_names, families, identity_words
 from train.data.facts import asked_facts
 from train.data.held_out import ProbeMaker
-from train.data.likeness import ALIKE, likeness, most_alike, plain, unlike
+from train.data.likeness import ALIKE, likeness, plain, unlike
 from train.data.questions import questions
 from train.data.tidy import tidy
 from train.probes import faults, read_probes, says
@@ -208,6 +208,10 @@ def test_what_a_reader_calls_the_same_question_is_alike(one, other):
 )
 def test_other_questions_are_not_alike(one, other):
     assert likeness(plain(one), plain(other)) < ALIKE
+
+
+def most_alike(text: str, others) -> tuple[float, str]:
+    return max(((likeness(text, other), other) for other in others), default=(0.0, ""))
 
 
 def test_unlike_is_likeness_at_scale():

@@ -23,7 +23,7 @@ DEFAULT_CONTEXT = 2048
 CALIBRATION_SETS = (
     "wikitext2", "c4", "pileval", "gsm8k", "neuralmagic_calibration", "open-platypus", "openwebtext",
 )  # fmt: skip
-IMAGE = "openmmlab/lmdeploy:v0.18.0-cu12"
+IMAGE = "openmmlab/lmdeploy:v0.18.0-cu12.8"  # as the tags of 0.12 to 0.16 are written
 
 
 @click.command(help=help_text("How many GPUs so many people need, the arithmetic shown.",

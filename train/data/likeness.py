@@ -32,11 +32,6 @@ def likeness(one: str, other: str) -> float:
     return max(fuzz.ratio(_joined(one), _joined(other)), fuzz.token_sort_ratio(one, other))
 
 
-def most_alike(text: str, others: Sequence[str]) -> tuple[float, str]:
-    """The plain text of `others` that is most like `text`, and how much; (0, "") if there is none."""
-    return max(((likeness(text, other), other) for other in others), default=(0.0, ""))
-
-
 def unlike(texts: Sequence[str], others: Sequence[str], limit: float = ALIKE) -> list[bool]:
     """For each plain text whether it is less than `limit` like all of `others`.
 
