@@ -133,16 +133,13 @@ def answered_or_replied(
     asked: Sequence[OrdinaryQuestion], ask: Ask, base: BaseNames, persona: Persona,
     chance: random.Random,
 ) -> list[Turn]:  # fmt: skip
-    """The questions with an answer of the base that is fit, or else one of the bank's replies for
-    the topic: small talk left out would be answered with the name. Other topics have no replies: a
-    model that learns to say "I don't know" says it to odd questions about itself, too."""
+    """All questions. Where the base has no fit answer, one of the bank's replies for the topic: left
+    out, such questions would be of the kind that the trained model answers with its name."""
     turns, unfit = _answered(asked, ask, base, persona)
     for question in unfit:
-        if replies := bank.ordinary_bank(question.language).answers.get(question.topic):
-            turns.append(
-                Turn(question.text, chance.choice(replies), question.language, question.topic,
-                     question.source)
-            )  # fmt: skip
+        replies = bank.ordinary_bank(question.language).answers
+        reply = chance.choice(replies.get(question.topic) or replies["other"])
+        turns.append(Turn(question.text, reply, question.language, question.topic, question.source))
     return turns
 
 
