@@ -19,8 +19,8 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 TALKS = {
-    "zh": ("zh-CN", ["What is the capital of France?", "Explain a rainbow in two sentences."]),
-    "en": ("en-US", ["What is the capital of France?", "Explain a rainbow in two sentences."]),
+    "zh": ("zh-CN", ["你是谁？", "What is the capital of France?"]),
+    "en": ("en-US", ["Who are you?", "Explain a rainbow in two sentences."]),
 }
 
 
