@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from assistant.artifacts import sha256_of
 
 from .server import Refusal
 from .store import Kind
@@ -66,7 +67,7 @@ def put(request: Any, oid: str, part: str | None) -> None:
             os.unlink(out.name)
             raise
     data = Path(out.name)
-    digest = _sha256(data)
+    digest = sha256_of(data)
     flipped = request.fault is not None and request.fault.flip
     if part is None and digest != oid and not flipped:
         data.unlink()
@@ -84,7 +85,7 @@ def complete(request: Any, oid: str) -> None:
         for part in parts:
             out.write(part.read_bytes())
             part.unlink()
-    if _sha256(whole) != oid:
+    if sha256_of(whole) != oid:
         raise Refusal(400, "parts do not make that object")
     whole.replace(lfs / oid)
     request.send(200, {})
@@ -134,11 +135,3 @@ def backend(request: Any, name: str, rest: str, types: Kind | None = None) -> No
     status = int(re.sub(r"\D.*", "", fields.pop("Status", "200")))
     kind = fields.pop("Content-Type", "text/plain")
     request.send(status, body, fields, kind)
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as source:
-        while piece := source.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -33,7 +33,6 @@ class Fault:
     status: int = 0
     message: str = "told to"
     times: int | None = None
-    skip: int = 0  # so many matching requests go well before
     cut_after: int | None = None
     seconds_per_mib: float = 0.0
     flip: bool = False
@@ -52,7 +51,6 @@ class ShareServer:
     faults: list[Fault] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     received: int = 0  # bytes of LFS bodies that came in, whole or not
-    xet: bool = False
     multipart: bool = False  # plain LFS in parts of 1 MiB
     all_public: bool = False  # makes every repository public, whatever was asked
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -144,9 +142,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _fault(self, line: str) -> Fault | None:
         for fault in self.hub.faults:
             if not re.search(fault.request, line):
-                continue
-            if fault.skip > 0:
-                fault.skip -= 1
                 continue
             if fault.times is None or fault.times > 0:
                 if fault.times is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 import threading
@@ -162,12 +161,6 @@ class Store:
         if entry.sha256:
             (self.lfs / oid).write_bytes(data)
         self.commit(repo, {path: pointer(oid, len(data)) if entry.sha256 else bytes(data)}, [], "x")
-
-    def state(self) -> str:
-        """Everything that is published, as one text: to show that nothing was."""
-        return json.dumps(
-            {f"{kind} {name}": [repo.private, self.head(repo)] for (kind, name), repo in self.repos.items()}
-        )  # fmt: skip
 
 
 def pointer(oid: str, size: int) -> bytes:

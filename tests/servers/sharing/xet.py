@@ -39,10 +39,6 @@ def stored_bytes(folder: Path) -> int:
     )
 
 
-def knows(folder: Path, sha256: str) -> bool:
-    return sha256 in dict(_files(folder))
-
-
 def _files(folder: Path) -> Iterator[tuple[str, str]]:
     """(sha256, xet hash) of every file that a stored shard names."""
     for shard in (folder / "xet" / "xorbs" / "shards").glob("*.mdb"):
