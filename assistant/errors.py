@@ -49,6 +49,10 @@ class BlockedError(AssistantError):
     exit_code = 3
 
 
+class DamagedError(BlockedError):
+    """What a source delivered is not what it says it has."""
+
+
 class EngineError(AssistantError):
     """An engine could not answer. `code` is the same on every engine (see `EngineErrorCode`)."""
 

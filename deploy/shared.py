@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from assistant.artifacts import sha256_of
-from assistant.errors import AssistantError, BlockedError, UsageError
+from assistant.errors import AssistantError, DamagedError, UsageError
 from assistant.models import fetch
 from assistant.models.cache import HOME_VARIABLE
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
 from .hubs import open_hub
-from .hubs.base import Hub, state_of
+from .hubs.base import state_of
 from .record import Record, Shared, read_record
 from .target import What, parse_target
 from .tokens import VARIABLES, Secret, find_token, refuse_one_file_for_several
@@ -37,7 +37,8 @@ def verify_shared(
     """Compare every recorded file with the newest state of its repository, by the hub's hashes.
 
     `download` also fetches the model as anyone would, and hashes what arrives. Raises UsageError
-    where nothing was shared, BlockedError where the hub cannot be asked.
+    where nothing was shared, BlockedError where the hub cannot be asked or does not give a file: then
+    nothing is known of that one.
     """
     found = []
     chosen = _chosen(run, read_record(run), targets)
@@ -49,7 +50,7 @@ def verify_shared(
         hub = open_hub(target, token, one.repository)
         mismatches = compare(one.files, state_of(hub, target)[1] or {})
         if download and not mismatches and one.what == "model":
-            mismatches = _delivered(one, hub, token, report)
+            mismatches = _delivered(one, token, report)
         found.append((one, mismatches))
     return found
 
@@ -66,9 +67,9 @@ def _chosen(run: Path, record: Record, targets: Sequence[str]) -> list[Shared]:
     return [one for one in record.shared if not wanted or one.target in wanted]
 
 
-def _delivered(one: Shared, hub: Hub, token: Secret | None, report: Report) -> list[Mismatch]:
+def _delivered(one: Shared, token: Secret | None, report: Report) -> list[Mismatch]:
     """Fetch the repository as a stranger's kit would, and hash what arrived. Clients throw away what
-    differs from the hub's hashes: a failure while the hub answers is a file that it cannot give."""
+    differs from the hub's hashes, and say so. Raises BlockedError for what the hub does not give."""
     by_commit = one.commit and not one.target.startswith("modelscope:")  # it names no commits
     reference = f"{one.target}@{one.commit}" if by_commit else one.target
     with (
@@ -77,8 +78,7 @@ def _delivered(one: Shared, hub: Hub, token: Secret | None, report: Report) -> l
     ):
         try:
             model = fetch(reference, base_folder=Path(home), report=report)
-        except BlockedError as error:
-            hub.repository(parse_target(one.target, _what(one)))  # raises where nobody answers
+        except DamagedError as error:
             return [Mismatch(one.target, "damaged", f"({error.message.en})")]
         return [
             Mismatch(path, "damaged", f"(sha256 {digest[:12]} ≠ {file.sha256[:12]})")

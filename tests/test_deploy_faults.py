@@ -17,7 +17,7 @@ from sharing_fixtures import (
     shared,
 )
 
-from assistant.errors import AssistantError, BlockedError, UsageError
+from assistant.errors import AssistantError, BlockedError, DamagedError, UsageError
 from deploy.shared import verify_shared
 
 PUBLISH = r"POST .*(?:/commit/\S+|/git-receive-pack)$"
@@ -138,6 +138,32 @@ def test_a_byte_that_turns_on_the_way_is_found(hub, project, plain_lfs):
     shared(project, "hf:me/bei")  # this hub takes our word for the hash
     ((_, found),) = verify_shared(project / "runs" / "default", (), None, download=True)
     assert [one.problem for one in found] == ["damaged"]
+
+
+DELIVERY = r"GET (?:/me/bei/resolve/\S+/model\.safetensors|/api/v1/models/me/bei/repo|/lfs/\w+)$"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("status", [401, 503])
+def test_what_is_not_given_is_not_called_damaged(hub, project, plain_lfs, target, status):
+    made_by_hand(hub, target)
+    shared(project, target)
+    hub.faults = [Fault(DELIVERY, status=status)]
+    said = "could not be downloaded" if target.startswith("openxlab") else str(status)  # git-lfs's words
+    with pytest.raises(BlockedError, match=said) as caught:
+        verify_shared(project / "runs" / "default", (), None, download=True)
+    assert caught.value.exit_code == 3 and not isinstance(caught.value, DamagedError)
+
+
+def test_verify_tells_what_differs_from_what_is_not_given(hub, project, plain_lfs):
+    shared(project, "hf:me/bei")
+    hub.faults = [Fault(DELIVERY, status=403)]
+    done = deploy(project, "verify", "--download", check=3)
+    assert "(403)" in done.stderr and "differs" not in done.stderr
+    hub.faults = []
+    hub.store.flip("model", "me/bei", "model.safetensors")
+    done = deploy(project, "verify", "--download", check=1)
+    assert "what is delivered differs" in done.stderr
 
 
 @pytest.mark.parametrize("target", TARGETS[:2])

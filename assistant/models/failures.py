@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from ..errors import AssistantError, BlockedError, UsageError
+from ..errors import AssistantError, BlockedError, DamagedError, UsageError
 from ..words import Text
 from .reference import Reference
 
@@ -28,6 +28,10 @@ _NETWORK_WORDS = re.compile(
 _REFUSAL_WORDS = re.compile(
     r"Authentication failed|could not read (?:Username|Password)|Authorization error|"
     r"error: 40[13]\b|\b40[13] (?:Error|Client Error|Unauthorized|Forbidden)"
+)
+# modelscope-hub and huggingface_hub of a file that they threw away, git-lfs of an object.
+_DAMAGE_WORDS = re.compile(
+    r"Hash mismatch for|Consistency check failed|expected OID [0-9a-f]{64}, got [0-9a-f]{64}"
 )
 # Base classes by name: huggingface_hub brings httpx or httpx2, modelscope-hub brings requests.
 NETWORK_CLASSES = {
@@ -65,6 +69,9 @@ def explain(error: Exception, reference: Reference, folder: Path, tried: str) ->
         if getattr(one, "errno", None) in _DISK_ERRORS or _DISK_WORDS.search(str(one)):
             return disk_full(folder)
     for one in chain:
+        if _DAMAGE_WORDS.search(str(one)):
+            return damaged(reference, tried, _short(one))
+    for one in chain:
         if status := http_status(one):
             return refused(status, reference, tried, type(one).__name__)
     for one in chain:
@@ -78,6 +85,8 @@ def explain_output(text: str, reference: Reference, folder: Path, tried: str) ->
     tried = without_secrets(tried)
     if _DISK_WORDS.search(text):
         return disk_full(folder)
+    if found := _DAMAGE_WORDS.search(text):
+        return damaged(reference, tried, found[0])
     if refuses(text):
         return refused(401, reference, tried)
     if re.search(r"not found|\b404\b|does not exist", text, re.IGNORECASE):
@@ -219,6 +228,20 @@ def refused(status: int, reference: Reference, tried: str, name: str = "") -> As
             f"{tried} 没能提供 {reference}：返回了 {status}。",
         ),
         Text("Try again later, or another mirror.", "请稍后重试，或换一个镜像。"),
+    )
+
+
+def damaged(reference: Reference, tried: str, said: str) -> DamagedError:
+    """What arrived is not what the source lists; the client threw it away."""
+    return DamagedError(
+        Text(
+            f"{reference} arrived damaged from {tried}: {said}",
+            f"从 {tried} 下载的 {reference} 已损坏：{said}",
+        ),
+        Text(
+            "Try again; if it stays so, the mirror serves a wrong file: take another.",
+            "请重试；如果总是这样，说明镜像上的文件有误，请换一个镜像。",
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from ..errors import BlockedError
+from ..errors import BlockedError, DamagedError
 from ..progress import Progress, Report
 from ..words import Text
 
@@ -36,8 +36,8 @@ class FileRecord(BaseModel):
 def verify(folder: Path, files: Sequence[Expected], report: Report) -> dict[str, FileRecord]:
     """Hash every expected file in `folder`.
 
-    Raises BlockedError where one is missing or differs; that one is removed, so that the next
-    attempt downloads it anew.
+    Raises BlockedError where one is missing, DamagedError where one differs; that one is removed, so
+    that the next attempt downloads it anew.
     """
     total = sum(file.size or 0 for file in files)
     what = Text("Checking what was downloaded", "检查下载的文件")
@@ -87,9 +87,9 @@ def _hashes(place: Path) -> tuple[str, str]:
     return sha256.hexdigest(), git_sha1.hexdigest()
 
 
-def _differs(place: Path, file: Expected, found: str, expected: str) -> BlockedError:
+def _differs(place: Path, file: Expected, found: str, expected: str) -> DamagedError:
     place.unlink()
-    return BlockedError(
+    return DamagedError(
         Text(
             f"{file.path} arrived damaged: {found} instead of {expected}. It was thrown away.",
             f"{file.path} 下载后已损坏：{found}，应为 {expected}。已丢弃。",
