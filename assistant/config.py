@@ -153,9 +153,11 @@ class ServeTable(Table):
 
 
 class Config(Table):
-    """A whole `assistant.toml`. `tables` holds those that other packages own, by name."""
+    """A whole `assistant.toml`. `tables` holds those that other packages own, by name; `sets` are
+    the values of `--set` that stand above the file's."""
 
     file: Path
+    sets: tuple[str, ...] = ()
     assistant: AssistantTable
     styles: dict[str, StyleTable] = {}
     model: ModelTable = ModelTable()
@@ -204,9 +206,10 @@ def read_config(
     `tables` maps the name of a table that another package owns to its model.
     Raises UsageError naming every problem of the file at once.
     """
+    sets = tuple(sets)
     document = _parse(file)
     for assignment in sets:
-        _apply(document, assignment)
+        apply_set(document, assignment)
     problems: list[Problem] = []
     own = {key: value for key, value in document.items() if key not in OTHER_PACKAGES_TABLES}
     others = {}
@@ -217,7 +220,7 @@ def read_config(
             problems += _problems(error, prefix=(name,))
     config = None
     try:
-        config = Config.model_validate({**own, "file": file, "tables": others})
+        config = Config.model_validate({**own, "file": file, "sets": sets, "tables": others})
     except ValidationError as error:
         problems = _problems(error) + problems
     if config is not None:
@@ -262,8 +265,11 @@ def _parse(file: Path) -> dict[str, Any]:
         ) from None
 
 
-def _apply(document: dict[str, Any], assignment: str) -> None:
-    """Put `table.key=value` into the document; the value is TOML, or else a plain string."""
+def apply_set(document: dict[str, Any], assignment: str) -> None:
+    """Put `table.key=value` into the document; the value is TOML, or else a plain string.
+
+    Raises UsageError for anything else.
+    """
     path, equals, raw = assignment.partition("=")
     keys = [key.strip() for key in path.split(".")]
     if not equals or len(keys) < 2 or not all(keys):

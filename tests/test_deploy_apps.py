@@ -72,15 +72,16 @@ def send_to(project: Path, target: str, **options) -> tuple[Plan, SharedApp]:
         return app.ready.plan, send_app(app, try_it=False)
 
 
-def bundle(tmp_path: Path, profile: str, text: str | None = None) -> Path:
+def bundle(tmp_path: Path, profile: str, sets: tuple[str, ...] = ()) -> Path:
     file = tmp_path / "assistant.toml"
-    file.write_text(text or (ROOT / "assistant.toml").read_text("utf-8"), encoding="utf-8")
+    file.write_text((ROOT / "assistant.toml").read_text("utf-8"), encoding="utf-8")
     out = tmp_path / "bundle"
     chosen = PROFILES[profile]
     target = parse_target(f"{chosen.hub}:me/app", "app")
     make_bundle(
-        read_config(file), parse(f"hf:me/bei@{COMMIT}", tmp_path), chosen, target, out, "apache-2.0"
-    )
+        read_config(file, sets), parse(f"hf:me/bei@{COMMIT}", tmp_path), chosen, target, out,
+        "apache-2.0",
+    )  # fmt: skip
     return out
 
 
@@ -120,6 +121,20 @@ def test_the_configuration_is_pinned_and_keeps_what_the_person_wrote(tmp_path, p
     assert listed == (ROOT / PROFILES[profile].requirements).read_text("utf-8")
     assert ("lmdeploy" in listed) == (PROFILES[profile].engine == "turbomind")
     assert (out / "packages.txt").read_text() == "git\ngit-lfs\n"
+
+
+def test_what_the_command_line_set_is_in_the_bundle(tmp_path):
+    sets = (
+        "assistant.name=小明", "serve.limits.concurrent=3", "serve.engine=echo", "model.base=./elsewhere",
+        "share.private=false", "train.recipe=gpu",
+    )  # fmt: skip
+    out = bundle(tmp_path, "modelscope-cpu", sets)
+    config = read_config(out / "assistant.toml")
+    assert (config.assistant.name, config.serve.limits.concurrent) == ("小明", 3)
+    assert config.serve.engine == "cpu" and config.model.base == f"hf:me/bei@{COMMIT}"
+    text = (out / "assistant.toml").read_text("utf-8")
+    assert not {"train", "share"} & set(tomlkit.parse(text).unwrap()) and "# 你的助手是谁" in text
+    assert "# 小明" in (out / "README.md").read_text("utf-8")
 
 
 def test_each_host_reads_its_own_head(tmp_path):

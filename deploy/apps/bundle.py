@@ -12,7 +12,7 @@ from typing import Any
 import tomlkit
 
 from assistant.artifacts import whole_folder
-from assistant.config import OTHER_PACKAGES_TABLES, Config
+from assistant.config import OTHER_PACKAGES_TABLES, Config, apply_set
 from assistant.errors import UsageError
 from assistant.models.reference import Reference
 from assistant.words import Text
@@ -54,11 +54,14 @@ def project_files() -> Iterator[Path]:
 
 
 def pinned_config(config: Config, weights: Reference, profile: Profile) -> str:
-    """The person's assistant.toml, comments kept, with the published weights and the host's engine.
+    """The person's assistant.toml, comments kept, with what `--set` put above it, the published
+    weights and the host's engine.
 
     Tables of training and sharing stay here: the app reads neither.
     """
     document: Any = tomlkit.parse(config.file.read_text(encoding="utf-8"))
+    for assignment in config.sets:
+        apply_set(document, assignment)
     for name in OTHER_PACKAGES_TABLES:
         document.pop(name, None)
     model = document.setdefault("model", tomlkit.table())
