@@ -9,7 +9,7 @@ import click
 from .cli import Context, TerminalProgress, common_options
 from .words import Text
 
-ENGINES = ("auto", "turbomind", "cpu", "remote", "echo")
+ENGINES = ("auto", "turbomind", "cpu", "transformers", "remote", "echo")
 
 
 def _help(en: str, zh: str) -> str:

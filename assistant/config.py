@@ -21,7 +21,7 @@ from .words import Language, Text
 DEFAULT_CONFIG = Path("assistant.toml")
 OTHER_PACKAGES_TABLES = ("train", "share")
 
-EngineName = Literal["auto", "turbomind", "cpu", "remote", "echo"]
+EngineName = Literal["auto", "turbomind", "cpu", "transformers", "remote", "echo"]
 Filled = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 

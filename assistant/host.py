@@ -90,6 +90,10 @@ class Host:
             self._in_a_row = 0
             self._begin("loading", self._run)
 
+    def load_now(self) -> None:
+        """Load on the calling thread; comes back when the assistant is ready or has failed."""
+        self._run()
+
     def _begin(self, phase: Literal["loading", "restarting"], run: Callable[[], None]) -> None:
         self._settled.clear()
         self._state = replace(self._state, phase=phase, error=None, progress=None)
@@ -139,8 +143,10 @@ class Host:
         """Look in the background whether the engine still answers; open it again if it does not.
 
         Called where an answer failed for no fault of its question, or gave no sign of life. One
-        bad answer must not end the others', so the engine is tried first.
+        bad answer must not end the others', so the engine is tried first, where it may be.
         """
+        if not suspect.engine.may_be_tried:
+            return
         with self._lock:
             if self._ready is not suspect or self._doubted is suspect or self._closed.is_set():
                 return

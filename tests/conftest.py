@@ -45,6 +45,26 @@ def cpu_engine(embedded_model: LocalModel) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
+def embedded_folder(embedded_model: LocalModel) -> LocalModel:
+    """The embedded base as a Hugging Face folder in full precision, as training unpacks it."""
+    from train.base import prepare_base
+
+    return LocalModel("./smollm2", prepare_base(embedded_model).folder, "hf")
+
+
+@pytest.fixture(scope="session")
+def transformers_engine(embedded_folder: LocalModel) -> Iterator[Engine]:
+    """The transformers engine on the embedded base, on the CPU; its context cut short."""
+    from assistant.config import ServeTable
+    from assistant.engines import open_engine
+
+    settings = ServeTable(context_length=1024)
+    engine = open_engine("transformers", embedded_folder, settings, lambda _: None).engine
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
 def remote_engine(embedded_model: LocalModel) -> Iterator[Engine]:
     """The remote engine before llama.cpp's own server on the embedded base."""
     pytest.importorskip("xllamacpp")

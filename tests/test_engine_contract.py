@@ -13,7 +13,7 @@ from assistant.errors import EngineError
 GREEDY = Sampling(temperature=0, max_tokens=12, repetition_penalty=1.0)
 
 
-@pytest.fixture(params=["echo", "cpu", "remote", "turbomind"])
+@pytest.fixture(params=["echo", "cpu", "remote", "turbomind", "transformers"])
 def engine(request) -> Engine:
     return request.getfixturevalue(f"{request.param}_engine")
 
@@ -157,7 +157,7 @@ def test_odd_text_does_no_harm(engine, text):
 
 def test_describe_says_what_runs(engine):
     info = engine.describe()
-    assert info.name in ("echo", "cpu", "remote", "turbomind")
+    assert info.name in ("echo", "cpu", "remote", "turbomind", "transformers")
     assert info.model
     assert info.context_length > 100
 
@@ -174,7 +174,7 @@ def test_a_second_turn_reuses_the_first(engine):
     assert last.cached_tokens > 0.5 * engine.count_tokens(history)
 
 
-def test_closing_ends_running_answers_and_refuses_new_ones(embedded_model):
+def test_closing_ends_running_answers_and_refuses_new_ones(embedded_model, embedded_folder):
     from assistant.config import ServeTable
     from assistant.engines import open_engine
     from assistant.engines.echo import EchoEngine
@@ -182,6 +182,7 @@ def test_closing_ends_running_answers_and_refuses_new_ones(embedded_model):
     for engine in (
         EchoEngine(0.01),
         open_engine("cpu", embedded_model, ServeTable(), lambda _: None).engine,
+        open_engine("transformers", embedded_folder, ServeTable(), lambda _: None).engine,
     ):
         generation = engine.stream(asked("A long story. " * 30), Sampling(max_tokens=400))
         next(generation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
 import threading
 import time
@@ -56,6 +57,25 @@ def test_an_answer_grows_and_ends():
     texts = [step.text for step in steps]
     assert all(after.startswith(before) for before, after in itertools.pairwise(texts))
     assert answers.gate.load == (0, 0)
+
+
+def test_the_engine_is_asked_in_the_visitors_own_context():
+    visitor: contextvars.ContextVar[str] = contextvars.ContextVar("visitor")
+    seen = []
+
+    class Noting(EchoEngine):
+        def _start(self, messages, sampling):
+            seen.append(visitor.get("nobody"))
+            return super()._start(messages, sampling)
+
+    async def scenario(answers: Answerer) -> None:
+        visitor.set("me")
+        await steps_of(answers, Question("hello"))
+
+    loading = Loading(engine=Noting(0.001))
+    loading.go.set()
+    asyncio.run(scenario(answerer(loading)[0]))
+    assert seen == ["me"]
 
 
 def test_an_answer_cut_by_its_longest_length_says_so():

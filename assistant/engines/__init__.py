@@ -14,6 +14,7 @@ from ..config import EngineName, ServeTable
 from ..models.local import LocalModel
 from ..progress import Report
 from ..words import Text
+from . import zero_gpu
 from .base import Engine
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ def open_engine(
     """
     if name != "auto":
         return Opened(_OPENERS[name](model, settings, report))
+    if zero_gpu.here():
+        note = Text("transformers engine (ZeroGPU).", "transformers 引擎（ZeroGPU）。")
+        return Opened(_open_transformers(model, settings, report), note)
     reason = why_not_turbomind(model)
     if reason is None:
         engine = _turbomind(model, settings, report, may_fall_back=True)
@@ -112,6 +116,19 @@ def _turbomind(
     )
 
 
+def _open_transformers(model: LocalModel | None, settings: ServeTable, report: Report) -> Engine:
+    from .transformers import TransformersEngine, TransformersSettings
+    from .transformers_loading import weights_folder
+
+    assert model is not None
+    return TransformersEngine(
+        weights_folder(model),
+        model.name,
+        TransformersSettings(settings.context_length, settings.limits.concurrent),
+        report,
+    )
+
+
 def _open_remote(model: LocalModel | None, settings: ServeTable, report: Report) -> Engine:
     from .remote import RemoteEngine, RemoteSettings
 
@@ -133,5 +150,6 @@ _OPENERS: dict[str, Callable[[LocalModel | None, ServeTable, Report], Engine]] =
     "echo": _open_echo,
     "cpu": _open_cpu,
     "turbomind": _open_turbomind,
+    "transformers": _open_transformers,
     "remote": _open_remote,
 }

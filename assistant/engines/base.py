@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import queue
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -110,8 +111,38 @@ class QueuedGeneration(Generation):
         return item
 
 
+class SettledGeneration(QueuedGeneration):
+    """One whose end whoever comes first settles: the engine, or who closes it. A reader who closes
+    it has the last chunk at once, however long the engine takes to let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._settled = False  # the last item is in the outbox
+
+    def _put(self, text: str) -> None:
+        """Hand over a piece of text, unless the end was settled already."""
+        with self._lock:
+            if text and not self._settled:
+                self._outbox.put(Chunk(text))
+
+    def _settle(self, item: Chunk | EngineError) -> bool:
+        """Put the last item; False if there was one already."""
+        with self._lock:
+            if self._settled:
+                return False
+            self._settled = True
+            self._outbox.put(item)
+            return True
+
+
 class Engine(abc.ABC):
-    """A loaded model that answers. Thread-safe: many streams may run at once."""
+    """A loaded model that answers. Thread-safe: many streams may run at once.
+
+    `may_be_tried`: whether a question of nobody's may find out if it still answers.
+    """
+
+    may_be_tried = True
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
         """Start an answer to `messages`.
@@ -163,6 +194,18 @@ def context_length_error(prompt_tokens: int, context_length: int) -> EngineError
 def closed_error() -> EngineError:
     """The one wording for an engine that was closed."""
     return EngineError("unavailable", Text("The engine is closed.", "引擎已关闭。"))
+
+
+def no_chat_template(name: str) -> EngineError:
+    """The one wording for a model that cannot be talked with."""
+    return EngineError(
+        "unavailable",
+        Text(
+            f"{name} has no chat template: it is a base model, not a chat model.",
+            f"{name} 没有对话模板：它是基座模型，不是对话模型。",
+        ),
+        Text("Choose an instruct or chat model as the base.", "请选用 instruct 或 chat 模型。"),
+    )
 
 
 def _check_messages(messages: Sequence[Message]) -> None:

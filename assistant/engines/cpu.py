@@ -32,9 +32,10 @@ from .base import (
     QueuedGeneration,
     Sampling,
     closed_error,
+    no_chat_template,
 )
 from .prefix import PrefixRecord
-from .token_text import DecodeMany, TextSoFar, decoder, next_pieces
+from .token_text import DecodeMany, TextSoFar, next_pieces, openvino_decoder
 
 if TYPE_CHECKING:
     import openvino_genai
@@ -87,20 +88,10 @@ class CpuEngine(Engine):
         pipeline = open_pipeline(weights, settings)
         self._tokenizer = pipeline.get_tokenizer()
         if not self._tokenizer.chat_template:
-            raise EngineError(
-                "unavailable",
-                Text(
-                    f"{name} has no chat template: it is a base model, not a chat model.",
-                    f"{name} 没有对话模板：它是基座模型，不是对话模型。",
-                ),
-                Text(
-                    "Choose an instruct or chat model as the base.",
-                    "请选用 instruct 或 chat 模型。",
-                ),
-            )
+            raise no_chat_template(name)
         self._defaults = pipeline.get_config()
         self._prefixes = PrefixRecord(CACHE_BLOCK_TOKENS)
-        self._scheduler = _Scheduler(pipeline, decoder(self._tokenizer))
+        self._scheduler = _Scheduler(pipeline, openvino_decoder(self._tokenizer))
         report(Progress(Text("Warming up", "正在预热")))
         self._warm_up()
 

@@ -27,12 +27,12 @@ class PrefixRecord:
     def cached(self, prompt: list[int]) -> int:
         """Tokens of `prompt` that whole cached blocks cover; the last token is always computed."""
         with self._lock:
-            longest = max((_common(prompt, known) for known in self._sequences), default=0)
+            longest = max((common_beginning(prompt, known) for known in self._sequences), default=0)
         usable = min(longest, len(prompt) - 1)
         return usable - usable % self._block_tokens
 
 
-def _common(one: list[int], other: list[int]) -> int:
+def common_beginning(one: list[int], other: list[int]) -> int:
     """Length of the common beginning, found by halving: each comparison is one C call."""
     low, high = 0, min(len(one), len(other))
     while low < high:

@@ -52,7 +52,7 @@ def next_pieces(answers: Sequence[tuple[TextSoFar, bool]], decode: DecodeMany) -
     return pieces
 
 
-def decoder(tokenizer: openvino_genai.Tokenizer) -> DecodeMany:
+def openvino_decoder(tokenizer: openvino_genai.Tokenizer) -> DecodeMany:
     """Decode many token lists in one call for each length: lists of unlike length would be padded,
     and not every tokenizer has a padding token that leaves no trace."""
 
@@ -67,5 +67,14 @@ def decoder(tokenizer: openvino_genai.Tokenizer) -> DecodeMany:
                 for number, text in zip(numbers, group, strict=True):
                     texts[number] = text
         return texts
+
+    return decode
+
+
+def transformers_decoder(tokenizer: object) -> DecodeMany:
+    """Token lists to texts, without special tokens."""
+
+    def decode(many: Sequence[list[int]]) -> list[str]:
+        return [tokenizer.decode(tokens, skip_special_tokens=True) for tokens in many]  # type: ignore[attr-defined]
 
     return decode

@@ -7,6 +7,7 @@ thread, so that visitors who wait cost none.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -163,9 +164,11 @@ class Answerer:
             except RuntimeError:  # the server is going down: nobody listens
                 running.stop()
 
-        # Not a pool's thread: one that reads a stuck engine may never come back.
+        # Not a pool's thread: one that reads a stuck engine may never come back. In this context,
+        # where Gradio keeps the request: ZeroGPU asks it whose quota it is.
         threading.Thread(
-            target=self._pump, args=(ready, question, running, place, account, post),
+            target=contextvars.copy_context().run,
+            args=(self._pump, ready, question, running, place, account, post),
             name="answer", daemon=True,
         ).start()  # fmt: skip
         step = Step("thinking")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import threading
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...errors import EngineError
 from ...words import Text
-from ..base import Chunk, Finish, QueuedGeneration
+from ..base import Chunk, Finish, SettledGeneration
 from ..token_text import DecodeMany, TextSoFar, next_pieces
 
 if TYPE_CHECKING:
@@ -20,9 +18,8 @@ if TYPE_CHECKING:
 _FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length"}
 
 
-class Answer(QueuedGeneration):
-    """The chunks of one answer. Closing it cancels the task that computes it; the reader has its
-    last chunk at once, however long the engine takes to let go."""
+class Answer(SettledGeneration):
+    """The chunks of one answer. Closing it cancels the task that computes it."""
 
     def __init__(self, prompt: list[int], decode: DecodeMany):
         super().__init__()
@@ -31,8 +28,6 @@ class Answer(QueuedGeneration):
         self._text = TextSoFar()
         self._new = 0
         self._cached = 0
-        self._lock = threading.Lock()
-        self._settled = False  # the last item is in the outbox
         self._task: asyncio.Task[None] | None = None
         self.work: concurrent.futures.Future[None] | None = None  # done once the engine has let go
 
@@ -61,9 +56,7 @@ class Answer(QueuedGeneration):
     def _hand_over(self, text: str) -> None:
         if text:
             self._text.begin, self._text.given = self._text.given, len(self._text.tokens)
-            with self._lock:
-                if not self._settled:
-                    self._outbox.put(Chunk(text))
+            self._put(text)
 
     def _held(self) -> str:
         """What LMDeploy kept back because a character was incomplete, without that character: of
@@ -73,28 +66,10 @@ class Answer(QueuedGeneration):
     def _last(self, finish: Finish, text: str = "") -> Chunk:
         return Chunk(text, finish, len(self.prompt), self._new, self._cached)
 
-    def _settle(self, item: Chunk | EngineError) -> bool:
-        """Put the last item; False if there was one already."""
-        with self._lock:
-            if self._settled:
-                return False
-            self._settled = True
-            self._outbox.put(item)
-            return True
-
     def close(self) -> None:
         if self._settle(self._last("cancelled")) and self._task is not None:
             # Not the future's cancel: that one calls itself done before the engine has let go.
             self._task.get_loop().call_soon_threadsafe(self._task.cancel)
-
-
-def decoder(tokenizer: object) -> DecodeMany:
-    """Token lists to texts, without special tokens."""
-
-    def decode(many: Sequence[list[int]]) -> list[str]:
-        return [tokenizer.decode(tokens, skip_special_tokens=True) for tokens in many]  # type: ignore[attr-defined]
-
-    return decode
 
 
 def refused(error: RequestError, prompt_tokens: int) -> EngineError:

@@ -20,7 +20,8 @@ from ...errors import EngineError
 from ...progress import Progress, Report, unreported
 from ...words import Text
 from ..base import Engine, EngineInfo, Generation, Sampling, closed_error
-from .answer import Answer, decoder, refused
+from ..token_text import transformers_decoder
+from .answer import Answer, refused
 from .opening import backend_of, open_pipeline
 from .settings import TurbomindSettings, generation_config
 
@@ -72,7 +73,7 @@ class TurbomindEngine(Engine):
             pass
 
     def _start(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
-        answer = Answer(self.encode(messages), decoder(self._tokenizer))
+        answer = Answer(self.encode(messages), transformers_decoder(self._tokenizer))
         config = generation_config(sampling)
         with self._lock:
             if self._pipeline is None:

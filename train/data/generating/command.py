@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .jobs import Work
     from .settings import GenerateTable
 
-ENGINES = ("auto", "turbomind", "cpu", "remote", "echo")
+ENGINES = ("auto", "turbomind", "cpu", "transformers", "remote", "echo")
 LISTED_TRIGGERS = 6
 
 
