@@ -41,6 +41,7 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
     refuse_taken_port(place)
 
     gc.disable()  # importing makes a million objects and no garbage: a third of the time to page
+    from assistant.engines import zero_gpu
     from assistant.host import Host
     from assistant.load import load_assistant
     from assistant.persona import persona_from_config
@@ -50,13 +51,18 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
     load = functools.partial(load_assistant, config, engine=engine, model=model)
     host = Host(aloud(load, context), persona_from_config(config))
 
+    loads_first = zero_gpu.here()  # which looks what needs a GPU when the page opens
+
     def opened() -> None:
         gc.freeze()
         gc.enable()
-        host.start()
+        if not loads_first:
+            host.start()
 
     answerer = answerer_for(host, config, public=place.public)
     try:
+        if loads_first:
+            host.load_now()
         page = build_page(
             host, config, public=place.public, answerer=answerer,
             trusted_proxies=int(place.behind_proxy),

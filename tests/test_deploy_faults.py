@@ -149,7 +149,9 @@ def test_what_is_not_given_is_not_called_damaged(hub, project, plain_lfs, target
     made_by_hand(hub, target)
     shared(project, target)
     hub.faults = [Fault(DELIVERY, status=status)]
-    said = "could not be downloaded" if target.startswith("openxlab") else str(status)  # git-lfs's words
+    said = (
+        "could not be downloaded" if target.startswith("openxlab") else str(status)
+    )  # git-lfs's words
     with pytest.raises(BlockedError, match=said) as caught:
         verify_shared(project / "runs" / "default", (), None, download=True)
     assert caught.value.exit_code == 3 and not isinstance(caught.value, DamagedError)

@@ -9,6 +9,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SUPPORTED = ("3.10", "3.11", "3.12")
+# https://huggingface.co/docs/hub/spaces-zerogpu, August 2026
+ZEROGPU_TORCH = ("2.8.0", "2.9.1", "2.10.0", "2.11.0")
+# What its builds of September 2026 put beside an app's list, with the Gradio of the README's head
+ADDED_BY_ZEROGPU = (
+    "torch<=2.13.0", "gradio[oauth,mcp]==6.31.0", "uvicorn>=0.14.0", "websockets>=10.4", "spaces==0.51.3",
+)  # fmt: skip
 
 
 def names(file: str) -> dict[str, str]:
@@ -25,6 +31,25 @@ def test_a_gpu_host_gets_all_that_a_laptop_gets():
     laptop, gpu = names("requirements-cpu.txt"), names("requirements.txt")
     assert {name: gpu.get(name) for name in laptop} == laptop
     assert {"lmdeploy", "torch", "transformers"} <= set(gpu)
+
+
+def test_zerogpu_gets_what_a_laptop_gets_but_its_engine():
+    laptop, zero = names("requirements-cpu.txt"), names("deploy/requirements-zerogpu.txt")
+    assert {name for name in laptop if name not in zero} == {"openvino", "openvino-genai"}
+    assert {name: line for name, line in zero.items() if name in laptop} == {
+        name: line for name, line in laptop.items() if name in zero
+    }
+    assert set(zero) - set(laptop) == {"spaces", "torch", "transformers"}
+    assert zero["torch"].removeprefix("torch==") in ZEROGPU_TORCH
+    assert zero["transformers"] == names("requirements.txt")["transformers"]
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.12"])
+def test_zerogpu_can_install_its_list_with_what_a_space_adds(python, tmp_path):
+    listed = (ROOT / "deploy" / "requirements-zerogpu.txt").read_text("utf-8")
+    both = tmp_path / "both.txt"
+    both.write_text("\n".join([listed, *ADDED_BY_ZEROGPU]), encoding="utf-8")
+    assert "\ntorch==2.10.0\n" in resolve(str(both), python).stdout
 
 
 def test_a_laptop_gets_no_torch_and_no_cuda():
@@ -67,6 +92,7 @@ def resolve(file: str, python: str) -> subprocess.CompletedProcess[str]:
         "requirements.txt",
         "train/requirements.txt",
         "deploy/requirements.txt",
+        "deploy/requirements-zerogpu.txt",
     ],
 )
 def test_the_lists_resolve_for_every_supported_python(file, python):

@@ -27,6 +27,14 @@ def remaining_steps(
                  f"选择显卡（按小时计费）：{url}/settings（建议 {profile.hardware}），并设置休眠时间。"),
             Text(f"Watch it start: {url}?logs=container", f"查看启动过程：{url}?logs=container"),
         ]  # fmt: skip
+    if profile.name == "hf-zerogpu":
+        return [
+            Text(
+                f"See that its hardware is ZeroGPU: {url}/settings",
+                f"确认硬件是 ZeroGPU：{url}/settings",
+            ),
+            Text(f"Watch it start: {url}?logs=container", f"查看启动过程：{url}?logs=container"),
+        ]
     if profile.hub == "hf":
         return [
             Text(f"Watch it start: {url}?logs=container", f"查看启动过程：{url}?logs=container")

