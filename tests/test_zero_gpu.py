@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -75,8 +76,9 @@ def space(embedded_folder: LocalModel, tmp_path_factory: pytest.TempPathFactory)
     with device_api() as api, said.open("wb") as out:
         environment = {**os.environ, **api.environment(home), "ASSISTANT_LANG": "en"}
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT
-        )
+            command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
         try:
             deadline = time.monotonic() + 120
             while time.monotonic() < deadline and process.poll() is None:
@@ -86,7 +88,7 @@ def space(embedded_folder: LocalModel, tmp_path_factory: pytest.TempPathFactory)
                 time.sleep(0.2)
             yield Space(process, said, f"http://127.0.0.1:{port}", api)
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # those that it forked, too
             process.wait()
 
 
