@@ -145,8 +145,8 @@ class TokenMaker:
         return GenerationConfig(
             max_new_tokens=order.max_tokens,
             repetition_penalty=order.repetition_penalty,
-            eos_token_id=self._ends,
-            pad_token_id=self._ends[0],
+            eos_token_id=self._ends or None,
+            pad_token_id=next(iter(self._ends), 0),
             return_dict_in_generate=True,
             **(sampled if order.temperature else {"do_sample": False}),
         )
