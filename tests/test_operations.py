@@ -3,96 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import socket
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
-from gradio_client import Client
+from servers.page import Page, answers_of, page
 
-ROOT = Path(__file__).resolve().parent.parent
 SECRET = "my-secret-word"
-
-
-class Page:
-    """A running app.py and what it says."""
-
-    def __init__(self, process: subprocess.Popen[str], url: str, out: Path, err: Path):
-        self.process = process
-        self.url = url
-        self._out = out
-        self._err = err
-
-    def health(self) -> tuple[int, dict]:
-        answer = httpx.get(self.url + "/healthz", timeout=30)
-        return answer.status_code, answer.json()
-
-    def metrics(self) -> dict[str, float]:
-        """Every sample by its name and labels."""
-        answer = httpx.get(self.url + "/metrics", timeout=30)
-        assert answer.status_code == 200
-        assert answer.headers["content-type"].startswith("text/plain; version=")
-        lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
-        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
-
-    def client(self) -> Client:
-        return Client(self.url, verbose=False)
-
-    def ask(self, text: str) -> str:
-        return self.client().predict(text, api_name="/chat")
-
-    def until(self, holds: Callable[[], bool], seconds: float = 120) -> None:
-        deadline = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < deadline, self.said()
-            assert self.process.poll() is None, self.said()
-            time.sleep(0.05)
-
-    def ready(self) -> None:
-        self.until(lambda: self.health()[0] == 200)
-
-    def out(self) -> str:
-        return self._out.read_text("utf-8")
-
-    def said(self) -> str:
-        return self.out() + self._err.read_text("utf-8")
-
-
-@contextmanager
-def page(folder: Path, *arguments: str, script: str = "app.py") -> Iterator[Page]:
-    """A page on a free port, visible but perhaps still loading; killed at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    out, err = folder / "out", folder / "err"
-    with out.open("w") as stdout, err.open("w") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, script, "--engine", "echo", "--port", str(port), *arguments],
-            cwd=ROOT, stdout=stdout, stderr=stderr, text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )  # fmt: skip
-    found = Page(process, f"http://127.0.0.1:{port}", out, err)
-    try:
-        found.until(lambda: _listens(port), 240)
-        yield found
-    finally:
-        process.kill()
-        process.wait(10)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")
@@ -193,23 +114,6 @@ def test_a_model_that_cannot_be_loaded_is_503(tmp_path):
         one.until(lambda: one.health()[1]["state"] == "failed")
         assert one.health() == (503, {"state": "failed", "engine": None, "restarts": 0})
         assert httpx.get(one.url).status_code == 200
-
-
-def answers_of(client: Client, text: str) -> tuple[list[str], threading.Thread]:
-    """The growing answer to `text`, filled by a thread."""
-    got: list[str] = []
-
-    def read() -> None:
-        try:
-            job = client.submit(text, api_name="/chat")
-            got.extend(job)
-            job.result()  # iterating ends quietly on a failure; this raises it
-        except Exception as error:
-            got.append(f"ERROR {error}")
-
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    return got, thread
 
 
 def test_on_sigterm_running_answers_end_and_no_new_one_begins(tmp_path):

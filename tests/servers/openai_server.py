@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import collections
 import json
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,6 +23,8 @@ from assistant.conversation import Message
 from assistant.engines.base import Engine, Sampling
 from assistant.engines.echo import EchoEngine
 from assistant.errors import EngineError
+
+from .listening import free_port
 
 MODEL = "echo-chat"
 
@@ -49,7 +50,7 @@ class StandIn:
         self.running = 0
         self.most_running = 0
         self.cancelled = 0
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -83,12 +84,6 @@ def stand_in(engine: Engine | None = None) -> Iterator[StandIn]:
         yield server
     finally:
         server.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _app(server: StandIn) -> FastAPI:
