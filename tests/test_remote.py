@@ -1,4 +1,5 @@
-"""The remote engine before a stand-in with every fault, and before llama.cpp's own server."""
+"""The remote engine before a stand-in with every fault, and before the servers of others: llama.cpp's
+own, and LMDeploy's api_server on the stand-in for its native module."""
 
 import email.utils
 import json
@@ -12,9 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from chat_folders import chat_folder
 from hypothesis import given
 from hypothesis import strategies as st
+from servers.api_server import NAME, ApiServer, api_server_of
 from servers.openai_server import MODEL, StandIn, stand_in
+from turbomind_native import CANCELLED, FINISHED
 
 from assistant.config import ServeTable
 from assistant.conversation import Message
@@ -470,3 +474,68 @@ def test_llama_cpp_answers_thirty_at_once(llama, opened):
         lasts = list(threads.map(lambda n: ask(engine, f"Say {n}", max_tokens=4)[1], range(30)))
     assert {last.finish for last in lasts} <= {"stop", "length"}
     assert all(0 < last.new_tokens <= 4 for last in lasts)
+
+
+@pytest.fixture(scope="module")
+def lmdeploy(tmp_path_factory) -> Iterator[ApiServer]:
+    """LMDeploy's api_server; it asks for KEY."""
+    folder = tmp_path_factory.mktemp("lmdeploy")
+    model = chat_folder(folder / NAME, "smollm2")
+    with api_server_of(model, folder, KEY) as running:
+        yield running
+
+
+def test_lmdeploy_streams_what_its_own_template_made_of_the_messages(lmdeploy, opened, tmp_path):
+    from train.render import load_tokenizer, prompt_ids
+
+    engine = opened(lmdeploy.url, key=KEY)
+    asked = [Message(role="system", content="你是小贝。"), *QUESTION]
+    chunks = list(engine.stream(asked, Sampling(temperature=0, max_tokens=200)))
+    text = "".join(chunk.text for chunk in chunks)
+    assert "你是小贝。" in text and "Hello there" in text
+    assert len(chunks) > 10
+    rendered = prompt_ids(load_tokenizer(str(chat_folder(tmp_path, "smollm2"))), asked)
+    assert (chunks[-1].finish, chunks[-1].prompt_tokens) == ("stop", len(rendered))
+    assert engine.describe().model == NAME
+    assert engine.describe().details["token counts"].startswith("by the server")
+
+
+def test_lmdeploy_ends_a_closed_answer_on_the_device(lmdeploy, opened):
+    engine = opened(lmdeploy.url, key=KEY)
+    before = len(lmdeploy.ends())
+    long = [Message(role="user", content="a long story " * 20)]
+    generation = engine.stream(long, Sampling(temperature=0, max_tokens=400))
+    next(generation)
+    generation.close()
+    assert list(generation)[-1].finish == "cancelled"
+    wait_until(lambda: lmdeploy.ends()[before:] == [CANCELLED])
+    assert ask(engine, temperature=0, max_tokens=3)[1].finish == "length"
+
+
+def test_lmdeploy_answers_thirty_at_once(lmdeploy, opened):
+    engine = opened(lmdeploy.url, key=KEY, timeout_seconds=300)
+    before = len(lmdeploy.ends())
+    questions = [f"This is number {number}." for number in range(30)]
+
+    def answer(text: str) -> str:
+        asked = [Message(role="system", content="Hi."), Message(role="user", content=text)]
+        return "".join(chunk.text for chunk in engine.stream(asked, Sampling(temperature=0)))
+
+    with ThreadPoolExecutor(30) as threads:
+        answers = list(threads.map(answer, questions))
+    assert [text in answer for text, answer in zip(questions, answers, strict=True)] == [True] * 30
+    assert lmdeploy.ends()[before:] == [FINISHED] * 30
+
+
+def test_lmdeploy_refuses_a_wrong_key(lmdeploy, opened):
+    with pytest.raises(EngineError, match=r"refuses the key \(HTTP 401") as caught:
+        opened(lmdeploy.url, key="sk-wrong", key_variable="MY_KEY")
+    assert caught.value.code == "unavailable"
+    assert "MY_KEY" in str(caught.value) and "sk-wrong" not in str(caught.value)
+
+
+def test_lmdeploy_says_what_is_too_long_for_it(lmdeploy, opened):
+    engine = opened(lmdeploy.url, key=KEY, context_length=100_000)
+    with pytest.raises(EngineError, match="1024") as caught:
+        ask(engine, "word " * 2000)
+    assert caught.value.code == "context_length"

@@ -4,9 +4,10 @@ Everything in Python above `lmdeploy.turbomind._turbomind` is the real package: 
 configuration objects, chat template, tokenizer, `TurboMind` and `TurboMindInstance`. What stands in
 for the GPU: this module's engine, the copying of weights, and what `torch.cuda` says is there.
 
-Its "model" answers with the end of the prompt, token by token, when greedy, and with tokens of the
-prompt's beginning drawn by the seed when sampling; then comes the end token. So answers depend on the
-prompt and on the sampling, not on luck.
+Its "model" answers with the end of the prompt, token by token, when greedy (top_k 1, or temperature 0
+as LMDeploy's api_server passes it on), and with tokens of the prompt's beginning drawn by the seed
+when sampling; then comes the end token. So answers depend on the prompt and on the sampling, not on
+luck.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class Request:
         native, place = self._native, len(prompt)
         status = native.fails_with
         for token in _answer(prompt, config):
-            if status or place - len(prompt) == config.max_new_tokens:
+            if status:
                 break
             time.sleep(native.seconds_per_token)
             native.gate.wait()
@@ -145,8 +146,9 @@ class Request:
             buffer[place] = token
             place += 1
             made = place - len(prompt)
-            last = token in getattr(config, "eos_ids", []) or made == config.max_new_tokens
-            if not last and made % native.tokens_per_signal == 0:
+            if token in getattr(config, "eos_ids", []) or made == config.max_new_tokens:
+                break
+            if made % native.tokens_per_signal == 0:
                 state.set(0, place)
                 signal()
         with native.lock:
@@ -164,14 +166,14 @@ def _common(one: list[int], other: list[int]) -> int:
 
 
 def _answer(prompt: list[int], config: Any) -> Any:
-    """The answer's tokens; see the module. Its end token comes again and again."""
+    """The answer's tokens; see the module."""
     ends = list(getattr(config, "eos_ids", []))
-    if config.top_k == 1:
+    if config.top_k == 1 or config.temperature == 0:
         yield from (token for token in prompt[-160:] if token not in ends)
     else:
         draw = random.Random(f"{config.random_seed} {config.temperature}")
         yield from (draw.choice(prompt[1:20]) for _ in range(100))
-    yield from itertools.repeat(ends[0])
+    yield ends[0]
 
 
 class Communicator:
@@ -189,6 +191,14 @@ class Communicator:
 
     def is_dummy_node(self) -> bool:
         return False
+
+    def get_schedule_metrics(self, rank: int) -> Any:
+        """What the health and the metrics of LMDeploy's servers are made of."""
+        native = self._native
+        return types.SimpleNamespace(
+            active_seqs=native.running, waiting_seqs=0, cache_usage=0.0,
+            prefix_cache_hit_rate=0.0, scheduler_tick=len(native.requests) + len(native.ends),
+        )  # fmt: skip
 
     def __getattr__(self, name: str) -> Any:
         """Contexts, ranks and weights: of no meaning without a device."""
