@@ -5,6 +5,7 @@ speak as its servers do stand in for them.
 """
 
 import configparser
+import ctypes
 import importlib.util
 import json
 import os
@@ -15,12 +16,15 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from servers.listening import free_port
 
 from assistant.config import ServeTable
 from assistant.errors import BlockedError, FailedError
+from assistant.gpus import count_gpus
 from deploy.__main__ import main
 from deploy.serving import start
 from deploy.serving.commands import Settings, api_server, page_command, proxy_server, settings_of
@@ -125,6 +129,33 @@ def test_the_page_takes_what_is_printed(model, tmp_path):
     *_, setting = page_command("http://127.0.0.1:23333/v1")
     assert read_config(ROOT / "assistant.toml", [setting]).serve.remote.urls == (
         "http://127.0.0.1:23333/v1",
+    )
+
+
+@pytest.mark.parametrize("kind", list(FILES))
+def test_every_proxy_looks_at_its_servers_often(kind):
+    assert "LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION" in recipe_text(kind, FLEET)
+    assert start.planned(FLEET)[0][1] == {"LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION": "5"}
+
+
+@pytest.mark.parametrize(
+    ("configured", "own", "served"),
+    [(None, 8192, 8192), (4096, 8192, 4096), (9999, 8192, 8192), (4096, None, 4096), (None, None, None)],
+)  # fmt: skip
+def test_the_page_is_told_how_much_the_servers_read(model, configured, own, served):
+    if own:
+        config = json.loads((model / "config.json").read_text())
+        (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": own}))
+    sets = ["--set", f"serve.context_length={configured}"] if configured else []
+    done = run("--model", str(model), "--dry-run", "--json", "-q", *sets)
+    said = json.loads(done.stdout)
+    assert said["page"] == page_command("http://127.0.0.1:23333/v1", served)
+    assert (f"serve.remote.context_length={served}" in said["page"]) == bool(served)
+    told = said["commands"][0]
+    assert (
+        told[told.index("--session-len") + 1] == str(served)
+        if served
+        else "--session-len" not in told
     )
 
 
@@ -236,26 +267,29 @@ def test_no_lmdeploy_is_said(model, monkeypatch):
 
 
 def test_no_gpu_is_said(monkeypatch):
-    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(ctypes, "CDLL", no_driver)
+    assert count_gpus() == 0
     with pytest.raises(BlockedError, match="2 GPU\\(s\\) are needed and 0 are here"):
         start.refuse_too_few_gpus(2)
 
 
-def test_visible_gpus_are_counted(monkeypatch, tmp_path):
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho 'GPU 0: A'\necho 'GPU 1: A'\necho '  MIG x'\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert start.count_gpus() == 2
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert start.count_gpus() == 1
+def no_driver(name: str):
+    raise OSError(f"{name}: cannot open shared object file")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.mark.parametrize(("state", "counted"), [(0, 2), (100, 0)])  # 100: CUDA_ERROR_NO_DEVICE
+def test_the_gpus_that_the_driver_shows_are_counted(monkeypatch, state, counted):
+    def count_into(place) -> int:
+        place._obj.value = 2
+        return 0
+
+    driver = SimpleNamespace(cuInit=lambda flags: state, cuDeviceGetCount=count_into)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: driver)
+    assert count_gpus() == counted
+    if counted:
+        start.refuse_too_few_gpus(2)
+    with pytest.raises(BlockedError, match=f"3 GPU\\(s\\) are needed and {counted} are here"):
+        start.refuse_too_few_gpus(3)
 
 
 # Speaks as LMDeploy's servers do: /health, /nodes/add, /nodes/status.
@@ -268,15 +302,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200); self.end_headers(); self.wfile.write(json.dumps(value).encode())
     def do_GET(self): self.reply(nodes if self.path == "/nodes/status" else {})
     def do_POST(self):
-        nodes[self.headers["X-Node"]] = 1; self.reply({})
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        nodes[json.loads(body)["url"]] = 1; self.reply({})
     def log_message(self, *_): pass
 time.sleep(float(words.get("--slow", 0)))
 server = http.server.HTTPServer(("127.0.0.1", int(words["--port"])), Handler)
 if "--proxy" in words:
     for _ in range(100):
         try:
-            request = urllib.request.Request(words["--proxy"] + "/nodes/add", b"", {"X-Node": words["--port"]})
-            urllib.request.urlopen(request); break
+            node = json.dumps({"url": "http://127.0.0.1:" + words["--port"]}).encode()
+            urllib.request.urlopen(words["--proxy"] + "/nodes/add", node); break
         except OSError: time.sleep(0.1)
 server.serve_forever()
 """
@@ -299,6 +334,31 @@ def test_it_waits_for_every_copy_and_the_proxy_and_ends_them():
         assert all(process.poll() is None for process in running)
     assert said[-1] == f"The proxy on port {fleet.port} knows 2 copies."
     assert all(process.returncode == -signal.SIGTERM for process in running)
+
+
+def test_a_copy_that_ends_is_started_again_and_the_others_go_on():
+    fleet = replace(FLEET, host="127.0.0.1", port=free_port())
+    processes = stand_ins(fleet)
+    said = []
+    with start.started(processes) as running:
+        start.wait_until_healthy(fleet, running, 60, lambda text: None)
+        proxy, dying, living = running
+        dying.kill()
+        dying.wait()
+        start.keep_up(fleet, processes, running, lambda text: said.append(text.en))
+        assert said == [
+            f"The copy on port {fleet.port + 1} ended with code -9 and is started again."
+        ]
+        assert running[1] is not dying
+        assert (running[0], running[2]) == (proxy, living)
+        start.wait_until_healthy(fleet, running, 60, lambda text: None)
+        start.keep_up(fleet, processes, running, lambda text: said.append(text.en))
+        assert len(said) == 1
+        proxy.kill()
+        proxy.wait()
+        with pytest.raises(FailedError, match="ended with code -9"):
+            start.keep_up(fleet, processes, running, lambda text: None)
+    assert all(process.returncode is not None for process in running)
 
 
 def test_a_server_that_ends_is_said():

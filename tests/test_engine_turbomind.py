@@ -522,7 +522,7 @@ def test_a_named_turbomind_refuses_what_lmdeploy_puts_in_its_place(native, tmp_p
 
 def test_auto_accepts_it_and_says_so_on_the_page(native, tmp_path, monkeypatch):
     swap_backends(monkeypatch, native)
-    monkeypatch.setattr("assistant.engines.turbomind.opening._driver_has_gpu", lambda: True)
+    monkeypatch.setattr("assistant.engines.turbomind.opening.count_gpus", lambda: 1)
     folder = chat_folder(tmp_path, "smollm2")
     opened = open_engine("auto", LocalModel("me/small", folder, "hf"), ServeTable(), unreported)
     answer = list(opened.engine.stream(asked("Hello"), GREEDY))
@@ -535,7 +535,7 @@ def test_auto_accepts_it_and_says_so_on_the_page(native, tmp_path, monkeypatch):
 
 
 def test_auto_takes_turbomind_without_a_note(native, tmp_path, monkeypatch):
-    monkeypatch.setattr("assistant.engines.turbomind.opening._driver_has_gpu", lambda: True)
+    monkeypatch.setattr("assistant.engines.turbomind.opening.count_gpus", lambda: 1)
     folder = chat_folder(tmp_path, "smollm2")
     opened = open_engine("auto", LocalModel("me/small", folder, "hf"), ServeTable(), unreported)
     info = opened.engine.describe()
@@ -545,7 +545,7 @@ def test_auto_takes_turbomind_without_a_note(native, tmp_path, monkeypatch):
 
 def why_not_with_a_driver(folder: Path, kind: str = "hf"):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("assistant.engines.turbomind.opening._driver_has_gpu", lambda: True)
+        patch.setattr("assistant.engines.turbomind.opening.count_gpus", lambda: 1)
         return why_not(LocalModel("me/small", folder, kind))
 
 
@@ -555,7 +555,7 @@ def test_why_not_names_the_first_thing_in_the_way(native, tmp_path, monkeypatch)
     assert "gguf" in why_not_with_a_driver(folder, "gguf").en
     native.gpus = 0
     assert "PyTorch sees no GPU" in why_not_with_a_driver(folder).en
-    monkeypatch.setattr("assistant.engines.turbomind.opening._driver_has_gpu", lambda: False)
+    monkeypatch.setattr("assistant.engines.turbomind.opening.count_gpus", lambda: 0)
     assert "no GPU" in why_not(LocalModel("me/small", folder, "hf")).en
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert "no LMDeploy" in why_not(LocalModel("me/small", folder, "hf")).en

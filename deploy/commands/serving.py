@@ -136,7 +136,7 @@ def serve(
     context: Context, run_name: str | None, named: str | None, servers: int, host: str, port: int,
     recipe: Recipe | None, out: Path | None, image: str, patience: float, dry_run: bool,
 ) -> None:  # fmt: skip
-    from ..serving.commands import page_command, settings_of, shown
+    from ..serving.commands import context_length_of, page_command, settings_of, shown
     from ..serving.recipes import Fleet, recipe_text
     from ..serving.start import planned, refuse_unready, url_of
 
@@ -150,7 +150,7 @@ def serve(
     variable = config.serve.remote.key_variable
     model = _model_to_serve(context, config, run_name, named)
     settings = settings_of(
-        config.serve, str(model), run_name or config.model.run,
+        config.serve, str(model), run_name or config.model.run, own_context=context_length_of(model),
         trust_remote_code=config.model.trust_remote_code,
         with_keys=bool(os.environ.get(variable, "").strip()),
     )  # fmt: skip
@@ -158,7 +158,8 @@ def serve(
     if not settings.key_variable and host not in ("127.0.0.1", "localhost", "::1"):
         context.say(Text(f"No key is set: whoever reaches {host}:{port} may use the model. Set {variable}.",
                          f"没有设置密钥：能访问 {host}:{port} 的人都能使用模型。请设置 {variable}。"))  # fmt: skip
-    page = shown(page_command(url_of(fleet)))
+    page_line = page_command(url_of(fleet), settings.context_length)
+    page = shown(page_line)
     if recipe:
         _give_recipe(context, recipe, recipe_text(recipe, fleet), out)
         return
@@ -166,7 +167,7 @@ def serve(
     commands = [_with_environment(command, more) for command, more in processes]
     if dry_run:
         context.result(
-            {"commands": [command for command, _ in processes], "page": page_command(url_of(fleet)),
+            {"commands": [command for command, _ in processes], "page": page_line,
              "urls": [url_of(fleet)], "key_variable": settings.key_variable or None},
             "\n".join([*commands, f"# {Text('then the page:', '然后启动页面：')}", page]),
         )  # fmt: skip
@@ -201,9 +202,9 @@ def _serve_until_ended(context: Context, fleet: Fleet, patience: float, page: st
     import time
 
     from ..serving.start import (
-        LOOK_SECONDS,
+        UPKEEP_SECONDS,
+        keep_up,
         planned,
-        refuse_ended,
         started,
         url_of,
         wait_until_healthy,
@@ -214,13 +215,16 @@ def _serve_until_ended(context: Context, fleet: Fleet, patience: float, page: st
 
     signal.signal(signal.SIGTERM, end)
     try:
-        with started(planned(fleet)) as running:
+        processes = planned(fleet)
+        with started(processes) as running:
             wait_until_healthy(fleet, running, patience, context.say)
             urls = f'[serve.remote]\nurls = ["{url_of(fleet)}"]'
+            if length := fleet.settings.context_length:
+                urls += f"\ncontext_length = {length}"
             context.result({"urls": [url_of(fleet)], "page": page}, f"{page}\n{urls}")
             while True:
-                refuse_ended(running)
-                time.sleep(LOOK_SECONDS)
+                keep_up(fleet, processes, running, context.say)
+                time.sleep(UPKEEP_SECONDS)
     except KeyboardInterrupt:
         context.say(Text("The servers have ended.", "服务已结束。"))
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from assistant.config import ServeTable
 
 _QUANT_POLICY = {16: 0, 8: 8, 4: 4}  # LMDeploy's numbers for the KV cache's precision
+# Seconds between the proxy's looks at its servers. A dead one is never busy, so that until the next
+# look it draws nearly every question; LMDeploy's own 90 would be a minute and a half of them.
+PROXY_ENVIRONMENT = {"LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION": "5"}
 # LMDeploy takes its keys as arguments only, which every user of the machine can read. This adds
 # them inside the process, from the variable; it needs nothing but LMDeploy, so it runs in its own
 # container image too.
@@ -41,10 +46,13 @@ class Settings:
 
 
 def settings_of(
-    serve: ServeTable, model: str, served_as: str, *, trust_remote_code: bool, with_keys: bool
-) -> Settings:
-    """The settings that the `turbomind` engine would have, for servers."""
+    serve: ServeTable, model: str, served_as: str, *, trust_remote_code: bool, with_keys: bool,
+    own_context: int | None = None,
+) -> Settings:  # fmt: skip
+    """The settings that the `turbomind` engine would have, for servers. `own_context` is what the
+    model's config says it reads."""
     table = serve.turbomind
+    lengths = [length for length in (serve.context_length, own_context) if length]
     return Settings(
         model,
         served_as,
@@ -52,12 +60,19 @@ def settings_of(
         table.cache_share,
         table.max_batch or serve.limits.concurrent,
         table.kv_bits,
-        serve.context_length,
+        min(lengths, default=None),
         table.prefix_caching,
         table.weight_format,
         trust_remote_code,
         serve.remote.key_variable if with_keys else "",
     )
+
+
+def context_length_of(model: Path) -> int | None:
+    """The tokens that the model's config.json says it reads; None where it does not say."""
+    config = json.loads((model / "config.json").read_text("utf-8"))
+    length = config.get("text_config", config).get("max_position_embeddings")
+    return length if isinstance(length, int) else None
 
 
 def api_server(settings: Settings, host: str, port: int | str, proxy: str = "") -> list[str]:
@@ -104,9 +119,16 @@ def _lmdeploy(arguments: list[str], key_variable: str) -> list[str]:
     return ["python", "-c", _WITH_KEYS.replace("{variable}", key_variable), *arguments]
 
 
-def page_command(url: str) -> list[str]:
-    """The page in front of the servers at `url` (".../v1")."""
-    return ["python", "app.py", "--engine", "remote", "--set", f'serve.remote.urls=["{url}"]']
+def page_command(url: str, context_length: int | None = None) -> list[str]:
+    """The page in front of the servers at `url` (".../v1"). LMDeploy's do not say how many tokens they
+    read: the page is told `context_length` where it is known, and assumes it elsewhere."""
+    sets = [f'serve.remote.urls=["{url}"]']
+    if context_length:
+        sets.append(f"serve.remote.context_length={context_length}")
+    return [
+        "python", "app.py", "--engine", "remote",
+        *(word for one in sets for word in ("--set", one)),
+    ]  # fmt: skip
 
 
 def shown(command: list[str]) -> str:

@@ -10,7 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .commands import Settings, api_server, page_command, proxy_server, shown
+from .commands import (
+    PROXY_ENVIRONMENT,
+    Settings,
+    api_server,
+    page_command,
+    proxy_server,
+    shown,
+)
 
 Recipe = Literal["compose", "systemd", "slurm", "ray"]
 FILES: dict[Recipe, str] = {
@@ -77,14 +84,15 @@ def _compose(fleet: Fleet) -> str:
             "image": fleet.image,
             "command": proxy_server(settings, "0.0.0.0", fleet.port),
             "restart": "unless-stopped",
-        } | ({"environment": [key]} if key else {})
+            "environment": [*([key] if key else []), *_proxy_assignments()],
+        }
     front = "proxy" if fleet.behind_proxy else "server0"
     services["page"] = {
         "image": "python:3.11-slim",
         "working_dir": "/app",
         "volumes": [".:/app"],
         "command": ["sh", "-c", "pip install -q -r requirements-cpu.txt && exec "
-                    + shown([*page_command(f"http://{front}:{fleet.port}/v1"), "--public", "--host", "0.0.0.0"])],
+                    + shown([*page_command(f"http://{front}:{fleet.port}/v1", settings.context_length), "--public", "--host", "0.0.0.0"])],
         "ports": ["7860:7860"],
         "stop_grace_period": "40s",
         "restart": "unless-stopped",
@@ -96,6 +104,10 @@ def _compose(fleet: Fleet) -> str:
         + json.dumps({"services": services}, ensure_ascii=False, indent=2).replace("$", "$$")
         + "\n"
     )
+
+
+def _proxy_assignments() -> list[str]:
+    return [f"{name}={value}" for name, value in PROXY_ENVIRONMENT.items()]
 
 
 def _health(host: str, port: int) -> str:
@@ -144,13 +156,15 @@ def _unit(
     )
     # In a unit a per cent sign stands for itself only when doubled; %i is the instance.
     start = shown(command).replace("%", "%%").replace("%%i", "%i")
-    gpus = (
-        "# It takes the first GPUs it sees; CUDA_VISIBLE_DEVICES chooses others.\n" if fleet else ""
-    )
+    gpus = environment = ""
+    if fleet:
+        gpus = "# It takes the first GPUs it sees; CUDA_VISIBLE_DEVICES chooses others.\n"
+    else:
+        environment = "".join(f"Environment={one}\n" for one in _proxy_assignments())
     return (
         f"# {name}\n[Unit]\nDescription={what}: {settings.served_as}\n{after}\n"
         "Wants=network-online.target\n\n[Service]\n"
-        f"{keys}{gpus}ExecStart=/usr/bin/env {start}\n"
+        f"{keys}{gpus}{environment}ExecStart=/usr/bin/env {start}\n"
         "Restart=on-failure\nRestartSec=10\nTimeoutStopSec=60\n\n"
         "[Install]\nWantedBy=multi-user.target\n"
     )
@@ -162,7 +176,7 @@ def _slurm(fleet: Fleet) -> str:
     proxied = fleet.behind_proxy
     port = fleet.port + 1 if proxied else fleet.port
     server = _on_node(api_server(settings, "@HOST@", port, "@PROXY@" if proxied else ""))
-    page = shown(page_command(f"http://@FIRST@:{fleet.port}/v1"))
+    page = shown(page_command(f"http://@FIRST@:{fleet.port}/v1", settings.context_length))
     lines = [
         "#!/bin/bash",
         "#SBATCH --job-name=assistant",
@@ -186,7 +200,7 @@ def _slurm(fleet: Fleet) -> str:
     if proxied:
         lines += [
             f'export PROXY="http://$first:{fleet.port}"',
-            f"{shown(proxy_server(settings, '0.0.0.0', fleet.port))} &",
+            f"{' '.join(_proxy_assignments())} {shown(proxy_server(settings, '0.0.0.0', fleet.port))} &",
         ]
     return "\n".join([*lines, "srun bash serve-node.sh"]) + "\n"
 
@@ -209,6 +223,7 @@ def _ray(fleet: Fleet) -> str:
 Ray places {fleet.servers} copies with {settings.tp} GPU(s) each and starts a copy that ended again; the proxy runs here.
 The model must lie at the same path on all nodes. {keys}"""
 
+import os
 import socket
 import subprocess
 
@@ -216,6 +231,7 @@ import ray
 
 SERVER = {json.dumps(server, ensure_ascii=False)}
 PROXY = {json.dumps(proxy, ensure_ascii=False)}
+PROXY_ENVIRONMENT = {json.dumps(PROXY_ENVIRONMENT)}
 
 
 @ray.remote(num_gpus={settings.tp}, max_retries=-1)
@@ -231,7 +247,7 @@ def serve(proxy: str) -> None:
 if __name__ == "__main__":
     ray.init(address="auto")
     front = f"http://{{ray.util.get_node_ip_address()}}:{fleet.port}"
-    with subprocess.Popen(PROXY):
+    with subprocess.Popen(PROXY, env={{**os.environ, **PROXY_ENVIRONMENT}}):
         print("[serve.remote] urls = [\\"" + front + "/v1\\"]")
         ray.get([serve.remote(front) for _ in range({fleet.servers})])
 '''

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,13 +14,16 @@ from functools import partial
 from pathlib import Path
 
 from assistant.errors import BlockedError, FailedError, UsageError
+from assistant.gpus import count_gpus
 from assistant.hosting import Place, refuse_taken_port
 from assistant.words import Text
 
-from .commands import api_server, proxy_server
+from .commands import PROXY_ENVIRONMENT, api_server, proxy_server
 from .recipes import Fleet
 
+Planned = tuple[list[str], dict[str, str]]  # a command, and what its environment has beside ours
 LOOK_SECONDS = 0.5
+UPKEEP_SECONDS = 2.0  # how often a running fleet is looked after
 END_SECONDS = 30.0  # what a server may take to end its answers before it is killed
 
 
@@ -56,17 +58,6 @@ def refuse_too_few_gpus(needed: int) -> None:
         )  # fmt: skip
 
 
-def count_gpus() -> int:
-    """GPUs that NVIDIA's driver lists; 0 without a driver. CUDA_VISIBLE_DEVICES is respected."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return 0
-    done = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
-    listed = sum(line.startswith("GPU ") for line in done.stdout.splitlines())
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return listed if visible is None else min(listed, len([one for one in visible.split(",") if one.strip()]))  # fmt: skip
-
-
 def _refuse_unknown_architecture(model: Path) -> None:
     """LMDeploy itself would go over to its PyTorch engine with no more than a line in its log."""
     from lmdeploy.turbomind.supported_models import is_supported
@@ -86,15 +77,14 @@ def ports_of(fleet: Fleet) -> list[int]:
     return [fleet.port + number for number in range(fleet.servers + 1)]
 
 
-def planned(fleet: Fleet) -> list[tuple[list[str], dict[str, str]]]:
-    """The processes of this machine in the order they start: command, and what its environment
-    has beside ours. Each copy sees its own GPUs."""
+def planned(fleet: Fleet) -> list[Planned]:
+    """The processes of this machine in the order they start. Each copy sees its own GPUs."""
     settings, tp = fleet.settings, fleet.settings.tp
     front, *behind = ports_of(fleet)
     if not fleet.behind_proxy:
         return [(api_server(settings, fleet.host, front), {})]
     proxy = f"http://{fleet.host}:{front}"
-    return [(proxy_server(settings, fleet.host, front), {})] + [
+    return [(proxy_server(settings, fleet.host, front), PROXY_ENVIRONMENT)] + [
         (api_server(settings, fleet.host, port, proxy),
          {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(number * tp, number * tp + tp)))})
         for number, port in enumerate(behind)
@@ -103,25 +93,30 @@ def planned(fleet: Fleet) -> list[tuple[list[str], dict[str, str]]]:
 
 @contextmanager
 def started(
-    processes: Sequence[tuple[list[str], dict[str, str]]],
+    processes: Sequence[Planned],
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Start them; at the end they are asked to end, and killed after END_SECONDS. What they print
-    goes to our stderr: stdout is for the result."""
+    goes to our stderr: stdout is for the result. A process may be put in another's place."""
     with ExitStack() as stack:
-        running = []
-        for command, more in processes:
-            process = subprocess.Popen(
-                with_this_python(command), env={**os.environ, **more}, stdout=2
-            )
-            stack.callback(_end, process)
-            running.append(process)
+        running: list[subprocess.Popen[bytes]] = []
+        for number, process in enumerate(processes):
+            running.append(_begun(*process))
+            stack.callback(_end_at, running, number)
         yield running
+
+
+def _begun(command: list[str], more: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(with_this_python(command), env={**os.environ, **more}, stdout=2)
 
 
 def with_this_python(command: list[str]) -> list[str]:
     """The command run by this Python: a virtual environment need not be on the PATH."""
     program, *arguments = command
     return [sys.executable, *(["-m", program] if program != "python" else []), *arguments]
+
+
+def _end_at(running: Sequence[subprocess.Popen[bytes]], number: int) -> None:
+    _end(running[number])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -149,6 +144,45 @@ def wait_until_healthy(
         _until(lambda: _proxy_knows_all(fleet, front), running, deadline)
         say(Text(f"The proxy on port {front} knows {fleet.servers} copies.",
                  f"端口 {front} 的代理已登记 {fleet.servers} 份模型。"))  # fmt: skip
+
+
+def keep_up(
+    fleet: Fleet,
+    processes: Sequence[Planned],
+    running: list[subprocess.Popen[bytes]],
+    say: Callable[[Text], None],
+) -> None:
+    """Look after a running fleet once. Behind a proxy a copy that ended is started again while the
+    others go on, and one that is well but that the proxy has dropped is made known to it again:
+    a copy announces itself only when it starts.
+
+    Raises FailedError where what the page calls has ended: the proxy, or the only copy.
+    """
+    refuse_ended(running[:1])
+    front, *behind = ports_of(fleet)
+    for number, port in enumerate(behind, 1):
+        code = running[number].poll()
+        if code is not None:
+            say(Text(f"The copy on port {port} ended with code {code} and is started again.",
+                     f"端口 {port} 的服务以代码 {code} 退出，正在重新启动。"))  # fmt: skip
+            running[number] = _begun(*processes[number])
+    if fleet.behind_proxy and (known := _nodes(fleet, front)) is not None:
+        for port in behind:
+            if _address(fleet, port) not in known and _is_well(fleet, port):
+                _announce(fleet, front, port)
+
+
+def _address(fleet: Fleet, port: int) -> str:
+    """What a copy announces itself by."""
+    return f"http://{fleet.host}:{port}"
+
+
+def _announce(fleet: Fleet, front: int, port: int) -> None:
+    import httpx
+
+    node = {"url": _address(fleet, port), "status": {"models": [fleet.settings.served_as]}}
+    with suppress(httpx.HTTPError):
+        httpx.post(f"http://{_reachable(fleet.host)}:{front}/nodes/add", json=node, timeout=5)
 
 
 def _is_well(fleet: Fleet, port: int) -> bool:
@@ -189,14 +223,20 @@ def _status(fleet: Fleet, port: int, path: str) -> int:
         return 0
 
 
-def _proxy_knows_all(fleet: Fleet, port: int) -> bool:
+def _proxy_knows_all(fleet: Fleet, front: int) -> bool:
+    known = _nodes(fleet, front)
+    return known is not None and len(known) >= fleet.servers
+
+
+def _nodes(fleet: Fleet, front: int) -> dict[str, object] | None:
+    """The copies that the proxy knows, by address; None where it does not say."""
     import httpx
 
     try:
-        answer = httpx.get(f"http://{_reachable(fleet.host)}:{port}/nodes/status", timeout=5)
-        return answer.status_code == 200 and len(answer.json()) >= fleet.servers
+        answer = httpx.get(f"http://{_reachable(fleet.host)}:{front}/nodes/status", timeout=5)
+        return answer.json() if answer.status_code == 200 else None
     except (httpx.HTTPError, ValueError):
-        return False
+        return None
 
 
 def _reachable(host: str) -> str:

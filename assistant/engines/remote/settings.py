@@ -24,7 +24,8 @@ class RemoteSettings:
     key_variable: str = "ASSISTANT_API_KEY"  # named in errors, so a person knows what to set
     context_length: int | None = None
     timeout_seconds: float = 120.0
-    attempts: int = 4  # of one question, all before its first token
+    attempts: int = 5  # of one question, all before its first token: 7 s, in which `deploy serve`'s
+    # proxy notices that one of its servers has died
     first_wait_seconds: float = 0.5  # doubles with each further attempt
     longest_wait_seconds: float = 30.0  # a server that asks for more is not waited for
     recheck_seconds: float = 10.0  # how often a dead server is looked at again

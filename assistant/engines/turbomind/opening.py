@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...gpus import count_gpus
 from ...models.local import LocalModel
 from ...words import Text
 from . import failures
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from lmdeploy.pipeline import Pipeline
 
 READABLE = "hf"  # the one format of `LocalModel` that LMDeploy loads
-_CUDA_DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 QUANTISATIONS = ("awq", "gptq", "compressed-tensors", "fp8", "mxfp4")
 
 
@@ -34,7 +33,7 @@ def why_not(model: LocalModel | None) -> Text | None:
     """
     if importlib.util.find_spec("lmdeploy") is None:
         return Text("no LMDeploy here", "没有装 LMDeploy")
-    if not _driver_has_gpu():
+    if count_gpus() == 0:
         return Text("no GPU here", "没有 GPU")
     try:
         import lmdeploy.turbomind
@@ -57,22 +56,6 @@ def why_not(model: LocalModel | None) -> Text | None:
     if architecture not in supported_architectures():
         return Text(f"TurboMind does not know {architecture}", f"TurboMind 不支持 {architecture}")
     return None
-
-
-def _driver_has_gpu() -> bool:
-    """Whether the CUDA driver counts a device. Asked directly: importing torch takes seconds."""
-    for name in _CUDA_DRIVERS:
-        try:
-            driver = ctypes.CDLL(name)
-        except OSError:
-            continue
-        count = ctypes.c_int(0)
-        return (
-            driver.cuInit(0) == 0
-            and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-            and count.value > 0
-        )
-    return False
 
 
 def supported_architectures() -> list[str]:
