@@ -12,6 +12,7 @@ from .persona import Persona, Style
 from .words import Text
 
 ROOM_FOR_ANSWER = 0.25  # of the context: history is dropped before an answer has less room
+CHARS_PER_TOKEN = 16  # no text has so many: what is longer cannot fit and is not even tokenized
 
 
 class Reply(Iterator[str]):
@@ -62,8 +63,10 @@ def reply(
     """
     system = persona.system_prompt if system_prompt is None else system_prompt
     sampling = styled_sampling(sampling or Sampling(), style)
+    sampling.check()
     opening = system_messages(system, style)
     asked = Message(role="user", content=styled_question(text, style))
+    _refuse_hopeless(engine, [*opening, asked])
     dropped = _turns_to_drop(engine, opening, history, asked, sampling.max_tokens)
     kept = history[2 * dropped :]
     return Reply(engine.stream([*opening, *kept, asked], sampling), dropped)
@@ -92,6 +95,23 @@ def styled_sampling(sampling: Sampling, style: Style | None) -> Sampling:
         temperature=sampling.temperature if style.temperature is None else style.temperature,
         top_p=sampling.top_p if style.top_p is None else style.top_p,
     )
+
+
+def _refuse_hopeless(engine: Engine, needed: list[Message]) -> None:
+    """Raise EngineError("context_length") for what is far too long, without tokenizing it: for a megabyte
+    the CPU engine holds the interpreter's lock for half a second, and the others wait."""
+    context = engine.describe().context_length
+    characters = sum(len(message.content) for message in needed)
+    if characters > context * CHARS_PER_TOKEN:
+        raise EngineError(
+            "context_length",
+            Text(
+                f"The message and what must go with it have {characters} characters; "
+                f"this model reads at most {context} tokens.",
+                f"这条消息连同必须附带的内容共 {characters} 个字；这个模型最多读 {context} 个 token。",
+            ),
+            Text("Shorten the message.", "请缩短这条消息。"),
+        )
 
 
 def _turns_to_drop(

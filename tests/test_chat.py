@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from assistant.chat import reply
@@ -110,6 +112,30 @@ def test_a_question_too_long_alone_is_an_error_that_says_so(persona):
         reply(persona, Recorder(50), turns("a", "b"), "c" * 60)
     assert caught.value.code == "context_length"
     assert "50" in caught.value.in_language("zh")
+
+
+def test_a_question_far_too_long_is_refused_without_tokenizing_it(persona):
+    engine = Recorder(100)
+    engine.count_tokens = None
+    with pytest.raises(
+        EngineError, match="1609 characters; this model reads at most 100"
+    ) as caught:
+        reply(persona, engine, [], "c" * 1604)
+    assert caught.value.code == "context_length"
+
+
+def test_an_impossible_value_is_refused_before_anything_is_counted(persona):
+    engine = Recorder()
+    engine.count_tokens = None
+    with pytest.raises(EngineError, match="max_tokens = 'many' is out of range") as caught:
+        reply(persona, engine, [], "c", sampling=Sampling(max_tokens="many"))
+    assert caught.value.code == "invalid_request"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, True, "hot", None])
+def test_a_value_of_the_wrong_kind_is_out_of_range(value):
+    with pytest.raises(EngineError, match=f"temperature = {value!r} is out of range"):
+        Sampling(temperature=value).check()
 
 
 def test_a_generation_that_just_ends_is_truncated(persona):

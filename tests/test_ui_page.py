@@ -6,6 +6,7 @@ import re
 import string
 import subprocess
 import sys
+import unicodedata
 from types import SimpleNamespace
 
 import gradio as gr
@@ -168,6 +169,15 @@ def test_file_names_hold_no_paths():
     assert file_name("../../etc/passwd", ".md") == "etc-passwd.md"
     assert file_name("你好 世界", ".md") == "你好-世界.md"
     assert file_name("?!", ".jsonl") == "conversation.jsonl"
+
+
+def test_cleaned_away_is_what_unicode_calls_a_control_or_a_surrogate():
+    everything = "".join(map(chr, range(sys.maxunicode + 1)))
+    harmless = [
+        one for one in everything
+        if one in "\n\t" or unicodedata.category(one) not in ("Cc", "Cs")
+    ]  # fmt: skip
+    assert cleaned(everything.replace("\r", "")) == "".join(harmless)
 
 
 def test_cleaned_keeps_inner_blanks():

@@ -9,15 +9,30 @@ from __future__ import annotations
 import abc
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from ..conversation import Message, check_order
 from ..errors import EngineError
 from ..words import Text
 
 Finish = Literal["stop", "length", "cancelled"]
+LARGEST_TOP_K = 2**31 - 1  # native samplers keep it in 32 bits
+SHOWN_CHARACTERS = 40  # of a value that is refused
+
+_WHOLE, _NUMBER, _WHOLE_OR_NONE = (int,), (int, float), (int, type(None))
+# What each field may be. Kinds too: a program that asks may send anything, and what a native library
+# says of a wrong kind would be taken for a fault of the engine.
+_RANGES: dict[str, tuple[tuple[type, ...], Callable[[Any], bool], str]] = {
+    "max_tokens": (_WHOLE, lambda value: value >= 1, "1, 2, 3…"),
+    "temperature": (_NUMBER, lambda value: 0 <= value <= 2, "0…2"),
+    "top_p": (_NUMBER, lambda value: 0 < value <= 1, "0…1, 0 excluded"),
+    "top_k": (_WHOLE, lambda value: 0 <= value <= LARGEST_TOP_K, "0, 1, 2…"),
+    "repetition_penalty": (_NUMBER, lambda value: 0 < value <= 2, "0…2, 0 excluded"),
+    "seed": (_WHOLE_OR_NONE, lambda value: value is None or value >= 0, "0, 1, 2…"),
+    "stop": ((tuple,), all, "non-empty strings"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,23 +49,15 @@ class Sampling:
 
     def check(self) -> None:
         """Raise EngineError("invalid_request") for a value out of range."""
-        ranges = {
-            "max_tokens": (self.max_tokens >= 1, "≥ 1"),
-            "temperature": (0 <= self.temperature <= 2, "0…2"),
-            "top_p": (0 < self.top_p <= 1, "0…1, 0 excluded"),
-            "top_k": (self.top_k >= 0, "≥ 0"),
-            "repetition_penalty": (0 < self.repetition_penalty <= 2, "0…2, 0 excluded"),
-            "seed": (self.seed is None or self.seed >= 0, "≥ 0"),
-            "stop": (all(self.stop), "non-empty strings"),
-        }
-        for name, (good, expected) in ranges.items():
-            if not good:
-                value = getattr(self, name)
+        for name, (kinds, good, expected) in _RANGES.items():
+            value = getattr(self, name)
+            if type(value) not in kinds or not good(value):
+                shown = repr(value)[:SHOWN_CHARACTERS]
                 raise EngineError(
                     "invalid_request",
                     Text(
-                        f"{name} = {value} is out of range (expected {expected}).",
-                        f"{name} = {value} 超出范围（应为 {expected}）。",
+                        f"{name} = {shown} is out of range (expected {expected}).",
+                        f"{name} = {shown} 超出范围（应为 {expected}）。",
                     ),
                 )
 

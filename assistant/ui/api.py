@@ -45,10 +45,10 @@ def add_chat_endpoint(answerer: Answerer, config: Config, *, public: bool, proxi
         running = Running()
         try:
             question = Question(
-                text=message,
+                text=_text("message", message),
                 history=_history(history),
-                style=style,
-                system_prompt=system_prompt,
+                style=style and _text("style", style),
+                system_prompt=system_prompt and _text("system_prompt", system_prompt),
                 sampling=Sampling(max_tokens, temperature, top_p, top_k, repetition_penalty, seed),
                 visitor=visitor_of(request, proxies),
             )
@@ -64,5 +64,11 @@ def add_chat_endpoint(answerer: Answerer, config: Config, *, public: bool, proxi
 def _history(history: list[dict[str, str]] | None) -> tuple[Message, ...]:
     try:
         return from_plain(history or [])
-    except ValueError:
+    except (ValueError, TypeError):
         raise UsageError(words.BAD_HISTORY) from None
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise UsageError(words.filled(words.FIELD_NOT_TEXT, name=name))
+    return value

@@ -102,6 +102,7 @@ BAD_HISTORY = Text(
     "The history is not a list of messages, user and assistant in turn.",
     "历史不是用户和助手轮流的消息列表。",
 )
+FIELD_NOT_TEXT = Text("{name} is not text.", "{name} 不是文本。")
 UNEXPECTED = Text("Something went wrong here.", "这里出了点问题。")
 UNEXPECTED_CURE = Text(
     "Try again; the server's log has the details.", "请再试一次；详情在服务器日志里。"
