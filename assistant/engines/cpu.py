@@ -44,8 +44,11 @@ logger = logging.getLogger(__name__)
 
 MAX_BATCHED_TOKENS = 512  # prompt tokens per step: a long prompt must not stall the others' answers
 GATHER_SECONDS = 0.03  # less than one step of a full batch
+GIVEN_SHARE = 0.5  # of a step's time, at most, goes to the other threads before the next one
+NAP_SECONDS = 0.0002
 LOOK_AGAIN_SECONDS = 0.002  # for the next of a burst; one person waits this long once an answer
 CACHE_BLOCK_TOKENS = 32  # OpenVINO's KV block on the CPU: prefixes are shared in whole blocks
+SEEDS = 2**64  # OpenVINO takes no larger one
 GREETING = "Hi"  # warms the kernels up, so the first visitor does not wait for their compilation
 
 
@@ -133,7 +136,8 @@ class CpuEngine(Engine):
             config.top_p = sampling.top_p
             if sampling.top_k:
                 config.top_k = sampling.top_k
-            config.rng_seed = secrets.randbits(32) if sampling.seed is None else sampling.seed
+            seed = secrets.randbits(32) if sampling.seed is None else sampling.seed
+            config.rng_seed = seed % SEEDS
         return config
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
@@ -209,6 +213,7 @@ class _Scheduler:
         self._numbers = itertools.count()
         self._closed = threading.Event()
         self._coming = 0
+        self._step_seconds = 0.0
         self._coming_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="cpu-engine", daemon=True)
         self._thread.start()
@@ -247,7 +252,9 @@ class _Scheduler:
                 self._let_others_in(joined)
                 self._drop_cancelled()
                 if self._running:
+                    began = time.perf_counter()
                     self._pipeline.step()
+                    self._step_seconds = time.perf_counter() - began
                     self._deliver()
             except Exception as error:  # the native library failed: each reader must be told
                 logger.exception("the CPU engine failed")
@@ -268,7 +275,7 @@ class _Scheduler:
         between steps: without this a burst of visitors joins one by one, a long step apart.
         """
         deadline = time.monotonic() + GATHER_SECONDS
-        time.sleep(0)
+        self._give_way()
         while True:
             while not self._arrivals.empty():
                 self._admit_one(self._arrivals.get())
@@ -277,6 +284,22 @@ class _Scheduler:
                 return
             joined = False
             time.sleep(LOOK_AGAIN_SECONDS)
+
+    def _give_way(self) -> None:
+        """Let the other threads run for as long as they want to, at most a share of the last step.
+
+        A nap that takes longer than it should is one in which others ran. A single one is not enough:
+        the page's event loop gives the lock away at every turn, and would get one turn a step.
+        """
+        until = time.perf_counter() + GIVEN_SHARE * self._step_seconds
+        nap = 0.0
+        while True:
+            began = time.perf_counter()
+            time.sleep(nap)
+            now = time.perf_counter()
+            if now - began < nap + NAP_SECONDS or now > until:
+                return
+            nap = NAP_SECONDS
 
     def _admit_one(self, answer: _Answer | None) -> None:
         if answer is None:  # closing

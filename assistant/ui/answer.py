@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from ..accounts import Account, is_engines_fault
-from ..chat import Reply, reply
+from ..chat import CHARS_PER_TOKEN, Reply, reply
 from ..config import LimitsTable, OperationsTable
 from ..conversation import Message
 from ..engines.base import Finish, Sampling
@@ -30,10 +30,12 @@ from .running import Running, StuckError, engine_closed_under_it
 from .text import cleaned
 
 LOOK_SECONDS = 0.1  # how often one who waits looks whether the turn has come
-SAY_SECONDS = 0.5  # how often it is said anyway, so that a visitor who left is noticed
+SAY_SECONDS = 0.5  # how often the line is shown to who stands in it; leaving is noticed then
 GATHER_SECONDS = 0.04  # pieces that come closer together are shown together
+# What all who wait, and all who read, are sent a second together. An update costs Gradio 2 ms of the one
+# processor that Python runs on; with a hundred visitors that kept the engine from its answers.
+WAITING_UPDATES, WRITING_UPDATES = 20, 40
 CLOSING_SECONDS = 60.0  # when one who is refused by a closing page may come back
-CHARS_PER_TOKEN = 16  # no text has so many: history beyond it cannot fit and is not even counted
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Answerer:
 
     async def _turn(self, place: Place, running: Running) -> AsyncGenerator[Step, None]:
         """Say what is waited for, until it is the visitor's turn or the visitor stopped."""
-        said: Step | None = None
+        phase_said = ""
         said_at = 0.0
         while not running.stopped:
             self._refuse_when_draining()
@@ -146,8 +148,10 @@ class Answerer:
                 step = Step("in line", ahead=place.ahead, seconds=place.expected_wait)
             else:
                 return
-            if step != said or time.monotonic() - said_at > SAY_SECONDS:
-                said, said_at = step, time.monotonic()
+            now = time.monotonic()
+            pause = max(SAY_SECONDS, sum(self.gate.load) / WAITING_UPDATES)
+            if phase_said != step.phase or now - said_at > pause:
+                phase_said, said_at = step.phase, now
                 yield step
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -172,10 +176,12 @@ class Answerer:
             name="answer", daemon=True,
         ).start()  # fmt: skip
         step = Step("thinking")
+        shown_at = 0.0
         while step.phase != "done":
             failure: BaseException | None = None
             try:
-                items = await self._gathered(pieces, account)
+                pause = max(GATHER_SECONDS, self.gate.load[0] / WRITING_UPDATES)
+                items = await self._gathered(pieces, account, shown_at + pause)
             except StuckError:
                 self.host.doubt(ready)
                 running.abandon()
@@ -190,17 +196,21 @@ class Answerer:
                 else:
                     step = replace(item, text=step.text)
             yield step
+            shown_at = time.monotonic()
             if failure:
                 raise failure
 
-    async def _gathered(self, pieces: asyncio.Queue[Item], account: Account) -> list[Item]:
-        """What came: waits for one, then a moment, so that fast engines do not flood the page.
+    async def _gathered(
+        self, pieces: asyncio.Queue[Item], account: Account, until: float
+    ) -> list[Item]:
+        """What came: waits for one, and for more `until` then or the end of the answer.
 
         Raises StuckError when the engine gives no sign to anyone for too long.
         """
         items = [await self._first(pieces, account)]
-        if isinstance(items[0], str):
-            await asyncio.sleep(GATHER_SECONDS)
+        while isinstance(items[-1], str) and (left := until - time.monotonic()) > 0:
+            with suppress(asyncio.TimeoutError):
+                items.append(await asyncio.wait_for(pieces.get(), left))
         while not pieces.empty():
             items.append(pieces.get_nowait())
         return items

@@ -13,6 +13,7 @@ from .theme import theme
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = ("keep.js", "shelf.js", "files.js", "page.js")  # in the order they build on each other
 OTHER_EVENTS = 24  # places for what is not an answer: page loads, polling, import and export
+SESSIONS = 500  # of pages and programs that Gradio remembers; each takes an eighth of a megabyte
 
 
 def launch_options(config: Config) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def launch_options(config: Config) -> dict[str, Any]:
         "head": head(kept_by_owner=bool(config.serve.keep_conversations)),
         "footer_links": [],
         "max_threads": limits.concurrent + limits.queue + OTHER_EVENTS,
+        "state_session_capacity": SESSIONS,
         "run_history": False,
         "enable_monitoring": False,
         "max_file_size": 1,
