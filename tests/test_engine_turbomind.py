@@ -340,6 +340,20 @@ def test_closing_the_engine_ends_its_answers_and_refuses_new_ones(opened, native
     running[0].close()
 
 
+def test_a_stuck_device_does_not_hold_up_the_closing(opened, native, monkeypatch, caplog):
+    monkeypatch.setattr("assistant.engines.turbomind.engine.CLOSE_SECONDS", 0.1)
+    engine = opened()
+    generation = engine.stream(asked("a long story " * 20), GREEDY)
+    next(generation)
+    native.gate.clear()
+    engine.close()
+    assert native.running == 1
+    assert "did not let go" in caplog.text
+    assert list(generation)[-1].finish == "cancelled"
+    native.gate.set()
+    assert settles(lambda: native.running == 0)
+
+
 @pytest.mark.parametrize(
     ("state", "code", "cure"),
     [

@@ -8,6 +8,7 @@ its own way from messages to ids adds a BOS that the template did not write, whe
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import logging
 import threading
@@ -150,7 +151,10 @@ class TurbomindEngine(Engine):
         works = [answer.work for answer in answers if answer.work is not None]
         if concurrent.futures.wait(works, CLOSE_SECONDS).not_done:
             logger.warning("TurboMind did not let go of its answers in %.0f s", CLOSE_SECONDS)
-        pipeline.close()
+            # LMDeploy would wait for the device without end: here, and when the process ends.
+            atexit.unregister(pipeline.internal_thread.close)
+        else:
+            pipeline.close()
         self._engine = None
 
 
