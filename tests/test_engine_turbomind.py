@@ -343,6 +343,7 @@ def test_closing_the_engine_ends_its_answers_and_refuses_new_ones(opened, native
 def test_a_stuck_device_does_not_hold_up_the_closing(opened, native, monkeypatch, caplog):
     monkeypatch.setattr("assistant.engines.turbomind.engine.CLOSE_SECONDS", 0.1)
     engine = opened()
+    inside = engine._pipeline.internal_thread.thread
     generation = engine.stream(asked("a long story " * 20), GREEDY)
     next(generation)
     native.gate.clear()
@@ -352,6 +353,7 @@ def test_a_stuck_device_does_not_hold_up_the_closing(opened, native, monkeypatch
     assert list(generation)[-1].finish == "cancelled"
     native.gate.set()
     assert settles(lambda: native.running == 0)
+    assert settles(lambda: not inside.is_alive())
 
 
 @pytest.mark.parametrize(

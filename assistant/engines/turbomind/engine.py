@@ -151,11 +151,18 @@ class TurbomindEngine(Engine):
         works = [answer.work for answer in answers if answer.work is not None]
         if concurrent.futures.wait(works, CLOSE_SECONDS).not_done:
             logger.warning("TurboMind did not let go of its answers in %.0f s", CLOSE_SECONDS)
-            # LMDeploy would wait for the device without end: here, and when the process ends.
+            # Its event loop must not end under the device, which will still signal to it: not now, nor when
+            # the process ends. Where the device comes back its memory is freed then.
             atexit.unregister(pipeline.internal_thread.close)
+            threading.Thread(target=_close_after, args=(works, pipeline), daemon=True).start()
         else:
             pipeline.close()
         self._engine = None
+
+
+def _close_after(works: list[concurrent.futures.Future[None]], pipeline: Pipeline) -> None:
+    concurrent.futures.wait(works)
+    pipeline.close()
 
 
 def _described(
