@@ -67,7 +67,6 @@ def transformers_engine(embedded_folder: LocalModel) -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def remote_engine(embedded_model: LocalModel) -> Iterator[Engine]:
     """The remote engine before llama.cpp's own server on the embedded base."""
-    pytest.importorskip("xllamacpp")
     from servers.llama import llama_server
 
     from assistant.engines.remote import RemoteEngine, RemoteSettings

@@ -86,7 +86,6 @@ def proxy() -> Iterator[Proxy]:
 
 
 def test_the_page_talks_on_when_a_server_behind_the_proxy_is_killed(embedded_model, tmp_path):
-    pytest.importorskip("xllamacpp")
     with (
         llama_server(embedded_model.path) as (one, dying),
         llama_server(embedded_model.path) as (other, _),

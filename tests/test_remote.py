@@ -442,7 +442,6 @@ def test_the_command_line_talks_through_it(server, tmp_path, monkeypatch):
 
 @pytest.fixture
 def llama(embedded_model):
-    pytest.importorskip("xllamacpp")
     from servers.llama import llama_server
 
     with llama_server(embedded_model.path) as running:

@@ -59,7 +59,6 @@ class Space:
 @pytest.fixture(scope="module")
 def space(embedded_folder: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
     """The bundle of hf-zerogpu on the embedded base, its engine left to choose itself."""
-    pytest.importorskip("spaces")
     home = tmp_path_factory.mktemp("space")
     folder = home / "app"
     config = read_config(ROOT / "assistant.toml")
