@@ -19,6 +19,7 @@ class AssistantError(Exception):
     """Base of all expected failures. `message` says what is wrong, `cure` what to do about it."""
 
     exit_code = 1
+    for_operators = False  # it names an address or a path: not for visitors of a public page
 
     def __init__(self, message: Text, cure: Text | None = None):
         self.message = message

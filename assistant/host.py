@@ -135,6 +135,7 @@ class Host:
         self._state = replace(self._state, progress=progress)
 
     def _fail(self, error: AssistantError) -> None:
+        error.for_operators = True
         self._state = replace(self._state, phase="failed", error=error, progress=None)
         self._settled.set()
         logger.error("the engine failed", extra={"fields": {"error": error.message.en}})

@@ -181,3 +181,16 @@ def test_a_wrong_key_is_said_with_the_variable_and_a_right_one_mends_it(tmp_path
             assert one.ask("Hello again") == "Hello again"
             assert one.health()[1]["restarts"] == 0
             assert KEY not in one.said() and "sk-wrong" not in one.said()
+
+
+def test_in_public_neither_the_servers_address_nor_the_variable_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASSISTANT_API_KEY", KEY)
+    with stand_in(EchoEngine(0.01)) as server:
+        urls = f'serve.remote.urls=["{server.url}"]'
+        with page(tmp_path, "--public", "--engine", "remote", "--set", urls) as one:
+            one.ready()
+            server.key = "another"
+            said = refused(one, "Hello")
+            assert "cannot answer at the moment" in said
+            assert "127.0.0.1" not in said and "ASSISTANT_API_KEY" not in said
+            assert "refuses the key" in one.said()  # the log of who runs it

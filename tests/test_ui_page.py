@@ -112,6 +112,20 @@ def test_failures_are_said_in_the_visitors_language_and_insides_stay_inside():
     assert said_of(ValueError("secret"), "en", public=False).startswith("Something went wrong")
 
 
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [("unavailable", "cannot answer at the moment"), ("truncated", "broke off"),
+     ("context_length", "too long"), ("invalid_request", "Something went wrong")],
+)  # fmt: skip
+def test_what_only_operators_should_see_is_said_to_them_alone(code, shown):
+    error = EngineError(code, Text("The server http://10.0.0.7: KEY_VAR", "服务器 http://10.0.0.7"))
+    assert "10.0.0.7" in said_of(error, "en", public=True)  # a failure that is the visitor's own
+    error.for_operators = True
+    assert "10.0.0.7" in said_of(error, "en", public=False)
+    assert shown in said_of(error, "en", public=True)
+    assert "10.0.0.7" not in said_of(error, "zh", public=True)
+
+
 def test_what_an_answer_leaves_to_say():
     assert shown.outcome(Step("done", "x", finish="stop"), "en") == ""
     said = shown.outcome(Step("done", "x", dropped_turns=3, finish="length"), "en")

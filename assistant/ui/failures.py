@@ -11,10 +11,20 @@ logger = logging.getLogger(__name__)
 
 
 def said_of(error: Exception, language: str, *, public: bool) -> str:
-    """A failure for the visitor. In public nothing of the inside is told."""
-    hidden = public and getattr(error, "code", None) == "internal"
-    if isinstance(error, AssistantError) and not hidden:
-        return error.in_language(language)
+    """A failure for the visitor. In public nothing of the inside is told; the log has it."""
     if not isinstance(error, AssistantError):
         logger.exception("an answer failed", exc_info=error)
-    return EngineError("internal", words.UNEXPECTED, words.UNEXPECTED_CURE).in_language(language)
+        return _UNEXPECTED.in_language(language)
+    code = str(getattr(error, "code", ""))
+    if not public or not (error.for_operators or code == "internal"):
+        return error.in_language(language)
+    logger.warning("an answer failed: %s", error.message.en)
+    return (_PUBLIC.get(code) or _UNEXPECTED).in_language(language)
+
+
+_UNEXPECTED = EngineError("internal", words.UNEXPECTED, words.UNEXPECTED_CURE)
+_PUBLIC = {
+    "context_length": EngineError("context_length", words.TOO_LONG, words.TOO_LONG_CURE),
+    "unavailable": EngineError("unavailable", words.NO_ANSWER, words.NO_ANSWER_CURE),
+    "truncated": EngineError("truncated", words.BROKE_OFF, words.BROKE_OFF_CURE),
+}

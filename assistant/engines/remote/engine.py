@@ -95,6 +95,7 @@ class RemoteEngine(Engine):
                     tried.append(server)
                     await self._ask(server, answer, messages, sampling)
         except Failure as failure:
+            failure.error.for_operators = True
             answer.outbox.put(failure.error)
         except Exception as error:  # a fault of ours: the reader must be told, not left waiting
             logger.exception("the remote engine failed")
