@@ -24,7 +24,9 @@ def said_of(error: Exception, language: str, *, public: bool) -> str:
 
 _UNEXPECTED = EngineError("internal", words.UNEXPECTED, words.UNEXPECTED_CURE)
 _PUBLIC = {
-    "context_length": EngineError("context_length", words.TOO_LONG, words.TOO_LONG_CURE),
+    "context_length": EngineError(
+        "context_length", words.TOO_LONG_FOR_IT, words.TOO_LONG_FOR_IT_CURE
+    ),
     "unavailable": EngineError("unavailable", words.NO_ANSWER, words.NO_ANSWER_CURE),
     "truncated": EngineError("truncated", words.BROKE_OFF, words.BROKE_OFF_CURE),
 }
