@@ -240,7 +240,7 @@ def test_killed_halfway_it_goes_on_and_nothing_was_published(
         command(folder, "model", "--to", target, "--yes"), cwd=ROOT,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     # With Xet two lots of three: later than that, sending all again would break the bound below.
     part = total * (2 / 3 if way == "xet" else 1 / 3)
     while arrived() < part and process.poll() is None and time.monotonic() < deadline:
