@@ -71,8 +71,8 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
         )  # fmt: skip
         serve(page, answerer, config, place, context.say, opened)
     finally:
-        quiet = host.close()
-    if not quiet:
+        all_ended = host.close()
+    if not all_ended:  # taking the interpreter down under a native library crashes it
         sys.stdout.flush()
         os._exit(0)
 

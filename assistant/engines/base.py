@@ -15,10 +15,12 @@ from typing import Any, Literal
 
 from ..conversation import Message, check_order
 from ..errors import EngineError
+from ..progress import Progress, Report
 from ..words import Text
 
 Finish = Literal["stop", "length", "cancelled"]
 LARGEST_TOP_K = 2**31 - 1  # native samplers keep it in 32 bits
+GREETING = "Hi"  # what an engine is asked before the first visitor
 SHOWN_CHARACTERS = 40  # of a value that is refused
 
 _WHOLE, _NUMBER, _WHOLE_OR_NONE = (int,), (int, float), (int, type(None))
@@ -150,6 +152,18 @@ class Engine(abc.ABC):
     """
 
     may_be_tried = True
+
+    def _warm_up(self, report: Report) -> None:
+        """Answer once, so that the first visitor does not wait while kernels are compiled. An engine
+        that cannot is closed, and raises why."""
+        report(Progress(Text("Warming up", "正在预热")))
+        try:
+            hello = [Message(role="user", content=GREETING)]
+            for _ in self.stream(hello, Sampling(max_tokens=2, temperature=0)):
+                pass
+        except BaseException:
+            self.close()
+            raise
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
         """Start an answer to `messages`.

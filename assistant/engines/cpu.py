@@ -49,7 +49,6 @@ NAP_SECONDS = 0.0002
 LOOK_AGAIN_SECONDS = 0.002  # for the next of a burst; one person waits this long once an answer
 CACHE_BLOCK_TOKENS = 32  # OpenVINO's KV block on the CPU: prefixes are shared in whole blocks
 SEEDS = 2**64  # OpenVINO takes no larger one
-GREETING = "Hi"  # warms the kernels up, so the first visitor does not wait for their compilation
 
 
 @dataclass(frozen=True)
@@ -95,13 +94,7 @@ class CpuEngine(Engine):
         self._defaults = pipeline.get_config()
         self._prefixes = PrefixRecord(CACHE_BLOCK_TOKENS)
         self._scheduler = _Scheduler(pipeline, openvino_decoder(self._tokenizer))
-        report(Progress(Text("Warming up", "正在预热")))
-        self._warm_up()
-
-    def _warm_up(self) -> None:
-        hello = [Message(role="user", content=GREETING)]
-        for _ in self.stream(hello, Sampling(max_tokens=2, temperature=0)):
-            pass
+        self._warm_up(report)
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
         with self._scheduler.arriving():

@@ -41,8 +41,6 @@ from .transformers_loading import load
 
 logger = logging.getLogger(__name__)
 
-GREETING = "Hi"  # before the first visitor, and to learn whether the prompt's beginning can be kept
-
 
 @dataclass(frozen=True)
 class TransformersSettings:
@@ -88,17 +86,7 @@ class TransformersEngine(Engine):
         self._lock = threading.Lock()
         self._tokenizing = threading.Lock()  # a fast tokenizer lends itself to one thread at a time
         if not zero_gpu.here():  # there a GPU is only lent to visitors
-            report(Progress(Text("Warming up", "正在预热")))
-            try:
-                self._warm_up()
-            except BaseException:
-                self.close()
-                raise
-
-    def _warm_up(self) -> None:
-        hello = [Message(role="user", content=GREETING)]
-        for _ in self.stream(hello, Sampling(max_tokens=2, temperature=0)):
-            pass
+            self._warm_up(report)
 
     def _start(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
         flag = self._flags / str(next(self._numbers))

@@ -25,7 +25,7 @@ def said_of(error: Exception, language: str, *, public: bool) -> str:
 _UNEXPECTED = EngineError("internal", words.UNEXPECTED, words.UNEXPECTED_CURE)
 _PUBLIC = {
     "context_length": EngineError(
-        "context_length", words.TOO_LONG_FOR_IT, words.TOO_LONG_FOR_IT_CURE
+        "context_length", words.TOO_LONG_FOR_MODEL, words.TOO_LONG_FOR_MODEL_CURE
     ),
     "unavailable": EngineError("unavailable", words.NO_ANSWER, words.NO_ANSWER_CURE),
     "truncated": EngineError("truncated", words.BROKE_OFF, words.BROKE_OFF_CURE),

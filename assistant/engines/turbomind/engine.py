@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GREETING = "Hi"  # compiles and tunes kernels before the first visitor, and shows that it answers
 CLOSE_SECONDS = 10.0  # how long closing waits for the engine to let go of the answers under way
 
 
@@ -61,17 +60,7 @@ class TurbomindEngine(Engine):
         self._lock = threading.Lock()
         self._answers: set[Answer] = set()
         self.note, self._info = _described(pipeline, name, settings)
-        report(Progress(Text("Warming up", "正在预热")))
-        try:
-            self._warm_up()
-        except BaseException:
-            self.close()
-            raise
-
-    def _warm_up(self) -> None:
-        hello = [Message(role="user", content=GREETING)]
-        for _ in self.stream(hello, Sampling(max_tokens=2, temperature=0)):
-            pass
+        self._warm_up(report)
 
     def _start(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
         answer = Answer(self.encode(messages), transformers_decoder(self._tokenizer))
