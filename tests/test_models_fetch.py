@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from servers.hub import Faults, HubServer, Repo, hub_server
 from assistant.errors import AssistantError, BlockedError, UsageError
 from assistant.models import LocalModel, cached, fetch
 from assistant.models.hubs import huggingface, pypi
+from assistant.models.watch import bytes_in
 from assistant.progress import Progress, Report, unreported
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -491,3 +493,21 @@ class TestFullDisk:
         monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
         assert "3 MB are needed, 2 MB are free" in refusal(reference).message.en
         assert not [one for one in hub.log if one.path.startswith("/lfs") or "resolve" in one.path]
+
+
+def test_folders_that_vanish_while_progress_is_counted(tmp_path):
+    (tmp_path / "kept").write_bytes(b"12345")
+    ended = threading.Event()
+
+    def client():
+        while not ended.is_set():
+            (tmp_path / "a" / "b").mkdir(parents=True)
+            shutil.rmtree(tmp_path / "a")
+
+    busy = threading.Thread(target=client)
+    busy.start()
+    try:
+        assert {bytes_in(tmp_path) for _ in range(3000)} == {5}
+    finally:
+        ended.set()
+        busy.join()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..progress import Progress, Report, unreported
@@ -37,12 +38,10 @@ def watched(folder: Path, what: Text, total: int | None, report: Report) -> Iter
 
 
 def bytes_in(folder: Path) -> int:
-    """The size of all files below `folder`, of which some may vanish meanwhile."""
+    """The size of all files below `folder`, of which some may vanish meanwhile, folders too."""
     size = 0
-    for path in folder.rglob("*"):
-        try:
-            if path.is_file():
-                size += path.stat().st_size
-        except OSError:
-            continue
+    for parent, _, names in os.walk(folder):  # Path.rglob raises where a folder vanishes
+        for name in names:
+            with suppress(OSError):
+                size += os.path.getsize(os.path.join(parent, name))
     return size
