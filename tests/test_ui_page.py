@@ -296,6 +296,19 @@ def test_nothing_of_a_conversation_is_kept_by_gradio():
     assert not [block for block in page.blocks.values() if isinstance(block, gr.State)]
 
 
+def test_gradio_parses_none_of_its_components_to_renew_stubs():
+    code = (
+        "import ast, inspect\n"
+        "getfile, parsed, segment = inspect.getfile, [], ast.get_source_segment\n"
+        "ast.get_source_segment = lambda *given: parsed.append(given) or segment(*given)\n"
+        "import assistant.ui.page\n"
+        "assert inspect.getfile is getfile\n"
+        "print(len(parsed))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "0", result.stderr
+
+
 def test_the_page_knows_no_model_library():
     code = (
         "import sys, assistant.ui;"

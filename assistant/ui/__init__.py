@@ -1,5 +1,6 @@
 """The page. Knows Gradio and what `assistant` offers; no model library."""
 
+from . import importing  # noqa: F401  (before any other module imports Gradio)
 from .launch import launch_options
 from .page import OwnerTab, build_page
 
