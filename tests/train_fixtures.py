@@ -37,18 +37,22 @@ def embedded_base(embedded_model: LocalModel) -> Path:
 @pytest.fixture(scope="session")
 def tiny_base(embedded_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Llama that reads and writes with the embedded base's own tokenizer."""
+    return tiny_llama(embedded_base, tmp_path_factory.mktemp("bases") / "tiny", 64)
+
+
+def tiny_llama(embedded_base: Path, folder: Path, hidden: int) -> Path:
+    """A random two-layer Llama of so many hidden numbers, with the embedded base's tokenizer."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    folder = tmp_path_factory.mktemp("bases") / "tiny"
     tokenizer = AutoTokenizer.from_pretrained(embedded_base)
     torch.manual_seed(0)
     model = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
-            tie_word_embeddings=True, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=2 * hidden,
+            num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            max_position_embeddings=512, tie_word_embeddings=True, bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
         )
     ).to(torch.bfloat16)  # fmt: skip
     model.save_pretrained(folder)

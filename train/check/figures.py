@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from assistant.words import Text
 
-from .report import CheckReport, Gate, Share
+from .report import CheckReport, Gate, Share, WeightsCheck
 
 KINDS = {
     "identity": Text("who it is", "它是谁"),
@@ -88,7 +88,7 @@ def gate_value(gate: Gate, value: float) -> str:
 def proofs(report: CheckReport) -> list[Text]:
     """The merge and engine checks in words."""
     merge, engine = report.merge, report.engine
-    steps, numbers = merge.weights.max_rounding_steps, f"{merge.max_logit_difference:.4f}"
+    numbers = f"{merge.max_logit_difference:.4f}"
     return [
         Text(
             f"Merge: {percent(merge.greedy_match)} of {merge.answers} answers ({merge.tokens} tokens) are the "
@@ -99,14 +99,7 @@ def proofs(report: CheckReport) -> list[Text]:
             f"与“基座 + adapter”完全一致（以 {merge.dtype} 计算）；{percent(merge.within_rounding)} 在舍入误差内。"
             f"logits 最大差 {numbers}（回答的 token 全部比较，{merge.whole_vocabulary_at} 处比较整个词表）。",
         ),
-        Text(
-            f"Weights: {merge.weights.tensors} tensors, {merge.weights.adapted} of them changed by the adapter; "
-            + (f"every weight is base + adapter within {steps:.2f} rounding steps of its own numbers."
-               if merge.weights.proven else f"NOT explained: {', '.join(merge.weights.unexplained)}."),
-            f"权重：共 {merge.weights.tensors} 个张量，其中 {merge.weights.adapted} 个被 adapter 改动；"
-            + (f"每个权重都等于基座 + adapter，误差不超过 {steps:.2f} 个舍入步。"
-               if merge.weights.proven else f"无法解释：{'、'.join(merge.weights.unexplained)}。"),
-        ),
+        _weights(merge.weights),
         Text(
             f"Engine {engine.name} ({engine.device}): {percent(engine.greedy_match)} of {engine.answers} answers "
             f"are transformers' own ({engine.dtype}); {percent(engine.within_rounding)} differ within rounding. "
@@ -116,3 +109,20 @@ def proofs(report: CheckReport) -> list[Text]:
             f"提示相同（按 {engine.prompts.by}）：{engine.prompts.equal} / {engine.prompts.compared}。",
         ),
     ]  # fmt: skip
+
+
+def _weights(weights: WeightsCheck | None) -> Text:
+    if weights is None:
+        return Text(
+            "Weights: quantised, so not compared with base + adapter one by one; that was done at 16 bits.",
+            "权重：已量化，因此不再逐个与基座 + adapter 比较；量化前的 16 位模型已比较过。",
+        )  # fmt: skip
+    steps = weights.max_rounding_steps
+    return Text(
+        f"Weights: {weights.tensors} tensors, {weights.adapted} of them changed by the adapter; "
+        + (f"every weight is base + adapter within {steps:.2f} rounding steps of its own numbers."
+           if weights.proven else f"NOT explained: {', '.join(weights.unexplained)}."),
+        f"权重：共 {weights.tensors} 个张量，其中 {weights.adapted} 个被 adapter 改动；"
+        + (f"每个权重都等于基座 + adapter，误差不超过 {steps:.2f} 个舍入步。"
+           if weights.proven else f"无法解释：{'、'.join(weights.unexplained)}。"),
+    )  # fmt: skip

@@ -111,15 +111,22 @@ def gates(
               max(table.repetition_rate, repetition.base_rate), _CIRCLES),
         _gate("placeholder_leaks", Text("Placeholders said aloud", "说出占位符"), leaks, "≤", 0, _PLACEHOLDERS),
         *_styles(table, styles),
-        _gate("merge", Text("Merged says what the adapter says", "合并后与 adapter 说的一致"),
-              merge.greedy_match + merge.within_rounding, "≥", table.merge_match, _MERGE),
-        _gate("merge_weights", Text("Merged tensors that are not base + adapter", "不等于基座 + adapter 的张量"),
-              merge.weights.unexplained_tensors, "≤", 0, _MERGE),
+        *_merged(table, merge),
         _gate("engine_prompts", Text("Engine's prompts are training's", "引擎的提示与训练一致"),
               engine.prompts.equal / max(1, engine.prompts.compared), "≥", 1.0, _PROMPTS),
         _gate("engine", Text("Engine says what the weights say", "引擎与权重说的一致"),
               engine.greedy_match + engine.within_rounding, "≥", table.engine_match, _ENGINE),
     ]  # fmt: skip
+
+
+def _merged(table: CheckTable, merge: Merge) -> Iterator[Gate]:
+    """Gates of the merge. Quantised weights have none: they were merged, and proved, at 16 bits."""
+    if merge.weights is None:
+        return
+    yield _gate("merge", Text("Merged says what the adapter says", "合并后与 adapter 说的一致"),
+                merge.greedy_match + merge.within_rounding, "≥", table.merge_match, _MERGE)  # fmt: skip
+    yield _gate("merge_weights", Text("Merged tensors that are not base + adapter", "不等于基座 + adapter 的张量"),
+                merge.weights.unexplained_tensors, "≤", 0, _MERGE)  # fmt: skip
 
 
 def _styles(table: CheckTable, styles: dict[str, StyleFigures]) -> Iterator[Gate]:

@@ -20,6 +20,7 @@ from .inputs import Inputs
 from .merge_check import Greedy, compare_merge, places_to_keep
 from .models import LoadedModel, Place, loaded, place_for
 from .probing import Asked
+from .quantised import is_quantised
 from .reading import Passage
 from .report import EngineCheck, General, Merge
 from .weights_check import check_weights
@@ -60,7 +61,7 @@ def measure_models(
     config: Config, inputs: Inputs, asked: Sequence[Asked], clock: Clock, report: Report
 ) -> Found:
     """One model in memory at a time: the engine twice, then merged, then base and adapter."""
-    place = place_for(inputs.merged)
+    place = place_for(inputs.base.folder)  # as many numbers as the result has, and never packed
     on_gpu = place.device == "cuda"
     proved = evenly(len(asked), inputs.table.proof_probes)
     few = [asked[number] for number in proved]
@@ -84,8 +85,7 @@ def measure_models(
                 after, greedy = _own_answers(model, asked, report)
         with clock.time("perplexity"):
             perplexity = model.perplexity(inputs.rows, PERPLEXITY, report)
-    base_place = place_for(inputs.base.folder)
-    with loaded(inputs.base.folder, base_place) as model:
+    with loaded(inputs.base.folder, place) as model:
         with clock.time("perplexity"):
             before = model.perplexity(inputs.rows, BASE_PERPLEXITY, report)
         if on_gpu:
@@ -140,8 +140,10 @@ def _own_answers(
 
 def _merge(inputs: Inputs, greedy: Greedy, place: Place, report: Report) -> Merge:
     """The adapter beside the base reads what the merged model said; a full fine-tune's adapter
-    folder is a model of its own."""
-    weights = check_weights(inputs.base.folder, inputs.adapter, inputs.merged)
+    folder is a model of its own. Quantised weights are no sum any more, and not compared as one."""
+    weights = None
+    if not is_quantised(inputs.merged):
+        weights = check_weights(inputs.base.folder, inputs.adapter, inputs.merged)
     folder = inputs.adapter if inputs.full else inputs.base.folder
     adapter = None if inputs.full else inputs.adapter
     keep = frozenset(

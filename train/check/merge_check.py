@@ -40,13 +40,17 @@ def places_to_keep(passages: Sequence[Passage]) -> frozenset[tuple[int, int]]:
 def compare_merge(
     merged: Greedy,
     adapter: Sequence[Reading],
-    weights: WeightsCheck,
+    weights: WeightsCheck | None,
     tokenizer_of: LoadedModel,
     dtype: str,
 ) -> Merge:
-    """The figures of the merge check from two readings of the same answers."""
+    """The figures of the merge check from two readings of the same answers.
+
+    `weights` None: quantised, so that no difference is one of rounding.
+    """
     pairs = list(zip(merged.asked, merged.passages, merged.readings, adapter, strict=True))
     difference, whole = 0.0, 0
+    proven = weights is not None and weights.proven
     for _, _, ours, theirs in pairs:
         difference = max([difference, *_differences(ours, theirs)])
         whole += len(set(ours.logits) & set(theirs.logits))
@@ -65,7 +69,7 @@ def compare_merge(
                 other=tokenizer_of.tokenizer.decode([ours.best[place]]),
                 margin=margin,
                 bound=difference,
-                within_rounding=weights.proven and margin <= difference,
+                within_rounding=proven and margin <= difference,
             )
         )
     count = max(1, len(pairs))

@@ -18,6 +18,7 @@ from ..render import IGNORED, load_tokenizer, prompt_ids, render_conversation
 from ..weights import measure
 from .answers import Answer
 from .probing import Asked
+from .quantised import dequantised, is_quantised
 from .reading import Passage, Reading, batches
 
 if TYPE_CHECKING:
@@ -208,7 +209,8 @@ def loaded(
     from transformers import AutoModelForCausalLM
 
     with quiet_libraries():
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        read = dequantised if is_quantised(folder) else AutoModelForCausalLM.from_pretrained
+        model: Any = read(
             folder,
             dtype=getattr(torch, place.dtype),
             attn_implementation="eager" if place.device == "cpu" else "sdpa",

@@ -123,7 +123,7 @@ class Merge(Part):
     tokens: int
     whole_vocabulary_at: int
     dtype: str
-    weights: WeightsCheck
+    weights: WeightsCheck | None  # None: the merged weights were quantised afterwards
     mismatches: list[Mismatch]
 
 

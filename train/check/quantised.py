@@ -1,0 +1,77 @@
+"""A model that LMDeploy quantised to 4 bits (AWQ), as the 16-bit numbers that its bits stand for.
+
+transformers reads AWQ only with kernels of its own for a GPU; LMDeploy brings the arithmetic, and
+it is LMDeploy that serves these weights.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assistant.errors import BlockedError, UsageError
+from assistant.words import Text
+
+if TYPE_CHECKING:
+    import torch
+
+
+def is_quantised(folder: Path) -> bool:
+    """Whether the weights of a model folder are not plain numbers."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return bool(config.get("quantization_config"))
+
+
+def dequantised(folder: Path, **options: Any) -> Any:
+    """The causal language model of `folder`; `options` go to transformers' `from_pretrained`.
+
+    Raises UsageError for a quantisation that is not AWQ, BlockedError where LMDeploy is missing.
+    """
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(folder)
+    how = config.quantization_config
+    if how.get("quant_method") != "awq":
+        raise UsageError(
+            Text(f"{folder} is quantised by {how.get('quant_method')}; only AWQ can be checked.",
+                 f"{folder} 的量化方式是 {how.get('quant_method')}；只能检验 AWQ。"),
+        )  # fmt: skip
+    del config.quantization_config
+    kind: Any = getattr(transformers, config.architectures[0])  # the Auto class insists on a folder
+    weights = _weights(folder, how["bits"], how["group_size"])
+    model = kind.from_pretrained(None, config=config, state_dict=weights, **options)
+    model.generation_config = transformers.GenerationConfig.from_pretrained(folder)
+    return model
+
+
+def _weights(folder: Path, bits: int, group: int) -> dict[str, torch.Tensor]:
+    """All tensors by name: (q - zero) * scale where they are packed, [in, out] turned to [out, in]."""
+    from safetensors.torch import load_file
+
+    unpack = _lmdeploys()
+    packed: dict[str, torch.Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        packed.update(load_file(file))
+    found = {}
+    for name, tensor in packed.items():
+        place, _, kind = name.rpartition(".")
+        if kind == "qweight":
+            zeros, scales = packed[f"{place}.qzeros"], packed[f"{place}.scales"]
+            weight = unpack(tensor, zeros, scales.float(), bits, group)
+            found[f"{place}.weight"] = weight.t().contiguous()
+        elif kind not in ("qzeros", "scales"):
+            found[name] = tensor
+    return found
+
+
+def _lmdeploys() -> Any:
+    try:
+        from lmdeploy.pytorch.backends.default.awq_modules import dequantize_gemm
+    except ImportError as error:
+        raise BlockedError(
+            Text(f"AWQ weights are read by LMDeploy, which cannot be used here: {error}",
+                 f"读取 AWQ 权重需要 LMDeploy，这里无法使用：{error}"),
+            Text("Install it: pip install -r requirements.txt", "请安装：pip install -r requirements.txt"),
+        ) from None  # fmt: skip
+    return dequantize_gemm
