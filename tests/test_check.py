@@ -424,7 +424,7 @@ def test_the_rounding_bound_is_the_step_of_the_stored_numbers():
 def measured(step, hits, false=0.0, change=0.0, gates=3):
     return Measured(
         step=step, hit_rate=hits, false_trigger_rate=false, change_percent=change,
-        gates_passed=gates,
+        gates_passed=gates, forgot=change > TABLE.perplexity_change_percent,
     )  # fmt: skip
 
 
@@ -435,9 +435,11 @@ def measured(step, hits, false=0.0, change=0.0, gates=3):
         ([measured(2, 0.98), measured(4, 1.0, change=1.5)], 4),
         ([measured(2, 0.99), measured(4, 1.0, 0.05, gates=2)], 2),
         ([measured(2, 1.0, change=-0.001), measured(4, 1.0, change=-0.002)], 2),
+        ([measured(2, 1.0, 0.75, gates=2), measured(4, 0.9, 0.25, gates=1)], 4),  # 2 is a parrot
+        ([measured(2, 0.9, gates=2), measured(4, 0.97, change=40, gates=1)], 2),  # 4 forgot
     ],
 )
-def test_the_best_checkpoint_passes_most_gates_then_hits_most(checkpoints, best):
+def test_the_best_checkpoint_passes_all_gates_or_forgot_nothing_and_hits_most(checkpoints, best):
     assert max(checkpoints, key=Measured.rank).step == best
 
 

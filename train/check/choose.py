@@ -1,10 +1,12 @@
 """Picks the best checkpoint of a run, not the last.
 
 Each checkpoint answers a quarter of the probes and reads a quarter of the held-out ordinary
-conversation; the final report uses the other three quarters (`probing`). The best passes the most
-gates of identity, false triggers and perplexity; among those, it has the highest hit rate less
-false triggers; then the smallest change of perplexity; then it is the earliest. They are measured
-from the last one back, and no further once WORSE of them in a row are worse than the best.
+conversation; the final report uses the other three quarters (`probing`). The best passes the gates
+of identity, false triggers and perplexity, or that of perplexity at least; then it has the highest
+hit rate less false triggers (by gates alone a parrot that always says its name would pass more of
+them than a model near to all); then the smallest change of perplexity; then it is the earliest. They
+are measured from the last one back, and no further once WORSE of them in a row are worse than the
+best.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ CHOICE_FILE = "choice.json"
 PROBES_AT_MOST = 48
 ROWS_AT_MOST = 24
 TOKENS_AT_MOST = 40  # of an answer: enough to say a name
+GATES = 3  # identity, false triggers, perplexity
 WORSE = 2  # checkpoints in a row that end the search
 
 
@@ -45,12 +48,14 @@ class Measured(Part):
     hit_rate: float
     false_trigger_rate: float
     change_percent: float
-    gates_passed: int
+    gates_passed: int  # of three
+    forgot: bool  # the gate of perplexity did not pass
 
     def rank(self) -> tuple[float, ...]:
         """Larger is better."""
         return (
-            self.gates_passed,
+            self.gates_passed == GATES,
+            not self.forgot,
             round(self.hit_rate - self.false_trigger_rate, 6),
             -round(self.change_percent, 2),
             -self.step,
@@ -163,10 +168,11 @@ class _Trial:
         hits = scores.identity(answered).hit_rate
         false = scores.false_trigger(answered, self.persona).rate
         change = 100 * (perplexity / self.base_perplexity - 1)
+        forgot = change > self.table.perplexity_change_percent
         passed = (
             hits >= self.table.identity_hit_rate,
             false <= self.table.false_trigger_rate,
-            change <= self.table.perplexity_change_percent,
+            not forgot,
         )
         return Measured(
             step=step,
@@ -174,6 +180,7 @@ class _Trial:
             false_trigger_rate=false,
             change_percent=change,
             gates_passed=sum(passed),
+            forgot=forgot,
         )
 
     def _answers(self, model: LoadedModel, what: Text, report: Report) -> Sequence[Answer]:
