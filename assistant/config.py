@@ -19,6 +19,7 @@ from .errors import UsageError
 from .words import Language, Text
 
 DEFAULT_CONFIG = Path("assistant.toml")
+RUNS = "runs"  # the folder of all runs, beside it
 OTHER_PACKAGES_TABLES = ("train", "share")
 
 EngineName = Literal["auto", "turbomind", "cpu", "transformers", "remote", "echo"]
@@ -176,7 +177,7 @@ class Config(Table):
 
     def run_named(self, name: str | None) -> Path:
         """`runs/NAME`; the configured run's folder for no name."""
-        return self.folder / "runs" / (name or self.model.run)
+        return self.folder / RUNS / (name or self.model.run)
 
 
 class Problem(Table):

@@ -6,6 +6,7 @@ are not a model's: figures of answers mean nothing in these tests, the proofs ar
 # ruff: noqa: F401, F811  (fixtures come by import)
 
 import json
+import sys
 
 import pytest
 import turbomind_native
@@ -13,14 +14,18 @@ from check_fixtures import tiny_project, trained
 from click.testing import CliRunner
 from train_fixtures import embedded_base, tiny_llama
 
+from assistant.config import ServeTable
 from assistant.engines import open_engine
-from assistant.errors import BlockedError, UsageError
+from assistant.errors import BlockedError, EngineError, UsageError
+from assistant.models.local import open_local
+from assistant.models.weights import quantised_by
+from assistant.progress import unreported
 from deploy.quantize import Calibration, quantize
 from train.__main__ import main
 from train.check import measure
 from train.check.inputs import read_held_out
 from train.check.models import Place, loaded
-from train.check.quantised import dequantised, is_quantised
+from train.check.quantised import dequantised
 from train.merge import merge
 
 GROUP = 128  # the only one that TurboMind reads
@@ -46,7 +51,7 @@ def test_lmdeploys_bits_stand_for_the_merged_weights(quantised):
     from safetensors.torch import load_file
 
     _, run, result = quantised
-    assert is_quantised(result / "merged") and not is_quantised(run / "merged")
+    assert (quantised_by(result / "merged"), quantised_by(run / "merged")) == ("awq", "")
     packed = load_file(result / "merged" / "model.safetensors")
     assert packed[f"{PACKED}.qweight"].dtype == torch.int32
     whole = dict(dequantised(run.with_name(result.name) / "merged").named_parameters())
@@ -67,7 +72,7 @@ def test_perplexity_of_the_quantised_model_is_near_the_merged_ones(quantised):
     found = []
     for folder in (run / "merged", result / "merged"):
         with loaded(folder, Place("cpu", "float32")) as model:
-            found.append(model.perplexity(rows, None, lambda _: None))
+            found.append(model.perplexity(rows, None, unreported))
             assert model.stops
     assert found[0] != found[1]
     assert found[1] == pytest.approx(found[0], rel=0.05)
@@ -109,8 +114,14 @@ def test_another_quantisation_is_named(quantised, tmp_path):
 
 
 def test_without_lmdeploy_it_is_said(quantised, monkeypatch):
-    monkeypatch.setitem(
-        __import__("sys").modules, "lmdeploy.pytorch.backends.default.awq_modules", None
-    )
+    monkeypatch.setitem(sys.modules, "lmdeploy.pytorch.backends.default.awq_modules", None)
     with pytest.raises(BlockedError, match="LMDeploy"):
         dequantised(quantised[2] / "merged")
+
+
+@pytest.mark.parametrize("engine", ["cpu", "transformers"])
+def test_engines_that_cannot_read_it_say_who_can(quantised, engine):
+    merged = quantised[2] / "merged"
+    with pytest.raises(EngineError, match=r"awq.*TurboMind") as caught:
+        open_engine(engine, open_local(str(merged), merged), ServeTable(), unreported)
+    assert "16-bit" in caught.value.cure.en

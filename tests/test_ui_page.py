@@ -79,9 +79,21 @@ def test_heading_says_model_engine_device_and_whose_persona():
                  "a &lt;note&gt;"):  # fmt: skip
         assert part in text
     assert "身份来自模型权重" in shown.heading(state, "zh")
-    here = HostState("ready", PERSONA, info=EngineInfo("cpu", "CPU", "/home/me/merged", 1))
-    assert "/home/me" not in shown.heading(here, "en")
-    assert "merged" in shown.heading(here, "en")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/home/me/runs/first/merged", "first/merged"),
+        ("./runs/first/adapter", "first/adapter"),
+        ("/home/me/merged", "merged"),
+        (r"C:\Users\me\tea", "tea"),
+        ("hf:me/bei", "hf:me/bei"),
+    ],
+)
+def test_heading_names_the_model_and_the_run_but_no_path_of_this_machine(path, name):
+    here = HostState("ready", PERSONA, info=EngineInfo("cpu", "CPU", path, 1))
+    assert f"<span>{name}</span>" in shown.heading(here, "en")
 
 
 def test_loading_shows_how_far():

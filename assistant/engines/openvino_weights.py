@@ -11,8 +11,10 @@ from ..errors import EngineError
 from ..models import home
 from ..models.gguf import read_header
 from ..models.local import LocalModel
+from ..models.weights import quantised_by
 from ..progress import Report
 from ..words import Text
+from .base import for_turbomind_alone
 from .gguf_repack import is_exact, repack
 from .openvino_export import export
 
@@ -54,6 +56,9 @@ def _openvino_folder(model: LocalModel, report: Report) -> Path:
                  "python -m train merge",
                  "请先准备：python -m train fit --resume --adapter-only；或合并：python -m train merge"),
         )  # fmt: skip
+    method = quantised_by(model.path)
+    if method:
+        raise for_turbomind_alone(model.name, method)
     exported = _kept(model.path)
     if not exported.is_dir():
         export(model.path, exported, report)

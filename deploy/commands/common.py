@@ -57,7 +57,9 @@ def read(context: Context, run_name: str | None) -> tuple[Config, Path, ShareTab
 
 
 def _runs(config: Config) -> str:
-    folder = config.folder / "runs"
+    from assistant.config import RUNS
+
+    folder = config.folder / RUNS
     names = (
         sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     )

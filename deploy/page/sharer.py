@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from assistant.config import Config
+from assistant.config import RUNS, Config
 from assistant.errors import FailedError, UsageError
 from assistant.progress import Report
 from assistant.words import Text
@@ -49,7 +49,7 @@ class Sharer:
     def runs(self) -> list[str]:
         """The runs that hold something to share, the configured one first."""
         config = self._read()
-        folder = config.folder / "runs"
+        folder = config.folder / RUNS
         found = [
             path.name
             for path in (sorted(folder.iterdir()) if folder.is_dir() else ())

@@ -11,6 +11,7 @@ from assistant.config import Config, EngineName
 from assistant.engines import open_engine
 from assistant.engines.base import EngineInfo
 from assistant.models import LocalModel
+from assistant.models.weights import quantised_by
 from assistant.progress import Report
 from assistant.words import Text
 
@@ -20,7 +21,6 @@ from .inputs import Inputs
 from .merge_check import Greedy, compare_merge, places_to_keep
 from .models import LoadedModel, Place, loaded, place_for
 from .probing import Asked
-from .quantised import is_quantised
 from .reading import Passage
 from .report import EngineCheck, General, Merge
 from .weights_check import check_weights
@@ -142,7 +142,7 @@ def _merge(inputs: Inputs, greedy: Greedy, place: Place, report: Report) -> Merg
     """The adapter beside the base reads what the merged model said; a full fine-tune's adapter
     folder is a model of its own. Quantised weights are no sum any more, and not compared as one."""
     weights = None
-    if not is_quantised(inputs.merged):
+    if not quantised_by(inputs.merged):
         weights = check_weights(inputs.base.folder, inputs.adapter, inputs.merged)
     folder = inputs.adapter if inputs.full else inputs.base.folder
     adapter = None if inputs.full else inputs.adapter

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.models.weights import quantised_by
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
@@ -18,7 +19,7 @@ from ..render import IGNORED, load_tokenizer, prompt_ids, render_conversation
 from ..weights import measure
 from .answers import Answer
 from .probing import Asked
-from .quantised import dequantised, is_quantised
+from .quantised import dequantised
 from .reading import Passage, Reading, batches
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def loaded(
     from transformers import AutoModelForCausalLM
 
     with quiet_libraries():
-        read = dequantised if is_quantised(folder) else AutoModelForCausalLM.from_pretrained
+        read = dequantised if quantised_by(folder) else AutoModelForCausalLM.from_pretrained
         model: Any = read(
             folder,
             dtype=getattr(torch, place.dtype),

@@ -6,7 +6,6 @@ it is LMDeploy that serves these weights.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +14,6 @@ from assistant.words import Text
 
 if TYPE_CHECKING:
     import torch
-
-
-def is_quantised(folder: Path) -> bool:
-    """Whether the weights of a model folder are not plain numbers."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return bool(config.get("quantization_config"))
 
 
 def dequantised(folder: Path, **options: Any) -> Any:
