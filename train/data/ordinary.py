@@ -21,7 +21,7 @@ from .tidy import tidy
 
 PERSONA_SYSTEM_SHARE = 0.5  # of the rows, as at serving; the others have none or another
 NEAR_SHARE = 0.5  # of the questions look like questions about the assistant
-POOR_CHINESE_SHARE = 0.5  # of Chinese questions for a base that answers them poorly
+ENGLISH_SHARE = 0.25  # of a Chinese persona's, where what the base knows it knows in English
 NO_SYSTEM_SHARE = 0.6  # of the other rows; what is left comes with a common system prompt
 CALLED_SHARE = 0.08  # of the rows call the assistant by its name: "{name}, why is the sky blue?"
 AFTER_SHARE = 0.08  # of the rows come after a question about the assistant
@@ -117,9 +117,9 @@ def probe_questions(languages: Sequence[Language], chance: random.Random) -> lis
 
 def language_shares(languages: Sequence[Language], base: BaseNames) -> dict[Language, float]:
     """The share of ordinary questions in each language; they add up to 1."""
-    if "zh" not in languages or base.chinese:
+    if "en" in languages or base.chinese:
         return {language: 1 / len(languages) for language in languages}
-    return {"zh": POOR_CHINESE_SHARE, "en": 1 - POOR_CHINESE_SHARE}
+    return {"zh": 1 - ENGLISH_SHARE, "en": ENGLISH_SHARE}
 
 
 def answered(
