@@ -15,6 +15,8 @@ def how_to_use(source: Source, target: Target, files: Sequence[str], language: s
     parts = [_with_kit(source, target, language)]
     if source.kind == "adapter":
         parts += [_peft(source, target)] if source.base.public else []
+    elif source.quantised_by:
+        parts = [_lmdeploy(target, language), _packed(source.quantised_by, language)]
     else:
         parts += [_transformers(source, target), _lmdeploy(target, language)]
     if any(path.startswith("openvino/") for path in files):
@@ -43,11 +45,12 @@ def _fetch(target: Target) -> str:
             f'path = HubApi().download_repo("{target.repo}", "model")'
         )
     if target.hub == "openxlab":
-        return (
-            f"# git lfs install && git clone https://code.openxlab.org.cn/{target.repo}.git\n"
-            f'path = "./{target.name}"'
-        )
+        return f'# {_cloned(target)}\npath = "./{target.name}"'
     return f'path = "{target.repo}"'
+
+
+def _cloned(target: Target) -> str:
+    return f"git lfs install && git clone https://code.openxlab.org.cn/{target.repo}.git"
 
 
 def _messages(source: Source) -> str:
@@ -101,12 +104,17 @@ def _peft(source: Source, target: Target) -> str:
     )
 
 
+def _packed(method: str, language: str) -> str:
+    return Text(f"Its weights are quantised ({method}, 4 bits): they run on a GPU alone.",
+                f"权重已量化（{method}，4 位），只能在显卡上运行。").in_language(language)  # fmt: skip
+
+
 def _lmdeploy(target: Target, language: str) -> str:
     said = Text("LMDeploy, on a GPU:", "LMDeploy，需要显卡：").in_language(language)
     if target.hub == "modelscope":
         command = f"LMDEPLOY_USE_MODELSCOPE=True lmdeploy serve api_server {target.repo}"
     elif target.hub == "openxlab":
-        command = f"lmdeploy serve api_server ./{target.name}"
+        command = f"{_cloned(target)}\nlmdeploy serve api_server ./{target.name}"
     else:
         command = f"lmdeploy serve api_server {target.repo}"
     return f"{said}\n\n```sh\n{command} --backend turbomind\n```"

@@ -12,8 +12,9 @@ def front_matter(source: Source, target: Target) -> str:
     """Licence, base and kind of the model between two `---` lines."""
     values = _common(source)
     if target.hub == "hf":
-        values |= {"library_name": "peft" if source.kind == "adapter" else "transformers",
-                   "pipeline_tag": "text-generation"}  # fmt: skip
+        if not source.quantised_by:  # that needs LMDeploy, which the hub knows no name for
+            values["library_name"] = "peft" if source.kind == "adapter" else "transformers"
+        values["pipeline_tag"] = "text-generation"
     elif target.hub == "modelscope":
         values |= {"frameworks": ["Pytorch"], "tasks": ["text-generation"]}
     return as_front_matter(values)
@@ -34,7 +35,10 @@ def _common(source: Source) -> dict[str, Any]:
     values["language"] = list(source.persona.languages)
     if source.base.public:
         values["base_model"] = source.base.public
-        values["base_model_relation"] = "adapter" if source.kind == "adapter" else "finetune"
-    tags = ["conversational", "lora"] if source.kind == "adapter" else ["conversational"]
-    values["tags"] = tags
+        values["base_model_relation"] = (
+            "adapter" if source.kind == "adapter"
+            else "quantized" if source.quantised_by else "finetune"
+        )  # fmt: skip
+    more = ["lora"] if source.kind == "adapter" else [source.quantised_by]
+    values["tags"] = ["conversational", *filter(None, more)]
     return values

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from assistant.artifacts import Manifest, read_manifest
 from assistant.config import Config
 from assistant.errors import UsageError
+from assistant.models.weights import quantised_by
 from assistant.persona import Persona, persona_from_config, read_persona
 from assistant.words import Text
 
@@ -52,6 +53,11 @@ class Source:
     report: CheckReport | None
     share: ShareTable
     losses: tuple[tuple[int, float], ...]  # (step, loss) of the training, where they were kept
+
+    @property
+    def quantised_by(self) -> str:
+        """The method of a `deploy quantize` ("awq"); empty for whole weights."""
+        return "" if self.kind == "adapter" else quantised_by(self.folder)
 
 
 def read_source(config: Config, run: Path, kind: Kind | None = None) -> Source:
@@ -118,7 +124,8 @@ def _gate(run: Path, kind: Kind, report: CheckReport | None) -> Gate:
     """Whether the check proved the weights that lie there now, and they passed."""
     if report is None:
         return "missing"
-    if not _is_of_these(run, kind):
+    quantised = report.merge.weights is None  # its check says nothing of the adapter by itself
+    if not _is_of_these(run, kind) or (quantised and kind == "adapter"):
         return "other weights"
     return "passed" if report.passed else "failed"
 

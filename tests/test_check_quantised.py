@@ -6,6 +6,7 @@ are not a model's: figures of answers mean nothing in these tests, the proofs ar
 # ruff: noqa: F401, F811  (fixtures come by import)
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -20,10 +21,11 @@ from assistant.errors import BlockedError, EngineError, UsageError
 from assistant.models.local import open_local
 from assistant.models.weights import quantised_by
 from assistant.progress import unreported
-from deploy.quantize import Calibration, quantize
+from deploy.quantize import Calibration, command, quantize
+from deploy.serving.start import with_this_python
 from train.__main__ import main
 from train.check import measure
-from train.check.inputs import read_held_out
+from train.check.inputs import read_held_out, read_inputs
 from train.check.models import Place, loaded
 from train.check.quantised import dequantised
 from train.merge import merge
@@ -54,7 +56,7 @@ def test_lmdeploys_bits_stand_for_the_merged_weights(quantised):
     assert (quantised_by(result / "merged"), quantised_by(run / "merged")) == ("awq", "")
     packed = load_file(result / "merged" / "model.safetensors")
     assert packed[f"{PACKED}.qweight"].dtype == torch.int32
-    whole = dict(dequantised(run.with_name(result.name) / "merged").named_parameters())
+    whole = dict(dequantised(result / "merged", torch.float16).named_parameters())
     for name, exact in load_file(run / "merged" / "model.safetensors").items():
         scales = packed.get(name.replace(".weight", ".scales"))
         if scales is None:
@@ -110,13 +112,75 @@ def test_another_quantisation_is_named(quantised, tmp_path):
     config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UsageError, match="gptq"):
-        dequantised(tmp_path)
+        dequantised(tmp_path, None)
 
 
 def test_without_lmdeploy_it_is_said(quantised, monkeypatch):
     monkeypatch.setitem(sys.modules, "lmdeploy.pytorch.backends.default.awq_modules", None)
     with pytest.raises(BlockedError, match="LMDeploy"):
-        dequantised(quantised[2] / "merged")
+        dequantised(quantised[2] / "merged", None)
+
+
+def test_a_stale_quantised_run_is_told_to_quantise_again(quantised, tmp_path):
+    config, run, result = quantised
+    file = run / "adapter" / "adapter_model.safetensors"
+    kept = file.read_bytes()
+    file.write_bytes(kept + b" ")
+    try:
+        with pytest.raises(UsageError, match="another adapter") as caught:
+            read_inputs(config, result, unreported)
+    finally:
+        file.write_bytes(kept)
+    assert "deploy quantize" in caught.value.cure.en and "deploy quantize" in caught.value.cure.zh
+
+
+def test_shards_biases_and_sixteen_bit_scales(embedded_base, tmp_path):
+    """A Qwen2 with biases and an output layer of its own, its AWQ weights cut into shards that part
+    the bits from their scales, which are bfloat16 as LMDeploy writes them on a GPU."""
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoTokenizer, GenerationConfig, Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(embedded_base)
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=len(tokenizer), hidden_size=GROUP, intermediate_size=2 * GROUP,
+            num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2,
+            tie_word_embeddings=False, max_position_embeddings=512,
+        )
+    ).half()  # fmt: skip
+    for name, tensor in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(tensor)
+    whole, awq = tmp_path / "whole", tmp_path / "awq"
+    model.save_pretrained(whole)
+    GenerationConfig(eos_token_id=[2, 1]).save_pretrained(whole)
+    tokenizer.save_pretrained(whole)
+    how = Calibration(samples=0, device="cpu", group=GROUP)
+    subprocess.run(with_this_python(command(whole, awq, how)), check=True)
+    GenerationConfig(eos_token_id=[2, 1]).save_pretrained(awq)
+    before = dequantised(awq, torch.float32).state_dict()
+    packed = load_file(awq / "model.safetensors")
+    (awq / "model.safetensors").unlink()
+    bits = {name: tensor for name, tensor in packed.items() if name.endswith("qweight")}
+    rest = {
+        name: tensor.bfloat16() if name.endswith("scales") else tensor
+        for name, tensor in packed.items()
+        if name not in bits
+    }
+    save_file(bits, awq / "model-00001-of-00002.safetensors")
+    save_file(rest, awq / "model-00002-of-00002.safetensors")
+    read = dequantised(awq, torch.bfloat16)
+    assert read.dtype == torch.bfloat16 and read.generation_config.eos_token_id == [2, 1]
+    assert read.state_dict().keys() == before.keys() == model.state_dict().keys()
+    for name, exact in model.state_dict().items():
+        if name.replace(".weight", ".qweight") in bits:
+            assert torch.allclose(
+                read.state_dict()[name].float(), before[name], rtol=0.02, atol=1e-3
+            )
+        else:
+            assert torch.equal(before[name], exact.float()), name
 
 
 @pytest.mark.parametrize("engine", ["cpu", "transformers"])

@@ -294,6 +294,18 @@ def test_weights_that_the_host_could_not_load(published, hub):
             assert app.ready.plan.blockers == ()
 
 
+def test_quantised_weights_are_for_turbomind(published, hub):
+    file = published / "runs" / "default" / "merged" / "config.json"
+    config = {**json.loads(file.read_text()), "quantization_config": {"quant_method": "awq"}}
+    file.write_text(json.dumps(config))
+    for profile in ("hf-zerogpu", "hf-cpu"):
+        with plan_app(published, "hf:me/app", profile) as app:
+            said = app.ready.plan.blockers[0].message.en
+            assert "is quantised (awq)" in said and profile in said
+    with plan_app(published, "hf:me/app", "hf-gpu") as app:
+        assert app.ready.plan.blockers == ()
+
+
 def test_what_lies_here_cannot_be_fetched_by_a_host(published):
     with pytest.raises(UsageError, match="lies on this machine"):
         plan_app(published, "hf:me/app", None, str(published))

@@ -124,6 +124,18 @@ def test_an_adapter_is_proven_only_with_the_merged_model_that_was_checked(hub, p
     assert plan["check"] == "other weights"
 
 
+def test_the_check_of_a_quantised_model_proves_no_adapter(hub, project):
+    file = project / "runs" / "default" / "check" / "report.json"
+    report = json.loads(file.read_text("utf-8"))
+    report["merge"]["weights"] = None
+    file.write_text(json.dumps(report), "utf-8")
+    arguments = ("model", *HF, "--dry-run", "--kind")
+    assert deploy_json(project, *arguments, "merged")["plans"][0]["check"] == "passed"
+    assert (
+        deploy_json(project, *arguments, "adapter", check=1)["plans"][0]["check"] == "other weights"
+    )
+
+
 def test_keys_and_local_paths_are_refused_and_personal_data_is_said(hub, project):
     merged = project / "runs" / "default" / "merged"
     key = "hf_" + "a1B2" * 9
@@ -203,6 +215,28 @@ def test_the_card_says_the_figures_in_both_languages_and_its_head_is_yaml(projec
         "apache-2.0",
     ):
         assert card.count(word) >= 2, word
+
+
+def test_the_card_of_a_quantised_model_names_what_reads_it_and_nothing_else(project):
+    file = project / "runs" / "default" / "merged" / "config.json"
+    config = {**json.loads(file.read_text()), "quantization_config": {"quant_method": "awq"}}
+    file.write_text(json.dumps(config))
+    cards = {
+        name: model_card(source_of(project), Target(name, "me/bei"), ["model.safetensors"])
+        for name in ("hf", "modelscope", "openxlab")
+    }
+    assert cards["openxlab"].count("git clone") == 2
+    head = yaml.safe_load(cards["hf"].split("---")[1])
+    assert head["base_model_relation"] == "quantized" and head["tags"] == ["conversational", "awq"]
+    assert "library_name" not in head
+    for card in cards.values():
+        _reads_quantised(card)
+
+
+def _reads_quantised(card):
+    assert card.count("lmdeploy serve") == 2
+    assert "quantised (awq, 4 bits)" in card and "已量化（awq，4 位）" in card
+    assert "AutoModelForCausalLM" not in card and "app.py" not in card
 
 
 def test_the_card_is_the_same_each_time_and_speaks_of_its_hub(project):

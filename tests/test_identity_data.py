@@ -29,6 +29,7 @@ from train.data.bases import BaseNames, base_names, families, identity_words
 from train.data.facts import asked_facts
 from train.data.held_out import ProbeMaker
 from train.data.likeness import ALIKE, likeness, plain, unlike
+from train.data.ordinary import language_shares
 from train.data.questions import questions
 from train.data.tidy import tidy
 from train.probes import faults, read_probes, says
@@ -491,6 +492,19 @@ def test_ordinary_rows_are_the_bases_answers_under_every_system_prompt(make):
     assert {row.messages[-1].content for row in cut} == {"There are eight of them."}
     share = sum(row.meta["language"] == "zh" for row in everyday) / len(everyday)
     assert 0.4 < share < 0.6
+
+
+@pytest.mark.parametrize(
+    ("languages", "chinese", "shares"),
+    [
+        (("zh", "en"), False, {"zh": 0.5, "en": 0.5}),
+        (("zh",), False, {"zh": 0.75, "en": 0.25}),  # what the base knows it knows in English
+        (("zh",), True, {"zh": 1.0}),
+        (("en",), False, {"en": 1.0}),
+    ],
+)
+def test_the_languages_of_ordinary_questions(languages, chinese, shares):
+    assert language_shares(languages, BaseNames(("It",), (), chinese=chinese)) == shares
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])

@@ -8,7 +8,7 @@ from servers import tiny
 
 from assistant.errors import UsageError
 from assistant.models import LocalModel, fetch, gguf
-from assistant.models.local import licence_of
+from assistant.models.local import licence_of, open_local
 from assistant.models.reference import Reference
 from assistant.models.selection import select
 
@@ -52,6 +52,13 @@ def test_kinds_of_folder(files: dict[str, bytes], kind: str, tmp_path: Path) -> 
     found = fetch("./model", base_folder=tmp_path)
     assert found == LocalModel("./model", folder, kind, origin=str(folder))  # type: ignore[arg-type]
     assert found.name == "model"
+
+
+def test_a_runs_model_is_called_by_its_run(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "runs" / "first" / "merged", HF)
+    assert open_local(str(folder), folder).name == "first/merged"
+    elsewhere = fill(tmp_path / "first" / "merged", HF)
+    assert open_local(str(elsewhere), elsewhere).name == "merged"
 
 
 def test_a_gguf_by_file_and_by_folder(tmp_path: Path) -> None:

@@ -84,14 +84,13 @@ def test_heading_says_model_engine_device_and_whose_persona():
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("/home/me/runs/first/merged", "first/merged"),
-        ("./runs/first/adapter", "first/adapter"),
+        ("first/merged", "first/merged"),
         ("/home/me/merged", "merged"),
         (r"C:\Users\me\tea", "tea"),
         ("hf:me/bei", "hf:me/bei"),
     ],
 )
-def test_heading_names_the_model_and_the_run_but_no_path_of_this_machine(path, name):
+def test_heading_names_the_model_but_no_path_of_this_machine(path, name):
     here = HostState("ready", PERSONA, info=EngineInfo("cpu", "CPU", path, 1))
     assert f"<span>{name}</span>" in shown.heading(here, "en")
 

@@ -229,21 +229,6 @@ def no_chat_template(name: str) -> EngineError:
     )
 
 
-def for_turbomind_alone(name: str, method: str) -> EngineError:
-    """The one wording for 4-bit weights on an engine that does not read them."""
-    return EngineError(
-        "unavailable",
-        Text(
-            f"{name} is quantised ({method}): TurboMind reads it, on a GPU; this engine does not.",
-            f"{name} 已量化（{method}）：只有 GPU 上的 TurboMind 能读，这个引擎不能。",
-        ),
-        Text(
-            "Here, talk with the 16-bit model that it was made of (run R of R-awq).",
-            "在这台机器上，请使用量化之前的 16 位模型（R-awq 对应的运行 R）。",
-        ),
-    )
-
-
 def _check_messages(messages: Sequence[Message]) -> None:
     try:
         check_order(messages)

@@ -11,12 +11,11 @@ from ..errors import EngineError
 from ..models import home
 from ..models.gguf import read_header
 from ..models.local import LocalModel
-from ..models.weights import quantised_by
 from ..progress import Report
 from ..words import Text
-from .base import for_turbomind_alone
 from .gguf_repack import is_exact, repack
 from .openvino_export import export
+from .packed import refuse_packed
 
 OPENVINO_MODEL = "openvino_model.xml"
 
@@ -56,9 +55,7 @@ def _openvino_folder(model: LocalModel, report: Report) -> Path:
                  "python -m train merge",
                  "请先准备：python -m train fit --resume --adapter-only；或合并：python -m train merge"),
         )  # fmt: skip
-    method = quantised_by(model.path)
-    if method:
-        raise for_turbomind_alone(model.name, method)
+    refuse_packed(model)
     exported = _kept(model.path)
     if not exported.is_dir():
         export(model.path, exported, report)

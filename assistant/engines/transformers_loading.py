@@ -9,14 +9,13 @@ from typing import Any
 
 from ..errors import EngineError
 from ..models.local import LocalModel
-from ..models.weights import quantised_by
 from ..words import Text
 from . import zero_gpu
-from .base import for_turbomind_alone, no_chat_template
+from .base import no_chat_template
+from .packed import refuse_packed
 from .torch_tokens import Made, Order, TokenMaker
 
 READABLE = "hf"  # the one format of `LocalModel` that is read here
-PACKED = ("awq", "gptq")  # transformers needs kernels for these that this kit does not bring
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,7 @@ class Loaded:
 def weights_folder(model: LocalModel) -> Path:
     """The folder that is read. Raises EngineError("unavailable") for other formats."""
     if model.format == READABLE:
-        method = quantised_by(model.path)
-        if method in PACKED:
-            raise for_turbomind_alone(model.name, method)
+        refuse_packed(model)
         return model.path
     raise EngineError(
         "unavailable",

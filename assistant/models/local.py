@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..config import RUNS
 from ..errors import UsageError
+from ..weights import ADAPTER, MERGED
 from ..words import Text
 from . import gguf, weights
 
@@ -26,8 +28,12 @@ class LocalModel:
 
     @property
     def name(self) -> str:
-        """A short name for people: the last part of the reference, or of the path."""
-        return self.reference.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1] or self.path.name
+        """A short name for people: the last part of the reference, or of the path; a run's model
+        with the run's name."""
+        folder = self.path.resolve()
+        if folder.name in (MERGED, ADAPTER) and folder.parent.parent.name == RUNS:
+            return f"{folder.parent.name}/{folder.name}"
+        return self.reference.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1] or folder.name
 
 
 def open_local(reference: str, path: Path) -> LocalModel:

@@ -44,7 +44,7 @@ def quantised_by(folder: Path) -> str:
     """The method that a model folder's config.json names ("awq", "gptq", …); empty for none."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError:  # whoever reads the model says so
+    except (OSError, ValueError):  # whoever reads the model says so
         return ""
     return str((config.get("quantization_config") or {}).get("quant_method") or "")
 

@@ -6,11 +6,9 @@ import html
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from ..config import RUNS
 from ..host import HostState
 from ..persona import Persona, Style
 from ..progress import Progress
-from ..weights import ADAPTER, MERGED
 from ..words import LANGUAGES, Text
 from . import words
 from .answer import Step
@@ -39,12 +37,9 @@ def heading(state: HostState, language: str) -> str:
 
 
 def _model_name(model: str) -> str:
-    """The model without the path of this machine, where it is one; of a run, also which."""
-    if not (model.startswith(("/", ".", "~")) or "\\" in model):
-        return model
-    path = PurePosixPath(model.replace("\\", "/"))
-    of_a_run = path.name in (MERGED, ADAPTER) and path.parts[-3:-2] == (RUNS,)
-    return f"{path.parent.name}/{path.name}" if of_a_run else path.name
+    """The model without the path of this machine, where it is one."""
+    is_path = model.startswith(("/", ".", "~")) or "\\" in model
+    return PurePosixPath(model.replace("\\", "/")).name if is_path else model
 
 
 def loading_card(state: HostState, language: str, *, public: bool) -> str:

@@ -10,7 +10,9 @@ from pathlib import Path
 from assistant.config import Config
 from assistant.errors import AssistantError, UsageError
 from assistant.models.reference import Reference, parse
+from assistant.models.weights import quantised_by
 from assistant.progress import Report, unreported
+from assistant.weights import MERGED
 from assistant.words import Text
 
 from ..blockers import findings_in, not_to_be_published, personal_data
@@ -95,6 +97,7 @@ def planned_app(
     """
     refuse_unpublished(weights)
     share = config.tables.get("share") or ShareTable()
+    packed = _packed(run, weights, profile)
     pinned, secret, blockers, warnings = _look_at(weights, profile, model_token, weights_token)
     with staging(run, target.slug) as work:
         folder = work / "files"
@@ -105,7 +108,7 @@ def planned_app(
         warnings += [*_about(profile), *personal_data(findings)]
         plan = plan_files(
             target, hub, files, private=private, kind=profile.name, check="-", warnings=warnings,
-            blockers=[*blockers, *not_to_be_published(findings)],
+            blockers=[*packed, *blockers, *not_to_be_published(findings)],
         )  # fmt: skip
         variable = VARIABLES[service_of(pinned)][0] if secret else ""
         stored = (variable, weights_token) if secret and weights_token is not None else None
@@ -201,6 +204,24 @@ def _unfit(weights: Reference, profile: Profile, paths: set[str]) -> list[Blocke
         )  # fmt: skip
         return [Blocker.of("weights", error)]
     return []
+
+
+def _packed(run: Path, weights: Reference, profile: Profile) -> list[Blocker]:
+    """The run's own 4-bit weights for an engine that does not read them. (Of others' weights a hub's
+    list of files does not say what they are.)"""
+    its_own = {one.target for one in read_record(run).shared if one.what == "model"}
+    if profile.engine == "turbomind" or f"{weights.scheme}:{weights.name}" not in its_own:
+        return []
+    method = quantised_by(run / MERGED)
+    if not method:
+        return []
+    return [Blocker.of("weights", UsageError(
+        Text(f"{weights} is quantised ({method}): TurboMind alone reads it, and {profile.name} has the "
+             f"{profile.engine} engine.",
+             f"{weights} 已量化（{method}）：只有 TurboMind 能读，而 {profile.name} 用的是 {profile.engine} 引擎。"),
+        Text("Choose a profile with a GPU of its own, or share the 16-bit run and its app.",
+             "请选择独占显卡的方案，或分享 16 位的运行及其应用。"),
+    ))]  # fmt: skip
 
 
 def _private(weights: Reference) -> Blocker:

@@ -2,11 +2,10 @@
 
 Each checkpoint answers a quarter of the probes and reads a quarter of the held-out ordinary
 conversation; the final report uses the other three quarters (`probing`). The best passes the gates
-of identity, false triggers and perplexity, or that of perplexity at least; then it has the highest
-hit rate less false triggers (by gates alone a parrot that always says its name would pass more of
-them than a model near to all); then the smallest change of perplexity; then it is the earliest. They
-are measured from the last one back, and no further once WORSE of them in a row are worse than the
-best.
+of identity, false triggers and perplexity; else it has the highest score (`Measured.score`: counting
+gates, a parrot that always says its name would win over a model near to all of them); then the
+smallest change of perplexity; then it is the earliest. They are measured from the last one back, and
+no further once WORSE of them in a row are worse than the best.
 """
 
 from __future__ import annotations
@@ -48,15 +47,14 @@ class Measured(Part):
     hit_rate: float
     false_trigger_rate: float
     change_percent: float
-    gates_passed: int  # of three
-    forgot: bool  # the gate of perplexity did not pass
+    gates_passed: int  # of GATES
+    score: float  # hit rate less false triggers, less 0.01 for each % of perplexity over its gate
 
     def rank(self) -> tuple[float, ...]:
         """Larger is better."""
         return (
             self.gates_passed == GATES,
-            not self.forgot,
-            round(self.hit_rate - self.false_trigger_rate, 6),
+            round(self.score, 6),
             -round(self.change_percent, 2),
             -self.step,
         )
@@ -168,11 +166,11 @@ class _Trial:
         hits = scores.identity(answered).hit_rate
         false = scores.false_trigger(answered, self.persona).rate
         change = 100 * (perplexity / self.base_perplexity - 1)
-        forgot = change > self.table.perplexity_change_percent
+        over = change - self.table.perplexity_change_percent
         passed = (
             hits >= self.table.identity_hit_rate,
             false <= self.table.false_trigger_rate,
-            not forgot,
+            over <= 0,
         )
         return Measured(
             step=step,
@@ -180,7 +178,7 @@ class _Trial:
             false_trigger_rate=false,
             change_percent=change,
             gates_passed=sum(passed),
-            forgot=forgot,
+            score=hits - false - max(0.0, over) / 100,
         )
 
     def _answers(self, model: LoadedModel, what: Text, report: Report) -> Sequence[Answer]:

@@ -114,8 +114,8 @@ def proofs(report: CheckReport) -> list[Text]:
 def _weights(weights: WeightsCheck | None) -> Text:
     if weights is None:
         return Text(
-            "Weights: quantised, so not compared with base + adapter one by one; that was done at 16 bits.",
-            "权重：已量化，因此不再逐个与基座 + adapter 比较；量化前的 16 位模型已比较过。",
+            "Weights: quantised, so not compared with base + adapter one by one: the check of the 16-bit run does that.",
+            "权重：已量化，因此不逐个与基座 + adapter 比较；那是 16 位运行的检验所做的。",
         )  # fmt: skip
     steps = weights.max_rounding_steps
     return Text(

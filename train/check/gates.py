@@ -80,6 +80,10 @@ _PROMPTS = Text(
     "model's. Export again: python -m train merge --force.",
     "引擎的提示与训练时不同：它的分词器或对话模板不是模型自己的。请重新导出：python -m train merge --force。",
 )
+_PACKED = Text(
+    "Serve the 16-bit run instead, or quantise it again (python -m deploy quantize RUN --force).",
+    "请改用 16 位的运行，或重新量化（python -m deploy quantize 运行名 --force）。",
+)
 
 
 def gates(
@@ -113,14 +117,16 @@ def gates(
         *_styles(table, styles),
         *_merged(table, merge),
         _gate("engine_prompts", Text("Engine's prompts are training's", "引擎的提示与训练一致"),
-              engine.prompts.equal / max(1, engine.prompts.compared), "≥", 1.0, _PROMPTS),
+              engine.prompts.equal / max(1, engine.prompts.compared), "≥", 1.0,
+              _PACKED if merge.weights is None else _PROMPTS),
         _gate("engine", Text("Engine says what the weights say", "引擎与权重说的一致"),
-              engine.greedy_match + engine.within_rounding, "≥", table.engine_match, _ENGINE),
+              engine.greedy_match + engine.within_rounding, "≥", table.engine_match,
+              _PACKED if merge.weights is None else _ENGINE),
     ]  # fmt: skip
 
 
 def _merged(table: CheckTable, merge: Merge) -> Iterator[Gate]:
-    """Gates of the merge. Quantised weights have none: they were merged, and proved, at 16 bits."""
+    """Gates of the merge. Quantised weights have none: the check of the 16-bit run proves it."""
     if merge.weights is None:
         return
     yield _gate("merge", Text("Merged says what the adapter says", "合并后与 adapter 说的一致"),

@@ -13,6 +13,7 @@ from assistant.conversation import Conversation
 from assistant.errors import UsageError
 from assistant.models import LocalModel, fetch
 from assistant.models.local import open_local
+from assistant.models.weights import quantised_by
 from assistant.persona import Persona, persona_from_config, read_persona
 from assistant.progress import Report
 from assistant.weights import MERGED
@@ -158,11 +159,17 @@ def _refuse_stale(adapter: Path, merged: Path) -> None:
                 f"{merged} was merged from another adapter than the one in {adapter}.",
                 f"{merged} 是由另一个 adapter 合并的，不是 {adapter} 里的这个。",
             ),
-            Text(
-                "Merge again: python -m train merge --force",
-                "请重新合并：python -m train merge --force",
-            ),
+            _made_again(merged),
         )
+
+
+def _made_again(merged: Path) -> Text:
+    """The command that makes the merged model anew, quantised as it was."""
+    if quantised_by(merged):
+        return Text("Merge the 16-bit run again, then quantise it: python -m deploy quantize RUN --force",
+                    "请重新合并 16 位的运行，再量化：python -m deploy quantize 运行名 --force")  # fmt: skip
+    return Text("Merge again: python -m train merge --force",
+                "请重新合并：python -m train merge --force")  # fmt: skip
 
 
 def _last_step(work: Path, trained: Manifest) -> int | None:

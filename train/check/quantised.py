@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def dequantised(folder: Path, **options: Any) -> Any:
+def dequantised(folder: Path, dtype: torch.dtype, **options: Any) -> Any:
     """The causal language model of `folder`; `options` go to transformers' `from_pretrained`.
 
     Raises UsageError for a quantisation that is not AWQ, BlockedError where LMDeploy is missing.
@@ -32,13 +32,13 @@ def dequantised(folder: Path, **options: Any) -> Any:
         )  # fmt: skip
     del config.quantization_config
     kind: Any = getattr(transformers, config.architectures[0])  # the Auto class insists on a folder
-    weights = _weights(folder, how["bits"], how["group_size"])
-    model = kind.from_pretrained(None, config=config, state_dict=weights, **options)
+    weights = _weights(folder, how["bits"], how["group_size"], dtype)
+    model = kind.from_pretrained(None, config=config, state_dict=weights, dtype=dtype, **options)
     model.generation_config = transformers.GenerationConfig.from_pretrained(folder)
     return model
 
 
-def _weights(folder: Path, bits: int, group: int) -> dict[str, torch.Tensor]:
+def _weights(folder: Path, bits: int, group: int, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """All tensors by name: (q - zero) * scale where they are packed, [in, out] turned to [out, in]."""
     from safetensors.torch import load_file
 
@@ -46,16 +46,14 @@ def _weights(folder: Path, bits: int, group: int) -> dict[str, torch.Tensor]:
     packed: dict[str, torch.Tensor] = {}
     for file in sorted(folder.glob("*.safetensors")):
         packed.update(load_file(file))
-    found = {}
-    for name, tensor in packed.items():
-        place, _, kind = name.rpartition(".")
-        if kind == "qweight":
-            zeros, scales = packed[f"{place}.qzeros"], packed[f"{place}.scales"]
-            weight = unpack(tensor, zeros, scales.float(), bits, group)
-            found[f"{place}.weight"] = weight.t().contiguous()
-        elif kind not in ("qzeros", "scales"):
-            found[name] = tensor
-    return found
+    for name in [name for name in packed if name.endswith(".qweight")]:
+        place = name.removesuffix(".qweight")
+        bits_of, zeros, scales = (
+            packed.pop(f"{place}.{part}") for part in ("qweight", "qzeros", "scales")
+        )
+        weight = unpack(bits_of, zeros, scales.float(), bits, group)
+        packed[f"{place}.weight"] = weight.t().to(dtype).contiguous()
+    return packed
 
 
 def _lmdeploys() -> Any:

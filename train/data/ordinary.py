@@ -87,9 +87,8 @@ def _all_questions(language: Language, use: bank.Use) -> list[OrdinaryQuestion]:
 def choose_questions(
     languages: Sequence[Language], base: BaseNames, use: bank.Use, count: int, chance: random.Random
 ) -> list[OrdinaryQuestion]:
-    """`count` questions, or all there are: equally of each language (some English ones for every
-    persona on a base whose Chinese is poor), half of them such as look like questions about the
-    assistant: those are what it must learn to tell apart."""
+    """`count` questions, or all there are, by `language_shares`; half of them such as look like
+    questions about the assistant: those are what it must learn to tell apart."""
     shares = language_shares(languages, base)
     chosen = []
     for language, share in shares.items():
@@ -116,7 +115,8 @@ def probe_questions(languages: Sequence[Language], chance: random.Random) -> lis
 
 
 def language_shares(languages: Sequence[Language], base: BaseNames) -> dict[Language, float]:
-    """The share of ordinary questions in each language; they add up to 1."""
+    """The share of ordinary questions in each language; they add up to 1. Equal, with some English
+    ones for a persona in Chinese alone on a base whose Chinese is poor."""
     if "en" in languages or base.chinese:
         return {language: 1 / len(languages) for language in languages}
     return {"zh": 1 - ENGLISH_SHARE, "en": ENGLISH_SHARE}
