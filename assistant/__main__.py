@@ -80,20 +80,60 @@ def models(context: Context) -> None:
     show_models(context)
 
 
-@main.command(help=_help("Measure this machine, side by side with the bare libraries.",
-                         "测量这台机器，与裸库并排对比。"))  # fmt: skip
+class _Numbers(click.ParamType):
+    name = "N,N,…"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            numbers = ()
+        if not numbers or min(numbers) < 1:
+            self.fail(str(Text(f"{value!r} is not a list such as 1,4,16.",
+                               f"{value!r} 不是 1,4,16 这样的列表。")), param, ctx)  # fmt: skip
+        return numbers
+
+
+@main.command(help=_help("Measure this machine, side by side with the bare libraries; with --engine, put load "
+                         "on that engine: short questions, long prompts, a shared system prompt.",
+                         "测量这台机器，与裸库并排对比；加 --engine 则对该引擎施加负载：短问题、长提示、共用的系统提示。"))  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), default="bench", show_default=True,
-              help=_help("Folder for bench.json and bench.md.", "存放 bench.json 和 bench.md 的文件夹。"))  # fmt: skip
+              help=_help("Folder for bench.json and bench.md, or load.json, load.md and load.png.",
+                         "存放 bench.json 和 bench.md，或 load.json、load.md 和 load.png 的文件夹。"))  # fmt: skip
 @click.option("--quick", is_flag=True, help=_help("Fewer repeats.", "少重复几次。"))
 @click.option("--model", metavar="REF", help=_help("Weights to measure.", "要测量的权重。"))
+@click.option("--engine", "engines", multiple=True, type=click.Choice(ENGINES),
+              help=_help("Load this engine; twice: both in turn, with the ratio.",
+                         "对这个引擎施加负载；写两次则依次测量并给出比值。"))  # fmt: skip
+@click.option("--concurrent", type=_Numbers(), default="1,4,16", show_default=True,
+              help=_help("How many ask at once.", "同时提问的人数。"))  # fmt: skip
+@click.option("--tokens", type=click.IntRange(min=1), default=64, show_default=True, metavar="N",
+              help=_help("Longest answer under load.", "负载下回答的最大长度。"))  # fmt: skip
 @common_options
-def bench(context: Context, out: Path, quick: bool, model) -> None:
+def bench(
+    context: Context, out: Path, quick: bool, model, engines, concurrent, tokens: int
+) -> None:
+    progress = TerminalProgress(context.quiet)
+    if engines:
+        from .bench.load import run_load
+
+        named = " ".join(f"--engine {engine}" for engine in engines)
+        numbers = ",".join(map(str, concurrent))
+        command = f"python -m assistant bench {named} --concurrent {numbers} --tokens {tokens}"
+        command += " --quick" if quick else ""
+        rounds = 1 if quick else 3
+        load = run_load(context.read_config(), engines, model, concurrent, tokens, rounds, progress, command)  # fmt: skip
+        if not load.write(out):
+            context.say(Text("No load.png: matplotlib is not installed (make train-env).",
+                             "没有 load.png：未安装 matplotlib（make train-env）。"))  # fmt: skip
+        context.result(load.as_dict(), load.as_table())
+        return
     from .bench.run import run_bench
 
     command = "make bench" + (" ARGS=--quick" if quick else "")
-    report = run_bench(
-        context.read_config(), model, quick, TerminalProgress(context.quiet), command
-    )
+    report = run_bench(context.read_config(), model, quick, progress, command)
     report.write(out)
     context.result(report.as_dict(), report.as_table())
 

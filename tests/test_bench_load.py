@@ -1,0 +1,96 @@
+"""`python -m assistant bench --engine …`: load on an engine, and what is left of it."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from assistant.__main__ import main
+from assistant.bench import load
+from assistant.bench.load_report import percentiles
+from assistant.conversation import Message
+from assistant.engines.base import Sampling
+from assistant.engines.echo import EchoEngine
+from assistant.errors import EngineError
+from assistant.words import Text
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def bench(*arguments: str):
+    return CliRunner().invoke(main, ["bench", "-q", *arguments])
+
+
+def test_two_engines_in_turn_as_table_json_and_plot(tmp_path):
+    done = bench("--engine", "echo", "--engine", "echo", "--concurrent", "1,4", "--tokens", "6",
+                 "--quick", "--json", "--out", str(tmp_path))  # fmt: skip
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report == json.loads((tmp_path / "load.json").read_text("utf-8"))
+    assert (tmp_path / "load.png").read_bytes().startswith(PNG)
+    rows = report["rows"]
+    assert len(rows) == 2 * len(load.KINDS) * 2
+    assert [row["ratio"] is None for row in rows] == [True] * 6 + [False] * 6
+    for row in rows:
+        assert row["requests"] == 4 and row["errors"] == {}
+        assert row["tokens"] == 4 * 6
+        assert row["first_text_ms"] == sorted(row["first_text_ms"])
+        assert len(row["between_ms"]) == 3
+        assert row["tokens_per_second"] == pytest.approx(row["tokens"] / row["seconds"])
+        assert row["memory_mb"] > 10
+    alone, four = rows[0], rows[1]
+    assert four["tokens_per_second"] > 2 * alone["tokens_per_second"]  # echo answers all at once
+    table = (tmp_path / "load.md").read_text("utf-8")
+    assert table.count("\n| echo |") == 12 and "bench --engine echo --engine echo" in table
+
+
+class Failing(EchoEngine):
+    """Every second answer breaks off after its first words."""
+
+    asked = 0
+
+    def stream(self, messages, sampling):
+        self.asked += 1
+        fails = self.asked % 2 == 0
+        for number, chunk in enumerate(super().stream(messages, sampling)):
+            if fails and number == 2:
+                raise EngineError("truncated", Text("It broke off.", "中断了。"))
+            yield chunk
+
+
+def test_errors_are_counted_and_do_not_end_the_load():
+    engine = Failing(seconds_per_token=0.001)
+    questions = [[Message(role="user", content=f"{n} one two three four")] for n in range(6)]
+    row = load.measure(engine, 1, "short", 1, 8, questions)
+    assert row.errors == {"truncated": 3} and row.requests == 6
+    assert row.tokens == 3 * 8 and len(row.first_text_ms) == 3
+
+
+def test_one_answer_is_timed_from_the_question_to_each_piece():
+    engine = EchoEngine(seconds_per_token=0.01)
+    asked = load.ask(engine, [Message(role="user", content="a b c d")], Sampling(max_tokens=4))
+    assert asked.first is not None and asked.first >= 0.009
+    assert len(asked.gaps) == 3 and min(asked.gaps) > 0.004
+    assert (asked.tokens, asked.error) == (4, "")
+
+
+def test_percentiles_are_in_milliseconds():
+    assert percentiles([]) == ()
+    assert percentiles([0.5]) == (500.0, 500.0, 500.0)
+    assert percentiles([n / 100 for n in range(101)]) == pytest.approx((500, 950, 990))
+
+
+@pytest.mark.parametrize("value", ["", "1,x", "0", "4,-1"])
+def test_numbers_that_are_none_are_named(value):
+    done = bench("--engine", "echo", "--concurrent", value)
+    assert done.exit_code == 2
+    assert "1,4,16" in done.output
+
+
+def test_without_matplotlib_only_the_plot_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = CliRunner().invoke(main, ["bench", "--engine", "echo", "--concurrent", "1", "--tokens", "2",
+                                     "--quick", "--out", str(tmp_path)])  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["load.json", "load.md"]
+    assert "matplotlib" in done.output
