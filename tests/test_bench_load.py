@@ -94,3 +94,13 @@ def test_without_matplotlib_only_the_plot_is_missing(tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert sorted(file.name for file in tmp_path.iterdir()) == ["load.json", "load.md"]
     assert "matplotlib" in done.output
+
+
+def test_long_prompts_have_so_many_words_and_no_two_share_a_beginning():
+    assert len(load.diary(480).split()) == 480
+    one, other = (
+        load.messages("long prompt", mark, 100)[-1].content for mark in ("1-4-0", "1-4-1")
+    )
+    assert one[:8] != other[:8] and one[8:] == other[8:]
+    shared = [load.messages("shared system prompt", mark, 100) for mark in ("1-4-0", "1-4-1")]
+    assert shared[0][0] == shared[1][0] and shared[0][1] != shared[1][1]

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -23,9 +24,9 @@ from .load_report import Loaded, LoadReport, new_load_report
 
 Kind = Literal["short", "long prompt", "shared system prompt"]
 KINDS: tuple[Kind, ...] = ("short", "long prompt", "shared system prompt")
-LONG_WORDS = 480  # about 500 tokens of English
-WORD = "word "
+LONG_WORDS = 480  # about 600 tokens of English
 FEWEST = 4  # answers behind a row
+SOUPS = ("onions", "beans", "fish", "carrots", "rice")
 STORY = "Tell me a long story about a lighthouse."
 
 
@@ -79,19 +80,29 @@ def run_load(
 def long_words(engine: Engine, tokens: int) -> int:
     """How many words a long prompt has: no more than half of what the context leaves."""
     room = (engine.describe().context_length - tokens) // 2
-    a_word = engine.count_tokens([Message(role="user", content=WORD * LONG_WORDS)]) / LONG_WORDS
+    a_word = engine.count_tokens([Message(role="user", content=diary(LONG_WORDS))]) / LONG_WORDS
     return max(1, min(LONG_WORDS, int(room / a_word)))
 
 
 def messages(kind: Kind, mark: str, words: int) -> list[Message]:
     """A question that no prefix cache has seen, but for the shared system prompt."""
-    filling = WORD * words
     if kind == "long prompt":
-        return [Message(role="user", content=f"{mark} {filling}\n{STORY}")]
+        return [Message(role="user", content=f"{mark}. A diary: {diary(words)}\n\n{STORY}")]
     question = Message(role="user", content=f"{mark}. {STORY}")
     if kind == "shared system prompt":
-        return [Message(role="system", content=f"You are a storyteller. {filling}"), question]
+        system = f"You are a storyteller. You kept this diary: {diary(words)}"
+        return [Message(role="system", content=system), question]
     return [question]
+
+
+def diary(words: int) -> str:
+    """So many words that a model can go on from; to mere repetition small ones answer nothing."""
+    days = (
+        f"On day {day} the keeper of the lighthouse counted {3 + day * 7 % 11} ships, wrote down the "
+        f"wind, cleaned lamp {1 + day % 4} and cooked soup with {SOUPS[day % len(SOUPS)]}."
+        for day in range(1, words + 1)
+    )
+    return " ".join(islice((word for day in days for word in day.split()), words))
 
 
 def measure(
