@@ -1,13 +1,14 @@
 """`python -m assistant bench --engine …`: load on an engine, and what is left of it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
 from assistant.__main__ import main
 from assistant.bench import load
-from assistant.bench.load_report import percentiles
+from assistant.bench.load_report import Loaded, new_load_report, percentiles
 from assistant.conversation import Message
 from assistant.engines.base import Sampling
 from assistant.engines.echo import EchoEngine
@@ -42,6 +43,22 @@ def test_two_engines_in_turn_as_table_json_and_plot(tmp_path):
     assert four["tokens_per_second"] > 2 * alone["tokens_per_second"]  # echo answers all at once
     table = (tmp_path / "load.md").read_text("utf-8")
     assert table.count("\n| echo |") == 12 and "bench --engine echo --engine echo" in table
+
+
+def test_prompts_of_other_lengths_are_not_compared():
+    report = new_load_report("a command")
+    for number, words in ((1, 480), (2, 366)):
+        report.rows.append(Loaded.of(
+            number, "echo", "long prompt", 1, 1.0, firsts=[0.1], gaps=[], tokens=9, requests=1,
+            errors={}, memory_mb=1.0,
+        ))  # fmt: skip
+        report.rows[-1] = replace(report.rows[-1], words=words)
+    report.compare()
+    assert [row.ratio for row in report.rows] == [None, None]
+    assert "long prompts of 366 and 480 words" in report.as_table()
+    report.rows[1] = replace(report.rows[1], words=480)
+    report.compare()
+    assert report.rows[1].ratio == 1.0
 
 
 class Failing(EchoEngine):

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -62,7 +62,6 @@ def run_load(
             info = engine.describe()
             report.engines.append(info)
             words = long_words(engine, tokens)
-            report.long_words = min(report.long_words or words, words)
             for kind in KINDS:
                 for people in concurrent:
                     said = f"{info.name}, {kind}, {people}"
@@ -70,7 +69,8 @@ def run_load(
                     count = max(FEWEST, people * rounds)
                     marks = [f"{number}-{people}-{each}" for each in range(count)]
                     questions = [messages(kind, mark, words) for mark in marks]
-                    report.rows.append(measure(engine, number, kind, people, tokens, questions))
+                    row = measure(engine, number, kind, people, tokens, questions)
+                    report.rows.append(replace(row, words=0 if kind == "short" else words))
         finally:
             engine.close()
     report.compare()

@@ -32,6 +32,7 @@ class Loaded:
     seconds: float
     tokens_per_second: float
     memory_mb: float  # of this process: of a remote engine only the client
+    words: int = 0  # of the long prompt or the shared system prompt
     ratio: float | None = None  # tokens a second against the first engine's
 
     @classmethod
@@ -66,14 +67,13 @@ class LoadReport:
     at: str
     engines: list[EngineInfo] = field(default_factory=list)
     rows: list[Loaded] = field(default_factory=list)
-    long_words: int = 0  # of a long prompt, and of the shared system prompt
 
     def compare(self) -> None:
-        """Hold the later engines' rows against the first one's."""
+        """Hold the later engines' rows against the first one's, where the prompts were as long."""
         first = {(row.kind, row.concurrent): row for row in self.rows if row.number == 1}
         for place, row in enumerate(self.rows):
             peer = first[row.kind, row.concurrent]
-            if row.number > 1 and peer.tokens_per_second:
+            if row.number > 1 and peer.tokens_per_second and row.words == peer.words:
                 ratio = row.tokens_per_second / peer.tokens_per_second
                 self.rows[place] = replace(row, ratio=ratio)
 
@@ -85,9 +85,10 @@ class LoadReport:
         """A Markdown table, with machine, date and command."""
         who = self.machine
         engines = "; ".join(f"{one.name} ({one.device}, {one.model})" for one in self.engines)
+        words = " and ".join(str(n) for n in sorted({row.words for row in self.rows if row.words}))
         lines = [
             f"{who['processor']}, {who['cores']} cores, {who['memory_gb']:.0f} GB, {self.at}, "
-            f"`{self.command}`: {engines}; long prompts of {self.long_words} words",
+            f"`{self.command}`: {engines}; long prompts of {words} words",
             "",
             "| engine | asked | at once | answers | errors | first text, ms: 50, 95, 99 % "
             "| between, ms: 50, 95, 99 % | tokens/s | ratio | memory, MB |",
