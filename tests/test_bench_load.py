@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from assistant.__main__ import main
 from assistant.bench import load
-from assistant.bench.load_report import Loaded, new_load_report, percentiles
+from assistant.bench.load_report import Loaded, LoadReport, percentiles
+from assistant.bench.report import taken_here
 from assistant.conversation import Message
 from assistant.engines.base import Sampling
 from assistant.engines.echo import EchoEngine
@@ -46,7 +47,7 @@ def test_two_engines_in_turn_as_table_json_and_plot(tmp_path):
 
 
 def test_prompts_of_other_lengths_are_not_compared():
-    report = new_load_report("a command")
+    report = LoadReport(**taken_here("a command"))
     for number, words in ((1, 480), (2, 366)):
         report.rows.append(Loaded.of(
             number, "echo", "long prompt", 1, 1.0, firsts=[0.1], gaps=[], tokens=9, requests=1,

@@ -20,7 +20,8 @@ from ..load import load_assistant
 from ..progress import Progress
 from ..progress import Report as Tell
 from ..words import Text
-from .load_report import Loaded, LoadReport, new_load_report
+from .load_report import Loaded, LoadReport
+from .report import taken_here
 
 Kind = Literal["short", "long prompt", "shared system prompt"]
 KINDS: tuple[Kind, ...] = ("short", "long prompt", "shared system prompt")
@@ -55,7 +56,7 @@ def run_load(
     Raises UsageError, BlockedError or EngineError where an engine cannot be opened; errors of single
     answers are counted.
     """
-    report = new_load_report(command)
+    report = LoadReport(**taken_here(command))
     for number, name in enumerate(engines, 1):
         engine = load_assistant(config, tell, name, model).engine
         try:

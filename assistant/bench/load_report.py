@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ..artifacts import whole_file, whole_path, write_json
 from ..engines.base import EngineInfo
-from .report import new_report, shown
+from .report import Taken, shown
 
 PERCENTILES = (50, 95, 99)
 
@@ -58,13 +57,9 @@ def percentiles(seconds: Sequence[float]) -> tuple[float, ...]:
 
 
 @dataclass
-class LoadReport:
-    """All rows, the engines, and the machine they were measured on."""
+class LoadReport(Taken):
+    """All rows and the engines, and how they were taken."""
 
-    command: str
-    machine: dict[str, Any]
-    libraries: dict[str, str]
-    at: str
     engines: list[EngineInfo] = field(default_factory=list)
     rows: list[Loaded] = field(default_factory=list)
 
@@ -77,18 +72,12 @@ class LoadReport:
                 ratio = row.tokens_per_second / peer.tokens_per_second
                 self.rows[place] = replace(row, ratio=ratio)
 
-    def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return asdict(self)
-
     def as_table(self) -> str:
         """A Markdown table, with machine, date and command."""
-        who = self.machine
         engines = "; ".join(f"{one.name} ({one.device}, {one.model})" for one in self.engines)
         words = " and ".join(str(n) for n in sorted({row.words for row in self.rows if row.words}))
         lines = [
-            f"{who['processor']}, {who['cores']} cores, {who['memory_gb']:.0f} GB, {self.at}, "
-            f"`{self.command}`: {engines}; long prompts of {words} words",
+            f"{self.head()}: {engines}; long prompts of {words} words",
             "",
             "| engine | asked | at once | answers | errors | first text, ms: 50, 95, 99 % "
             "| between, ms: 50, 95, 99 % | tokens/s | ratio | memory, MB |",
@@ -148,12 +137,6 @@ class LoadReport:
         with whole_path(file) as partial:
             figure.savefig(partial, format="png", dpi=120)
         pyplot.close(figure)
-
-
-def new_load_report(command: str) -> LoadReport:
-    """An empty report of this machine."""
-    here = new_report(command)
-    return LoadReport(here.command, here.machine, here.libraries, here.at)
 
 
 def _three(values: Sequence[float]) -> str:

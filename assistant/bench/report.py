@@ -40,25 +40,37 @@ def against(
 
 
 @dataclass
-class Report:
-    """All rows, and the machine they were measured on."""
+class Taken:
+    """How figures were taken: by which command, on which machine, with which libraries, when."""
 
     command: str
     machine: dict[str, Any]
     libraries: dict[str, str]
     at: str
-    rows: list[Row] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return asdict(self)
 
+    def head(self) -> str:
+        """What stands above a table."""
+        who = self.machine
+        return (
+            f"{who['processor']}, {who['cores']} cores, {who['memory_gb']:.0f} GB, {self.at}, "
+            f"`{self.command}`"
+        )
+
+
+@dataclass
+class Report(Taken):
+    """All rows, and how they were taken."""
+
+    rows: list[Row] = field(default_factory=list)
+
     def as_table(self) -> str:
         """A Markdown table, with machine, date and command."""
-        who = self.machine
         lines = [
-            f"{who['processor']}, {who['cores']} cores, {who['memory_gb']:.0f} GB, {self.at}, "
-            f"`{self.command}`",
+            self.head(),
             "",
             "| what | here | peer | ratio | budget | kept |",
             "|---|---|---|---|---|---|",
@@ -82,6 +94,11 @@ class Report:
 
 def new_report(command: str) -> Report:
     """An empty report of this machine."""
+    return Report(**taken_here(command))
+
+
+def taken_here(command: str) -> dict[str, Any]:
+    """The fields of `Taken` for this machine, now."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     machine = {
         "processor": _processor(),
@@ -89,7 +106,9 @@ def new_report(command: str) -> Report:
         "memory_gb": memory,
         "python": platform.python_version(),
     }
-    return Report(command, machine, library_versions(*LIBRARIES), now())
+    return {
+        "command": command, "machine": machine, "libraries": library_versions(*LIBRARIES), "at": now()
+    }  # fmt: skip
 
 
 def _processor() -> str:

@@ -48,10 +48,10 @@ def _weights(folder: Path, bits: int, group: int, dtype: torch.dtype) -> dict[st
         packed.update(load_file(file))
     for name in [name for name in packed if name.endswith(".qweight")]:
         place = name.removesuffix(".qweight")
-        bits_of, zeros, scales = (
+        codes, zeros, scales = (
             packed.pop(f"{place}.{part}") for part in ("qweight", "qzeros", "scales")
         )
-        weight = unpack(bits_of, zeros, scales.float(), bits, group)
+        weight = unpack(codes, zeros, scales.float(), bits, group)
         packed[f"{place}.weight"] = weight.t().to(dtype).contiguous()
     return packed
 
