@@ -1,8 +1,8 @@
 """Gradio, imported in half the time.
 
 At every import Gradio parses the source of each component to renew the editor stubs (.pyi) beside
-it, which its wheel already holds: half of the import, a third of the seconds to a page. It leaves out classes that have no
-source file, so for the time of the import none of its own has one.
+it, which its wheel already holds: half of the import, a third of the seconds to a page. It leaves
+out classes that have no source file, so for the time of the import none of its own has one.
 """
 
 from __future__ import annotations
