@@ -6,7 +6,6 @@ import functools
 import gc
 import importlib.util
 import os
-import sys
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads collapse on shared cores
@@ -43,7 +42,7 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
 
     gc.disable()  # importing makes a million objects and no garbage: a third of the time to page
     from assistant.engines import zero_gpu
-    from assistant.host import Host
+    from assistant.host import Host, closed_at_the_end
     from assistant.load import load_assistant
     from assistant.persona import persona_from_config
     from assistant.ui.page import answerer_for, build_page
@@ -61,7 +60,7 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
             host.start()
 
     answerer = answerer_for(host, config, public=place.public)
-    try:
+    with closed_at_the_end(host):
         if loads_first:
             host.load_now()
         page = build_page(
@@ -70,11 +69,6 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
             owner_tabs=() if place.public else owner_tabs(context),
         )  # fmt: skip
         serve(page, answerer, config, place, context.say, opened)
-    finally:
-        all_ended = host.close()
-    if not all_ended:  # taking the interpreter down under a native library crashes it
-        sys.stdout.flush()
-        os._exit(0)
 
 
 def owner_tabs(context: Context) -> tuple[OwnerTab, ...]:

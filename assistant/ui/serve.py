@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 
@@ -20,6 +19,7 @@ from .operations import operator_routes
 
 PASSWORD_VARIABLE = "ASSISTANT_PASSWORD"  # never a flag: command lines are seen by other users
 OWNER = "owner"
+LOOK_SECONDS = 0.2  # between two looks whether to end
 LAST_WORDS_SECONDS = 1.0  # Gradio sends an answer's last step after the answer has ended
 
 
@@ -36,8 +36,8 @@ def serve(
     `opened` is called once the page can be seen: what loads a model then does not delay it.
     SIGTERM lets running answers end (`[serve.operations] drain_seconds`), Ctrl-C does not wait.
     """
-    asked_to_end = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: asked_to_end.set())
+    asked_to_end: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: asked_to_end.append(number))
     operations = config.serve.operations
     if operations.log == "json":
         from ..logs import log_as_json
@@ -61,10 +61,12 @@ def serve(
         from ..logs import take_over_uvicorn
 
         take_over_uvicorn()
-    say(Text(f"The page is open: {url}  (Ctrl-C ends it)", f"页面已打开：{url} （Ctrl-C 结束）"))
-    opened()
     try:
-        asked_to_end.wait()
+        say(Text(f"The page is open: {url}  (Ctrl-C ends it)",
+                 f"页面已打开：{url} （Ctrl-C 结束）"))  # fmt: skip
+        opened()
+        while not asked_to_end:  # a wait without end misses a signal that another thread took
+            time.sleep(LOOK_SECONDS)
         _drain(answerer, operations.drain_seconds, say)
     except KeyboardInterrupt:
         say(Text("The page is closed.", "页面已关闭。"))

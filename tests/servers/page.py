@@ -65,11 +65,20 @@ class Page:
 
 
 @contextmanager
-def page(folder: Path, *arguments: str, script: str = "app.py") -> Iterator[Page]:
-    """A page on a free port, visible but perhaps still loading; killed at the end."""
+def page(
+    folder: Path, *arguments: str, script: str = "app.py", unheard: bool = False
+) -> Iterator[Page]:
+    """A page on a free port, visible but perhaps still loading; killed at the end. `unheard`:
+    what it says goes to a pipe that nobody reads."""
     port = free_port()
     out, err = folder / "out", folder / "err"
     with out.open("w") as stdout, err.open("w") as stderr:
+        if unheard:
+            reading, writing = os.pipe()
+            os.close(reading)
+            os.dup2(writing, stdout.fileno())
+            os.dup2(writing, stderr.fileno())
+            os.close(writing)
         process = subprocess.Popen(
             [sys.executable, script, "--engine", "echo", "--port", str(port), *arguments],
             cwd=ROOT, stdout=stdout, stderr=stderr, text=True,
