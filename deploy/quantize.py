@@ -28,6 +28,7 @@ from assistant.weights import MERGED
 from assistant.words import Text
 
 from .serving.start import refuse_too_few_gpus, refuse_without_lmdeploy, with_this_python
+from .source import gate_of, gate_text
 
 SUFFIX = "-awq"
 TURBOMIND_GROUP = 128  # the only group size that TurboMind reads
@@ -98,6 +99,19 @@ def refuse_unready(how: Calibration) -> None:
     refuse_without_lmdeploy()
     if how.device == "cuda":
         refuse_too_few_gpus(1)
+
+
+def doubt_of(run: Path) -> Text | None:
+    """What to know before a long quantising: that the check of the 16-bit weights is not there or
+    did not pass. Raises UsageError where its report cannot be read."""
+    gate = gate_of(run, "merged")
+    if gate == "passed":
+        return None
+    said, _ = gate_text(gate)
+    return Text(
+        f"{said.en} Four bits take from a model and add nothing: what fails at 16 bits fails here.",
+        f"{said.zh}4 位量化只会有损失：16 位时通不过的，量化后也通不过。",
+    )
 
 
 def quantize(run: Path, model: Path, how: Calibration, *, force: bool) -> Path:

@@ -84,6 +84,11 @@ def read_source(config: Config, run: Path, kind: Kind | None = None) -> Source:
     )  # fmt: skip
 
 
+def gate_of(run: Path, kind: Kind) -> Gate:
+    """What the check says of `run/kind` as it lies there. Raises UsageError on an unreadable one."""
+    return _gate(run, kind, _report(run))
+
+
 def _base(manifest: Manifest, share: ShareTable) -> Base:
     reference = str(manifest.notes.get("base", ""))
     scheme, _, rest = reference.partition(":")

@@ -119,6 +119,21 @@ def test_the_checks_own_end_is_said(project, monkeypatch, check, code, says):
     assert says in done.output
 
 
+@pytest.mark.parametrize(
+    ("gate", "says"),
+    [("missing", "never checked"), ("failed", "did not pass"), ("other weights", "other weights")],
+)
+def test_a_run_whose_own_check_is_in_doubt_is_named_before(project, monkeypatch, gate, says):
+    stand_in(monkeypatch)
+    if gate != "missing":
+        monkeypatch.setattr(stage, "gate_of", lambda run, kind: gate)
+    said = run().stderr
+    assert says in said
+    assert said.index("take from a model") < said.index("Reads runs")
+    monkeypatch.setattr(stage, "gate_of", lambda run, kind: "passed")
+    assert "take from a model" not in run("--force").stderr
+
+
 def test_a_result_is_not_overwritten_unasked(project, monkeypatch):
     stand_in(monkeypatch)
     assert run("--no-check").exit_code == 0

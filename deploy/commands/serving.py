@@ -306,6 +306,8 @@ def quantize(
         context.result({"commands": commands, "run": str(out)}, "\n".join(map(shown, commands)))
         return
     stage.refuse_unready(how)
+    if not no_check and (doubt := stage.doubt_of(run)):
+        context.say(doubt)
     context.say(Text(f"Reads {model}, writes {out}.", f"读取 {model}，写入 {out}。"))
     stage.quantize(run, model, how, force=force)
     if not no_check:
