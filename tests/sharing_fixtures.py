@@ -17,6 +17,7 @@ from servers.sharing import ShareServer, share_server
 
 from assistant.artifacts import Manifest, now, sha256_of, write_manifest
 from assistant.config import read_config
+from assistant.models.hubs import git
 from assistant.persona import Fact, Persona, write_persona
 from deploy.hubs import git_lfs
 from deploy.plan import Plan
@@ -192,7 +193,8 @@ def plain_lfs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelscope_hub._download.DOWNLOAD_INTEGRITY_RETRY_BACKOFF", 0.01)
     monkeypatch.setattr("assistant.models.hubs.resume.PATIENCE", 2)
     monkeypatch.setitem(git_lfs.SETTINGS, "lfs.transfer.maxretries", "2")
-    monkeypatch.setitem(git_lfs.SETTINGS, "lfs.transfer.maxretrydelay", "1")
+    for settings in (git_lfs.SETTINGS, git.SETTINGS):
+        monkeypatch.setitem(settings, "lfs.transfer.maxretrydelay", "1")
 
 
 def shared(project: Path, target: str, **options: Any) -> tuple[Plan, Shared]:

@@ -130,16 +130,17 @@ def makes_data(line: str) -> None:
 
 
 def trains(line: str) -> None:
-    """All stages for real, with few rows and steps: such a model does not pass, and that is said."""
+    """All stages for real, in one language, with few rows and steps: such a model does not pass,
+    and that is said."""
     run = ROOT / "runs" / "readme-test"
     few = (
         "--set train.steps=2 --set train.save_every=2 --set train.data.identity_rows=4 "
         "--set train.check.proof_probes=4 --set train.check.max_tokens=4 "
-        "--set train.check.max_tokens_ordinary=4"
+        "--set train.check.max_tokens_ordinary=4 --set 'assistant.languages=[\"en\"]'"
     )
     shutil.rmtree(run, ignore_errors=True)
     try:
-        done = shell(f"{line} 'ARGS=--run {run.name} {few}'")
+        done = shell(f"{line} {shlex.quote(f'ARGS=--run {run.name} {few}')}")
         assert done.returncode, done.stdout
         assert "report.html" in done.stdout
         assert (run / "check" / "report.html").is_file()

@@ -52,6 +52,17 @@ class Git:
         return git_environment(self._address, authorization)
 
 
+SETTINGS = {
+    "credential.helper": "",
+    "core.autocrlf": "false",
+    "core.hooksPath": os.devnull,
+    "filter.lfs.clean": "git-lfs clean -- %f",
+    "filter.lfs.smudge": "git-lfs smudge --skip -- %f",
+    "filter.lfs.required": "true",
+    "lfs.transfer.maxretries": "8", "lfs.transfer.maxretrydelay": "10",  # seconds; git-lfs's own
+}  # fmt: skip
+
+
 def git_environment(
     address: str, authorization: str = "", more: Mapping[str, str] | None = None
 ) -> dict[str, str]:
@@ -60,15 +71,7 @@ def git_environment(
     `authorization` goes to `address` and what is below it, as an HTTP header; it lies in the
     child's environment only. `more` are further settings of git.
     """
-    settings = {
-        "credential.helper": "",
-        "core.autocrlf": "false",
-        "core.hooksPath": os.devnull,
-        "filter.lfs.clean": "git-lfs clean -- %f",
-        "filter.lfs.smudge": "git-lfs smudge --skip -- %f",
-        "filter.lfs.required": "true",
-        **(more or {}),
-    }
+    settings = {**SETTINGS, **(more or {})}
     if authorization:
         settings[f"http.{address}/.extraHeader"] = f"Authorization: {authorization}"
     environment = {
