@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -227,26 +226,29 @@ class Host:
 @contextlib.contextmanager
 def closed_at_the_end(host: Host) -> Iterator[None]:
     """Close `host` after the block, however it ends. Where that cannot be waited for, the process
-    ends here, with what the block raised on stderr: status 1, 130 for Ctrl-C, 0 if it raised
-    nothing."""
-    status, said = 0, ""
+    ends here: exit status 0, 1 after an exception (said on stderr), 130 after Ctrl-C."""
+    failed: BaseException | None = None
+    all_ended = False
     try:
         yield
     except BaseException as error:
-        status = 130 if isinstance(error, KeyboardInterrupt) else 1
-        said = "" if isinstance(error, KeyboardInterrupt) else traceback.format_exc()
+        failed = error
         raise
     finally:
-        all_ended = False
         try:
             all_ended = host.close()
-        finally:  # here too where one more Ctrl-C cut the closing short
+        finally:  # also where one more Ctrl-C cut the closing short
             if not all_ended:
-                with contextlib.suppress(OSError):
-                    sys.stdout.flush()
-                    sys.stderr.write(said)
-                    sys.stderr.flush()
-                os._exit(status)
+                _end_process(failed)
+
+
+def _end_process(failed: BaseException | None) -> None:
+    interrupted = isinstance(failed, KeyboardInterrupt)
+    if failed and not interrupted:
+        sys.excepthook(type(failed), failed, failed.__traceback__)
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    os._exit(130 if interrupted else int(failed is not None))
 
 
 def answers_within(engine: Engine, seconds: float) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -161,6 +163,34 @@ def test_two_ctrl_c_while_loading_end_it(tmp_path):
         one.until(lambda: "The page is closed" in one.said())
         one.process.send_signal(signal.SIGINT)
         assert one.process.wait(60) in (0, 130)
+
+
+STILL_LOADING = """
+import threading
+from types import SimpleNamespace
+from assistant.host import Host, closed_at_the_end
+host = Host(lambda report: threading.Event().wait(), SimpleNamespace())
+host.start()
+with closed_at_the_end(host):
+    {block}
+"""
+
+
+@pytest.mark.parametrize(
+    ("block", "status", "says"),
+    [
+        ("pass", 0, ""),
+        ("raise ValueError('the port burns')", 1, "ValueError: the port burns"),
+        ("raise KeyboardInterrupt", 130, ""),
+    ],
+)
+def test_what_ended_the_page_is_said_where_loading_cannot_be_waited_for(block, status, says):
+    done = subprocess.run(
+        [sys.executable, "-c", STILL_LOADING.format(block=block)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == status
+    assert says in done.stderr and bool(done.stderr) == bool(says)
 
 
 @pytest.mark.parametrize("seconds_into_it", [0, 0.5])
