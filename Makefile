@@ -31,9 +31,8 @@ bench: $(VENV)/.$(KIND) $(VENV)/.train
 	$(PY) -m assistant bench $(ARGS)
 	$(PY) -m train bench $(ARGS)
 
-# Two at a time: half of a test's time is waiting. A file's tests share what they have started.
 test: test-env browser
-	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest $(ARGS)
 
 lint: test-env
 	$(VENV)/bin/ruff check .

@@ -123,6 +123,25 @@ def fingerprint(path: Path) -> str:
 
 
 @contextmanager
+def one_builder(result: Path) -> Iterator[bool]:
+    """Whether the block is to build `result`: it is not there, and whoever else may be building it
+    has been waited for. For what several processes may want at once, as of a cache."""
+    if result.exists():
+        yield False
+        return
+    from filelock import FileLock
+
+    lock = FileLock(result.with_name(result.name + ".lock"))
+    with _disk_errors(result):
+        result.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield not result.exists()
+    finally:
+        lock.release()
+
+
+@contextmanager
 def whole_folder(folder: Path, *, force: bool = False) -> Iterator[Path]:
     """Give `<folder>.partial` to write in, and rename it to `folder` when the block ends well.
 

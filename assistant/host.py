@@ -26,6 +26,7 @@ MOST_RESTARTS = 5  # in a row, without an answer between them: then a person mus
 FIRST_PAUSE = 1.0  # seconds before an engine is opened again; doubled each time in a row
 LONGEST_PAUSE = 30.0
 TRY_SECONDS = 30.0
+INTERRUPTED = 130  # the exit status that shells give a program after Ctrl-C
 CLOSE_SECONDS = 10.0  # how long a broken engine may take to let go of its memory
 
 
@@ -84,6 +85,7 @@ class Host:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._in_a_row = 0
+        self._left_behind = False
 
     def start(self) -> None:
         """Begin loading; returns at once. After a failure, begin again."""
@@ -181,7 +183,8 @@ class Host:
     def _run_again(self, broken: Ready) -> None:
         fields = {"in_a_row": self._in_a_row, "restarts": self._state.restarts}
         logger.warning("the engine broke and is opened again", extra={"fields": fields})
-        _close_within(broken.engine, CLOSE_SECONDS)
+        if not _close_within(broken.engine, CLOSE_SECONDS):
+            self._left_behind = True
         error: AssistantError = _keeps_breaking()
         while self._in_a_row <= MOST_RESTARTS:
             pause = min(LONGEST_PAUSE, self._first_pause * 2 ** (self._in_a_row - 1))
@@ -213,24 +216,29 @@ class Host:
         return ready
 
     def close(self) -> bool:
-        """Stop the engine, if there is one. False where a library still loads or hangs: the
+        """Stop the engine, if there is one. False where a library still loads, or hangs or was left hanging: the
         interpreter must not be taken down under it (OpenVINO's threads then end in SIGSEGV)."""
         with self._lock:
             self._closed.set()
             ready = self._ready
             loading = self._thread is not None and self._thread.is_alive()
         closed = ready is None or _close_within(ready.engine, CLOSE_SECONDS)
-        return closed and not loading
+        return closed and not loading and not self._left_behind
 
 
 @contextlib.contextmanager
 def closed_at_the_end(host: Host) -> Iterator[None]:
     """Close `host` after the block, however it ends. Where that cannot be waited for, the process
-    ends here: exit status 0, 1 after an exception (said on stderr), 130 after Ctrl-C."""
+    ends here: exit status 0, 1 after an exception (said on stderr), 130 after Ctrl-C.
+
+    Raises SystemExit(130) after Ctrl-C in the block."""
     failed: BaseException | None = None
     all_ended = False
     try:
         yield
+    except KeyboardInterrupt as error:
+        failed = error
+        raise SystemExit(INTERRUPTED) from None
     except BaseException as error:
         failed = error
         raise
@@ -248,7 +256,7 @@ def _end_process(failed: BaseException | None) -> None:
         sys.excepthook(type(failed), failed, failed.__traceback__)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-    os._exit(130 if interrupted else int(failed is not None))
+    os._exit(INTERRUPTED if interrupted else int(failed is not None))
 
 
 def answers_within(engine: Engine, seconds: float) -> bool:

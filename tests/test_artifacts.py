@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from assistant.artifacts import (
     Manifest,
     now,
+    one_builder,
     read_manifest,
     sha256_of,
     sha256_of_folder,
@@ -102,3 +105,30 @@ def test_sha256_of_a_folder_follows_names_and_contents(tmp_path):
     assert sha256_of(tmp_path / "b") == (
         "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
     )
+
+
+def test_what_two_want_at_once_is_built_once(tmp_path):
+    result, begun, built = tmp_path / "cache" / "model", threading.Event(), []
+
+    def build(name: str) -> None:
+        with one_builder(result) as missing:
+            begun.set()
+            if missing:
+                time.sleep(0.3)
+                with whole_folder(result):
+                    built.append(name)
+
+    first = threading.Thread(target=build, args=("first",))
+    first.start()
+    assert begun.wait(60)
+    build("second")
+    first.join()
+    assert built == ["first"] and result.is_dir()
+
+
+def test_one_that_failed_leaves_the_building_to_the_next(tmp_path):
+    result = tmp_path / "model"
+    with pytest.raises(ValueError, match="no"), one_builder(result) as missing:
+        raise ValueError("no")
+    with one_builder(result) as missing:
+        assert missing

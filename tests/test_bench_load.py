@@ -24,7 +24,7 @@ def bench(*arguments: str):
 
 
 def test_two_engines_in_turn_as_table_json_and_plot(tmp_path):
-    done = bench("--engine", "echo", "--engine", "echo", "--concurrent", "1,4", "--tokens", "6",
+    done = bench("--engine", "echo", "--engine", "echo", "--concurrent", "1,4", "--tokens", "12",
                  "--quick", "--json", "--out", str(tmp_path))  # fmt: skip
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
@@ -35,7 +35,7 @@ def test_two_engines_in_turn_as_table_json_and_plot(tmp_path):
     assert [row["ratio"] is None for row in rows] == [True] * 6 + [False] * 6
     for row in rows:
         assert row["requests"] == 4 and row["errors"] == {}
-        assert row["tokens"] == 4 * 6
+        assert row["tokens"] == 4 * 12
         assert row["first_text_ms"] == sorted(row["first_text_ms"])
         assert len(row["between_ms"]) == 3
         assert row["tokens_per_second"] == pytest.approx(row["tokens"] / row["seconds"])

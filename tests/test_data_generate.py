@@ -336,8 +336,8 @@ def test_the_journal_is_for_one_process(tmp_path):
 def test_the_pace_lets_so_many_begin_and_gives_way_when_stopped():
     pace, stop = _Pace(5), threading.Event()
     assert [pace.wait(stop) for _ in range(5)] == [True] * 5
-    threading.Timer(0.2, stop.set).start()
     started = time.monotonic()
+    threading.Timer(0.2, stop.set).start()
     assert pace.wait(stop) is False
     assert 0.15 < time.monotonic() - started < 2
     assert _Pace(0).wait(threading.Event()) is True

@@ -327,7 +327,7 @@ def stand_ins(fleet: Fleet) -> list[tuple[list[str], dict[str, str]]]:
 
 
 def test_it_waits_for_every_copy_and_the_proxy_and_ends_them():
-    fleet = replace(FLEET, host="127.0.0.1", port=free_port())
+    fleet = replace(FLEET, host="127.0.0.1", port=free_port(3))
     said = []
     with start.started(stand_ins(fleet)) as running:
         start.wait_until_healthy(fleet, running, 60, lambda text: said.append(text.en))
@@ -337,7 +337,7 @@ def test_it_waits_for_every_copy_and_the_proxy_and_ends_them():
 
 
 def test_a_copy_that_ends_is_started_again_and_the_others_go_on():
-    fleet = replace(FLEET, host="127.0.0.1", port=free_port())
+    fleet = replace(FLEET, host="127.0.0.1", port=free_port(3))
     processes = stand_ins(fleet)
     said = []
     with start.started(processes) as running:

@@ -59,10 +59,10 @@ def test_running_and_waiting_are_seen_while_they_are(tmp_path):
     with page(tmp_path, "--set", limits) as one, ThreadPoolExecutor(3) as pool:
         one.ready()
         clients = [one.client() for _ in range(3)]
-        asked = [pool.submit(client.predict, "x" * 60, api_name="/chat") for client in clients]
+        asked = [pool.submit(client.predict, "x" * 150, api_name="/chat") for client in clients]
         one.until(lambda: one.metrics()["assistant_queue_length"] == 2)
         assert one.metrics()["assistant_running"] == 1
-        assert [future.result(60) for future in asked] == ["x" * 60] * 3
+        assert [future.result(60) for future in asked] == ["x" * 150] * 3
         assert one.metrics()['assistant_requests_total{outcome="stop"}'] == 3
 
 
@@ -122,7 +122,7 @@ def test_on_sigterm_running_answers_end_and_no_new_one_begins(tmp_path):
     with page(tmp_path) as one:
         one.ready()
         late = one.client()
-        text = "y" * 150  # three seconds
+        text = "y" * 400  # eight seconds
         got, reading = answers_of(one.client(), text)
         one.until(lambda: len(got) > 3)
         one.process.send_signal(signal.SIGTERM)

@@ -138,10 +138,10 @@ def served(tmp_path_factory) -> Iterator[Served]:
     """What `deploy serve --servers 2` starts, with a key; both copies are well."""
     folder = tmp_path_factory.mktemp("fleet")
     settings = settings_for(chat_folder(folder / NAME, "smollm2"), KEY)
-    fleet = Fleet(settings, 2, "127.0.0.1", free_port(), "")
+    fleet = Fleet(settings, 2, "127.0.0.1", free_port(3), "")
     front, *copies = start.planned(fleet)
     copies = [
-        (on_the_stand_in(command, 0.02, folder / str(port)), {"PYTHONPATH": str(ROOT)})
+        (on_the_stand_in(command, 0.04, folder / str(port)), {"PYTHONPATH": str(ROOT)})
         for (command, _), port in zip(copies, start.ports_of(fleet)[1:], strict=True)
     ]
     made = Served(fleet, [front, *copies], folder)

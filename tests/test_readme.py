@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from servers.listening import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 READMES = [ROOT / "README.md", ROOT / "README.en.md"]
@@ -35,23 +35,29 @@ def commands(readme: Path) -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
-def shell(line: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+def shell(
+    line: str, stdin: str = "", patience: float = 500, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a printed line; `.venv` is where these tests run."""
     words = shlex.split(line)
     if words[0] == ".venv/bin/python":
         words[0] = sys.executable
     if words[0] == "make":
         words.append(f"VENV={VENV}")
-    return subprocess.run(
-        words, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False, timeout=500,
-        env=surroundings(**environment),
-    )  # fmt: skip
+    with subprocess.Popen(
+        words, cwd=ROOT, text=True, env=surroundings(**environment), start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as child:  # fmt: skip
+        try:
+            said, talked = child.communicate(stdin, patience)
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)  # with what it started: it holds the pipes
+            raise
+    return subprocess.CompletedProcess(words, child.returncode, said, talked)
 
 
 def opens_the_page(line: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = [*shlex.split(re.sub(r"--port \d+", f"--port {port}", line)), f"VENV={VENV}"]
     with subprocess.Popen(
         words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -140,7 +146,7 @@ def trains(line: str) -> None:
     )
     shutil.rmtree(run, ignore_errors=True)
     try:
-        done = shell(f"{line} {shlex.quote(f'ARGS=--run {run.name} {few}')}")
+        done = shell(f"{line} {shlex.quote(f'ARGS=--run {run.name} {few}')}", patience=1500)
         assert done.returncode, done.stdout
         assert "report.html" in done.stdout
         assert (run / "check" / "report.html").is_file()
@@ -192,6 +198,7 @@ def test_both_readmes_print_the_same_commands_and_begin_with_the_one_that_talks(
     assert set(chinese) == set(RUNNERS)
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("line", commands(READMES[0]))
 def test_printed_command(line, embedded_model):
     RUNNERS[line](line)

@@ -175,7 +175,7 @@ def test_the_line_is_shown_and_a_full_one_refuses():
     answers, _ = answerer(Loading(engine=EchoEngine(0.01), go=_gone()), concurrent=1, queue=1)
 
     async def scenario() -> tuple[list[Step], str]:
-        first = asyncio.create_task(steps_of(answers, Question("a" * 60)))
+        first = asyncio.create_task(steps_of(answers, Question("a" * 300)))
         await asyncio.sleep(0.1)
         second = asyncio.create_task(steps_of(answers, Question("b")))
         await asyncio.sleep(0.1)

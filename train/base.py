@@ -11,6 +11,7 @@ from assistant.artifacts import (
     Manifest,
     library_versions,
     now,
+    one_builder,
     sha256_of,
     whole_folder,
     write_manifest,
@@ -52,7 +53,10 @@ def prepare_base(
     if model.format == "hf":
         folder = model.path
     elif model.format == "gguf":
-        folder = _converted(model, converted_folder(model, cache), report)
+        folder = converted_folder(model, cache)
+        with one_builder(folder) as missing:
+            if missing:
+                _convert(model, folder, report)
     else:
         raise UsageError(
             Text(
@@ -129,13 +133,11 @@ def converted_folder(model: LocalModel, cache: Path | None = None) -> Path:
     return (cache or home()) / "bases" / name
 
 
-def _converted(model: LocalModel, folder: Path, report: Report) -> Path:
-    """The cached conversion of a GGUF file, made if it is not there."""
+def _convert(model: LocalModel, folder: Path, report: Report) -> None:
+    """Convert a GGUF file into the cache."""
     import gguf
 
     started = now()
-    if folder.is_dir():
-        return folder
     what = Text("Unpacking the base model to full precision", "把基座模型展开为全精度")
     report(Progress(what, 0, 2))
     with whole_folder(folder) as out:
@@ -155,7 +157,6 @@ def _converted(model: LocalModel, folder: Path, report: Report) -> Path:
             ),
         )
     report(Progress(what, 2, 2))
-    return folder
 
 
 def _write_tokenizer(reader: GGUFReader, name: str, folder: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..artifacts import OPENVINO_FOLDER, fingerprint
+from ..artifacts import OPENVINO_FOLDER, fingerprint, one_builder
 from ..errors import EngineError
 from ..models import home
 from ..models.gguf import read_header
@@ -57,8 +57,9 @@ def _openvino_folder(model: LocalModel, report: Report) -> Path:
         )  # fmt: skip
     refuse_packed(model)
     exported = _kept(model.path)
-    if not exported.is_dir():
-        export(model.path, exported, report)
+    with one_builder(exported) as missing:
+        if missing:
+            export(model.path, exported, report)
     return exported
 
 
@@ -66,8 +67,9 @@ def _exact_gguf(source: Path, report: Report) -> Path:
     if is_exact(source):
         return source
     repacked = _kept(source).with_suffix(".gguf")
-    if not repacked.is_file():
-        repack(source, repacked, report)
+    with one_builder(repacked) as missing:
+        if missing:
+            repack(source, repacked, report)
     return repacked
 
 

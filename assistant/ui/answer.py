@@ -241,10 +241,10 @@ class Answerer:
             account.failed(error)
             if is_engines_fault(error):
                 self.host.doubt(ready)
-        if account.turn_at is not None:
-            place.leave(time.monotonic() - account.turn_at)
         if account.read_by_engine:
             self._ended(account)
+        if account.turn_at is not None:
+            place.leave(time.monotonic() - account.turn_at)
         post(outcome)
 
     def _pumped(

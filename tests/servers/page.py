@@ -49,9 +49,11 @@ class Page:
 
     def until(self, holds: Callable[[], bool], seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < deadline, self.said()
-            assert self.process.poll() is None, self.said()
+        while True:
+            ended = self.process.poll() is not None  # first: what it said last may hold
+            if holds():
+                return
+            assert not ended and time.monotonic() < deadline, self.said()
             time.sleep(0.05)
 
     def ready(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 LOCK_FILE = "child.lock"
@@ -36,6 +37,16 @@ def run_child(
     finally:
         if lock is not None:
             os.close(lock)
+
+
+@contextmanager
+def alone(work: Path) -> Iterator[None]:
+    """Inside the block no child of an earlier attempt writes in `work`."""
+    lock = _lock(work)
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _lock(work: Path) -> int:

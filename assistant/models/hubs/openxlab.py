@@ -18,6 +18,7 @@ from ..reference import Reference
 from ..selection import select
 from ..verify import Expected, matches, verify
 from ..watch import watched
+from .child import alone
 from .git import Git
 
 DEFAULT_ENDPOINT = "https://code.openxlab.org.cn"
@@ -75,9 +76,11 @@ def _url(reference: Reference) -> str:
 
 def _fetch_commit(git: Git, work: Path, reference: Reference, revision: str) -> str:
     """Bring the commit's tree and small files into an empty repository; give the commit."""
-    work.mkdir(parents=True, exist_ok=True)
-    for lock in (work / ".git").glob("**/*.lock"):
-        lock.unlink()  # of a killed attempt: the model's own lock is held, so nobody else's
+    with alone(work):
+        for folder, _, names in os.walk(work / ".git"):
+            for name in names:
+                if name.endswith(".lock"):
+                    os.unlink(os.path.join(folder, name))  # of a killed attempt
     git.run("init", "-q", ".")
     git.run("config", "remote.origin.url", _url(reference))  # git-lfs finds its server by it
     # A branch or tag by its name: not every server gives a commit that no name points to.
