@@ -216,8 +216,9 @@ class Host:
         return ready
 
     def close(self) -> bool:
-        """Stop the engine, if there is one. False where a library still loads, or hangs or was left hanging: the
-        interpreter must not be taken down under it (OpenVINO's threads then end in SIGSEGV)."""
+        """Stop the engine, if there is one. False where a library still loads, or an engine hangs
+        or was left hanging: the interpreter must not be taken down under it (OpenVINO's threads
+        then end in SIGSEGV)."""
         with self._lock:
             self._closed.set()
             ready = self._ready

@@ -35,9 +35,7 @@ def commands(readme: Path) -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
-def shell(
-    line: str, stdin: str = "", patience: float = 500, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def shell(line: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a printed line; `.venv` is where these tests run."""
     words = shlex.split(line)
     if words[0] == ".venv/bin/python":
@@ -49,7 +47,7 @@ def shell(
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as child:  # fmt: skip
         try:
-            said, talked = child.communicate(stdin, patience)
+            said, talked = child.communicate(stdin, timeout=500)
         except BaseException:
             os.killpg(child.pid, signal.SIGKILL)  # with what it started: it holds the pipes
             raise
@@ -146,7 +144,7 @@ def trains(line: str) -> None:
     )
     shutil.rmtree(run, ignore_errors=True)
     try:
-        done = shell(f"{line} {shlex.quote(f'ARGS=--run {run.name} {few}')}", patience=1500)
+        done = shell(f"{line} {shlex.quote(f'ARGS=--run {run.name} {few}')}")
         assert done.returncode, done.stdout
         assert "report.html" in done.stdout
         assert (run / "check" / "report.html").is_file()
@@ -198,7 +196,6 @@ def test_both_readmes_print_the_same_commands_and_begin_with_the_one_that_talks(
     assert set(chinese) == set(RUNNERS)
 
 
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("line", commands(READMES[0]))
 def test_printed_command(line, embedded_model):
     RUNNERS[line](line)

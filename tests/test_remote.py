@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from chat_folders import chat_folder
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from servers.api_server import NAME, ApiServer, api_server_of
 from servers.openai_server import MODEL, StandIn, stand_in
@@ -178,14 +178,14 @@ def test_after_the_first_token_a_fault_is_told_and_never_tried_again(server, ope
 
 
 def test_a_silent_server_is_given_up(server, opened):
-    engine = opened(server, timeout_seconds=2)
+    engine = opened(server, timeout_seconds=0.5)
     for fault, code in (("hang", "unavailable"), ("mid_hang", "truncated")):
         server.always = fault
         started = time.monotonic()
         with pytest.raises(EngineError, match="no answer in time") as caught:
             ask(engine)
         assert caught.value.code == code
-        assert time.monotonic() - started < 60  # it would be silent for ten minutes
+        assert time.monotonic() - started < 2
     assert len(server.requests) == 2
 
 
@@ -198,13 +198,14 @@ def test_close_ends_the_request_wherever_it_stands(opened, fault):
         )
         wait_until(lambda: server.requests)
         time.sleep(0.3)
+        started = time.monotonic()
         threading.Timer(0.1, generation.close).start()
-        chunks = list(generation)  # whole, it takes 20 s; a server that hangs, ten minutes
-        assert len(chunks) < 200
+        chunks = list(generation)
+        assert time.monotonic() - started < 0.6
         assert chunks[-1].finish == "cancelled"
         assert chunks[-1].new_tokens == len(chunks) - 1
         assert list(generation) == []
-        wait_until(lambda: server.running == 0, 10)
+        wait_until(lambda: server.running == 0, 0.5)
         assert server.cancelled == (0 if fault in ("hang", "429") else 1)
         assert len(server.requests) == 1
 
@@ -213,7 +214,7 @@ def test_stop_strings_end_the_request(opened):
     with stand_in(EchoEngine(seconds_per_token=0.02)) as server:
         text, last = ask(opened(server), "one two three " * 20, stop=("two",))
         assert (text, last.finish) == ("one ", "stop")
-        wait_until(lambda: server.running == 0 and server.cancelled == 1)
+        wait_until(lambda: server.running == 0 and server.cancelled == 1, 1)
 
 
 def test_closing_the_engine_ends_its_answers(opened):
@@ -224,7 +225,7 @@ def test_closing_the_engine_ends_its_answers(opened):
         engine.close()
         engine.close()
         assert list(generation)[-1].finish == "cancelled"
-        wait_until(lambda: server.running == 0)
+        wait_until(lambda: server.running == 0, 1)
         for refused in (
             lambda: engine.stream(QUESTION, Sampling()),
             lambda: ask(engine, "Another"),
@@ -321,7 +322,7 @@ def test_a_busy_server_is_not_waited_for_where_another_is_free(opened):
 def test_a_hanging_server_is_left_out(opened):
     with stand_in() as one, stand_in() as other:
         one.always = "hang"
-        engine = opened(one, other, timeout_seconds=3, recheck_seconds=60)
+        engine = opened(one, other, timeout_seconds=0.5, recheck_seconds=60)
         assert [ask(engine)[0] for _ in range(6)] == ["Hello there"] * 6
         assert (len(one.requests), len(other.requests)) == (1, 6)
 
@@ -406,7 +407,6 @@ def test_addresses_that_are_refused(url):
     assert ":pw@" not in str(caught.value)
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), st.data())
 def test_text_is_whole_wherever_the_server_cuts_it(text, data):
     halves = text.encode("utf-16-le")
