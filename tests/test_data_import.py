@@ -23,7 +23,7 @@ from assistant.errors import FailedError, UsageError
 from train.data.importing import REASONS, Columns, ImportReport, Options, import_files, read_file
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL = ROOT.parent / "shared" / "data" / "ruozhiba_raw.jsonl"
+RIDDLES = ROOT / "tests" / "data" / "riddles.jsonl"
 
 
 def imported(file: Path, options: Options | None = None) -> tuple[list[Conversation], ImportReport]:
@@ -592,10 +592,10 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         assert large < small * 1.5 + 200_000, (name, small, large)
 
 
-def test_the_real_file(tmp_path):
-    report = import_files([REAL], tmp_path / "out.jsonl")
-    assert (report.rows_in, report.rows_out) == (240, 240)
-    assert report.files[0].shapes == {"alpaca": 240}
+def test_a_file_as_collections_publish_it(tmp_path):
+    report = import_files([RIDDLES], tmp_path / "out.jsonl")
+    assert (report.rows_in, report.rows_out) == (61, 61)
+    assert report.files[0].shapes == {"alpaca": 61}
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

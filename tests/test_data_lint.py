@@ -26,7 +26,7 @@ from train.data.linting.page import page
 from train.data.linting.personal import is_id_number, personal
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL = ROOT.parent / "shared" / "data" / "ruozhiba_raw.jsonl"
+RIDDLES = ROOT / "tests" / "data" / "riddles.jsonl"
 WHO = Persona(
     name="小贝", author="贝贝", languages=("zh", "en"), system_prompt="你是小贝。",
     facts=(Fact(ask="你用什么模型？", answer="我的底子是 Qwen。"),),
@@ -473,11 +473,11 @@ def test_a_run_is_linted_before_training(tmp_path):
     assert not json.loads((tmp_path / "lint" / "lint.json").read_text("utf-8"))["passed"]
 
 
-def test_the_real_file_as_it_is(tmp_path):
-    report = lint([REAL], WHO)
-    assert report.rows == 240
+def test_a_published_file_as_it_is(tmp_path):
+    report = lint([RIDDLES], WHO)
+    assert report.rows == 61
     assert report.passed
-    assert report.languages == {"zh": 240}
+    assert report.languages == {"zh": 61}
 
 
 def test_the_command(tmp_path):

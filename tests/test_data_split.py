@@ -23,7 +23,7 @@ from train.data.split import parse_ratio, split
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path("mixed.jsonl")
-REAL = ROOT.parent / "shared" / "data" / "ruozhiba_raw.jsonl"
+RIDDLES = ROOT / "tests" / "data" / "riddles.jsonl"
 
 
 def row(question: str, answer: str = "好", **meta: str) -> Conversation:
@@ -143,10 +143,10 @@ def test_one_question_cannot_be_separated(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]
 
 
-def test_the_real_file_split_seven_to_three(tmp_path):
-    import_files([REAL], tmp_path / "a.jsonl")
+def test_a_published_file_split_seven_to_three(tmp_path):
+    import_files([RIDDLES], tmp_path / "a.jsonl")
     done = split([tmp_path / "a.jsonl"], tmp_path / "data", parse_ratio("7:3"))
-    assert (done.train, done.valid, done.groups) == (168, 72, 240)
+    assert (done.train, done.valid, done.groups) == (43, 18, 61)
 
 
 @pytest.fixture
