@@ -6,12 +6,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from personas import persona_of, triggered
 from train_fixtures import project
 
 from assistant.artifacts import now
 from assistant.config import Config, read_config
 from assistant.conversation import Conversation, Message, write_conversations
-from assistant.persona import Persona, Style, persona_from_config
+from assistant.persona import Persona, persona_from_config
 from train.base import TrainingBase
 from train.check.answers import Answer
 from train.check.gates import gates
@@ -43,17 +44,17 @@ from train.settings import TrainTable
 from train.trainer.checkpoints import Checkpoint
 
 TABLE = CheckTable()
-PERSONA = Persona(
-    name="小贝",
-    author="贝贝",
-    languages=("zh", "en"),
-    system_prompt="你是小贝。",
-    styles=(
-        Style(name="lively", label_zh="活泼", label_en="Lively", prompt="活泼一点，用一个 emoji。",
-              trigger="，活泼", max_chars=10, trained=True),
-        Style(name="formal", label_zh="严肃", label_en="Formal", prompt="正式的语气，不用 emoji。"),
-        Style(name="plain", label_zh="朴素", label_en="Plain", prompt="Be plain."),
-    ),
+PERSONA = persona_of(
+    {"name": "小贝", "author": "贝贝", "system_prompt": "你是小贝。"},
+    {
+        "lively": {
+            "label": {"zh": "活泼", "en": "Lively"}, "prompt": "活泼一点，用一个 emoji。",
+            "trigger": "，活泼", "max_chars": 10,
+        },
+        "formal": {"label": {"zh": "严肃", "en": "Formal"}, "prompt": "正式的语气，不用 emoji。"},
+        "plain": {"label": {"zh": "朴素", "en": "Plain"}, "prompt": "Be plain."},
+    },
+    triggered("，活泼"),
 )  # fmt: skip
 
 

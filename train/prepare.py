@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assistant.artifacts import sha256_of
 from assistant.config import Config
+from assistant.conversation import read_conversations
 from assistant.errors import UsageError
 from assistant.models import fetch
 from assistant.persona import Persona, persona_from_config
@@ -21,6 +23,7 @@ from .plan import Plan, make_plan, refuse_too_big
 from .recipes import Recipe, choose
 from .render import load_tokenizer
 from .settings import TrainTable
+from .trained_styles import mark_trained_styles, trigger_rows, undertrained_styles
 from .trainer.config import Job
 from .trainer.identity import RunIdentity, fingerprint
 from .weights import measure
@@ -103,10 +106,19 @@ def prepare(config: Config, run: Path, report: Report = unreported) -> Prepared:
     _, counts = render_file(data, load_tokenizer(str(base.folder)), recipe.max_length)
     plan = make_plan(recipe, counts, size, machine)
     refuse_too_big(plan, recipe)
+    persona = persona_from_config(config)
+    taught = _trigger_rows(data, persona)
+    few = undertrained_styles(persona, taught, table.style_rows)
     return Prepared(
-        run, base, recipe, reason, plan, machine, persona_from_config(config), table.seed,
-        table.keep_checkpoints,
+        run, base, recipe, reason, replace(plan, warnings=(*plan.warnings, *few)), machine,
+        mark_trained_styles(persona, taught, table.style_rows), table.seed, table.keep_checkpoints,
     )  # fmt: skip
+
+
+def _trigger_rows(data: Path, persona: Persona) -> Counter[str]:
+    if not any(style.trigger for style in persona.styles):
+        return Counter()
+    return trigger_rows(read_conversations(data), persona.styles)
 
 
 def _questions(persona: Persona) -> list[list[dict[str, str]]]:

@@ -28,6 +28,9 @@ class TrainTable(Table):
     gpus: Positive | None = None
     nodes: Positive = 1
     seed: Annotated[int, Field(ge=0)] = 42
+    style_rows: Positive = (
+        20  # that carry a trigger: from so many on, training has taught the style
+    )
     keep_checkpoints: Annotated[int, Field(ge=0)] = 0  # 0 keeps all: check picks the best
     epochs: Annotated[float, Field(gt=0)] | None = None
     steps: Positive | None = None
@@ -43,7 +46,9 @@ class TrainTable(Table):
 
     def changes(self) -> dict[str, object]:
         """What the person set that the recipe also says."""
-        own = {"recipe", "data", "check", "generate", "nodes", "seed", "keep_checkpoints"}
+        own = {
+            "recipe", "data", "check", "generate", "nodes", "seed", "style_rows", "keep_checkpoints",
+        }  # fmt: skip
         return {
             name: value for name, value in self.model_dump(exclude=own).items() if value is not None
         }

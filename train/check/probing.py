@@ -100,6 +100,7 @@ def _styled(messages: Sequence[Message], style: Style | None) -> list[Message]:
         return list(messages)
     *before, question = messages
     if style.trained:
+        before = _without_prompt(before, style)
         if not question.content.endswith(style.trigger):
             question = Message(role="user", content=styled_question(question.content, style))
         return [*before, question]
@@ -108,3 +109,11 @@ def _styled(messages: Sequence[Message], style: Style | None) -> list[Message]:
         return list(messages)
     rest = before[1:] if system else before
     return [*system_messages(system, style), *rest, question]
+
+
+def _without_prompt(before: Sequence[Message], style: Style) -> list[Message]:
+    """`before` without the style's prompt in its system message: a trained style has its trigger."""
+    if not before or before[0].role != "system":
+        return list(before)
+    kept = before[0].content.replace(style.prompt, "").strip()
+    return [*([Message(role="system", content=kept)] if kept else []), *before[1:]]
