@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from assistant.cli import Context, TerminalProgress, common_options
-from assistant.words import Text
+from assistant.words import Language, Text
 
 from .generating.command import generate_command
 from .workshop_commands import register
@@ -52,9 +54,43 @@ def identity_command(context: Context, run_name: str | None, force: bool) -> Non
     _finished(context, folder, run_name)
 
 
-def _finished(context: Context, folder: object, run_name: str | None) -> None:
-    from pathlib import Path
+@data.command(
+    "answers",
+    help=str(
+        Text(
+            "The base's answers to every ordinary question of the banks, as they come with the kit.",
+            "基座对题库中每个日常问题的回答，即随工具附带的那份。",
+        )
+    ),
+)
+@click.option("--out", "-o", type=click.Path(path_type=Path), required=True)
+@click.option("--language", "languages", multiple=True, type=click.Choice(["zh", "en"]), default=("en",),
+              show_default=True)  # fmt: skip
+@click.option("--force", is_flag=True, help=str(Text("Replace FILE.", "覆盖已有文件。")))
+@common_options
+def answers_command(
+    context: Context, out: Path, languages: tuple[Language, ...], force: bool
+) -> None:
+    from assistant.models import fetch
 
+    from ..settings import TrainTable
+    from .answers import sampling
+    from .outputs import refuse_replacing
+    from .shipped import all_questions, write_shipped
+    from .source import BaseSource
+
+    config = context.read_config(tables={"train": TrainTable})
+    table: TrainTable = config.tables["train"]
+    refuse_replacing([out], [], force)
+    with TerminalProgress(context.quiet) as progress:
+        base = fetch(config.model.base, base_folder=config.folder, report=progress)
+        asked = [question for language in languages for question in all_questions(language)]
+        found = BaseSource(config, table.data, base, progress, None, shipped=False).ask(asked)
+        write_shipped(out, base, languages, sampling(table.data.ordinary_tokens), found.values())
+    context.result({"file": str(out), "answers": len(found)}, str(out))
+
+
+def _finished(context: Context, folder: object, run_name: str | None) -> None:
     from assistant.artifacts import read_manifest
 
     notes = read_manifest(Path(str(folder))).notes
