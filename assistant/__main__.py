@@ -102,7 +102,11 @@ class _Numbers(click.ParamType):
 @click.option("--out", type=click.Path(path_type=Path), default="bench", show_default=True,
               help=_help("Folder for bench.json and bench.md, or load.json, load.md and load.png.",
                          "存放 bench.json 和 bench.md，或 load.json、load.md 和 load.png 的文件夹。"))  # fmt: skip
-@click.option("--quick", is_flag=True, help=_help("Fewer repeats.", "少重复几次。"))
+@click.option(
+    "--quick",
+    is_flag=True,
+    help=_help("Fewer repeats, shorter long prompts.", "少重复几次，长提示短一些。"),
+)
 @click.option("--model", metavar="REF", help=_help("Weights to measure.", "要测量的权重。"))
 @click.option("--engine", "engines", multiple=True, type=click.Choice(ENGINES),
               help=_help("Load this engine; twice: both in turn, with the ratio.",
@@ -117,14 +121,14 @@ def bench(
 ) -> None:
     progress = TerminalProgress(context.quiet)
     if engines:
-        from .bench.load import run_load
+        from .bench.load import LONG_WORDS, QUICK_WORDS, run_load
 
         named = " ".join(f"--engine {engine}" for engine in engines)
         numbers = ",".join(map(str, concurrent))
         command = f"python -m assistant bench {named} --concurrent {numbers} --tokens {tokens}"
         command += " --quick" if quick else ""
-        rounds = 1 if quick else 3
-        load = run_load(context.read_config(), engines, model, concurrent, tokens, rounds, progress, command)  # fmt: skip
+        rounds, longest = (1, QUICK_WORDS) if quick else (3, LONG_WORDS)
+        load = run_load(context.read_config(), engines, model, concurrent, tokens, rounds, progress, command, longest)  # fmt: skip
         if not load.write(out):
             context.say(Text("No load.png: matplotlib is not installed (make train-env).",
                              "没有 load.png：未安装 matplotlib（make train-env）。"))  # fmt: skip

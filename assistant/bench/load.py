@@ -26,6 +26,7 @@ from .report import taken_here
 Kind = Literal["short", "long prompt", "shared system prompt"]
 KINDS: tuple[Kind, ...] = ("short", "long prompt", "shared system prompt")
 LONG_WORDS = 480  # about 600 tokens of English
+QUICK_WORDS = 120
 FEWEST = 4  # answers behind a row
 SOUPS = ("onions", "beans", "fish", "carrots", "rice")
 STORY = "Tell me a long story about a lighthouse."
@@ -50,9 +51,11 @@ def run_load(
     rounds: int,
     tell: Tell,
     command: str,
+    longest: int = LONG_WORDS,
 ) -> LoadReport:
     """Each engine in turn, alone in memory; the second is held against the first.
 
+    `longest` is the length of the long prompts in words, where the context has room for so many.
     Raises UsageError, BlockedError or EngineError where an engine cannot be opened; errors of single
     answers are counted.
     """
@@ -62,7 +65,7 @@ def run_load(
         try:
             info = engine.describe()
             report.engines.append(info)
-            words = long_words(engine, tokens)
+            words = long_words(engine, tokens, longest)
             for kind in KINDS:
                 for people in concurrent:
                     said = f"{info.name}, {kind}, {people}"
@@ -78,11 +81,11 @@ def run_load(
     return report
 
 
-def long_words(engine: Engine, tokens: int) -> int:
+def long_words(engine: Engine, tokens: int, longest: int = LONG_WORDS) -> int:
     """How many words a long prompt has: no more than half of what the context leaves."""
     room = (engine.describe().context_length - tokens) // 2
     a_word = engine.count_tokens([Message(role="user", content=diary(LONG_WORDS))]) / LONG_WORDS
-    return max(1, min(LONG_WORDS, int(room / a_word)))
+    return max(1, min(longest, int(room / a_word)))
 
 
 def messages(kind: Kind, mark: str, words: int) -> list[Message]:
