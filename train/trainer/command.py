@@ -41,14 +41,15 @@ def _torchrun(recipe: Recipe) -> list[str]:
 
 
 def environment(cores: int) -> dict[str, str]:
-    """The child's environment: this kit importable, threads that spin between a layer's many short
-    parallel parts. On virtual machines waking a sleeping one takes as long as the part itself:
-    waiting instead (PASSIVE) halved the tokens a second."""
+    """Return the child's environment: this kit importable, and threads that spin between a layer's
+    many short parallel parts, unless the user set another OpenMP policy or number of threads. On
+    virtual machines waking a sleeping thread takes as long as the part itself: waiting instead
+    (PASSIVE) halved the tokens a second."""
     paths = [str(KIT), os.environ.get("PYTHONPATH", "")]
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        "OMP_WAIT_POLICY": "ACTIVE",
-        "OMP_NUM_THREADS": str(cores),
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY") or "ACTIVE",
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(cores),
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
         "PYTHONUNBUFFERED": "1",
