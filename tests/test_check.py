@@ -52,6 +52,8 @@ from train.check.write import write_report
 from train.merge import merge
 from train.status import Point, Status
 
+pytestmark = pytest.mark.xdist_group("xtuner")
+
 CPU = Place("cpu", "float32")
 SILENT = lambda _: None  # noqa: E731
 

@@ -35,6 +35,7 @@ from train.trainer.process import explain
 from train.trainer.scalars import read_scalars
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.xdist_group("xtuner")
 
 
 def prepared(folder: Path, base: Path, rows: int = 32, *sets: str):
@@ -55,9 +56,6 @@ def whole_run(tmp_path_factory, tiny_base):  # noqa: F811
 def test_a_run_leaves_an_adapter_that_explains_itself(whole_run):
     run, adapter, _, _ = whole_run
     assert sorted(file.name for file in adapter.iterdir()) == [
-        "README.md", "adapter_config.json", "adapter_model.safetensors", "manifest.json",
-        "persona.json",
-    ] or sorted(file.name for file in adapter.iterdir()) == [
         "adapter_config.json", "adapter_model.safetensors", "manifest.json", "persona.json",
     ]  # fmt: skip
     peft = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
@@ -123,13 +121,13 @@ def test_killed_training_resumes_to_the_same_steps_and_loss(whole_run, tmp_path,
     run = prepared(tmp_path, tiny_base)
     command = [sys.executable, "-m", "train", "fit", "--config", str(tmp_path / "assistant.toml")]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not checkpoints(run.work):
+    deadline = time.monotonic() + 300
+    while not checkpoints(run.work):
+        assert process.poll() is None, (run.work / "train.log").read_text("utf-8")[-2000:]
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    saved = checkpoints(run.work)
-    assert saved
     (run.work / "iter_7.pth").write_bytes(b"PK half a checkpoint")
     wait_until_alone(run.work)
     assert read_status(run.work).state in ("stopped", "done")
@@ -139,14 +137,17 @@ def test_killed_training_resumes_to_the_same_steps_and_loss(whole_run, tmp_path,
     assert again[-1].loss == pytest.approx(before[-1].loss, rel=0.02)
 
 
-def wait_until_alone(work: Path, seconds: float = 60) -> None:
+def wait_until_alone(work: Path, seconds: float = 300) -> None:
     """Until the training process of `work` has noticed that its parent is gone."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if subprocess.run(["pgrep", "-f", str(work)], capture_output=True).returncode != 0:
-            return
+    while training(work):
+        assert time.monotonic() < deadline, "the training process outlived the one that watched it"
         time.sleep(0.2)
-    raise AssertionError("the training process outlived the one that watched it")
+
+
+def training(work: Path) -> bool:
+    """Whether a process of that work folder runs."""
+    return subprocess.run(["pgrep", "-f", str(work)], capture_output=True).returncode == 0
 
 
 def test_ctrl_c_leaves_a_run_to_resume(tmp_path, tiny_base, monkeypatch):  # noqa: F811
@@ -160,7 +161,7 @@ def test_ctrl_c_leaves_a_run_to_resume(tmp_path, tiny_base, monkeypatch):  # noq
         fit(run, report=interrupt)
     assert read_status(run.work).state == "stopped"
     assert not run.adapter.exists()
-    wait_until_alone(run.work, seconds=1)
+    assert not training(run.work)
 
 
 def test_a_loss_that_is_no_number_is_said_with_a_cure(tmp_path, tiny_base):  # noqa: F811
@@ -186,15 +187,14 @@ def spoil(folder: Path) -> None:
     save_file(weights, file, metadata={"format": "pt"})
 
 
-@pytest.mark.parametrize("name", ["lora", "qlora-8gb", "qlora-24gb"])
-def test_gpu_recipes_train_on_the_processor_too(name, tmp_path, tiny_base):  # noqa: F811
+def test_a_gpu_recipe_trains_on_the_processor_too(tmp_path, tiny_base):  # noqa: F811
+    """4 bits and gradient checkpointing; what the others change of it: tests/test_recipes.py."""
     run = prepared(
-        tmp_path, tiny_base, 8, f"train.recipe={name}", "train.steps=2", "train.accumulation=1"
+        tmp_path, tiny_base, 8, "train.recipe=qlora-8gb", "train.steps=2", "train.accumulation=1"
     )
-    assert run.recipe.method == name.split("-")[0]
+    assert run.recipe.method == "qlora"
     fit(run)
-    log = (run.work / "train.log").read_text("utf-8")
-    assert ("load_in_4bit" in log or "bnb_4bit" in log) == name.startswith("qlora")
+    assert "load_in_4bit" in (run.work / "train.log").read_text("utf-8")
     assert [one.iteration for one in checkpoints(run.work)] == [2]
 
 
@@ -279,12 +279,11 @@ def test_failures_are_told_apart(error, kind, cure):
     assert cure in explain(kind, str(error), Path("train.log")).cure.en
 
 
-@pytest.mark.parametrize("name", ["lora", "qlora-8gb", "qlora-24gb"])
-def test_a_gpu_recipe_goes_as_far_as_the_gpu(name, tmp_path, tiny_base):  # noqa: F811
+def test_a_gpu_recipe_goes_as_far_as_the_gpu(tmp_path, tiny_base):  # noqa: F811
     """Its own config, unchanged: XTuner builds model, data and loop; mixed precision needs the GPU."""
     run = prepared(tmp_path, tiny_base)
     run.work.mkdir()
-    job = replace(run.job(), recipe=all_recipes()[name], dtype="bfloat16")
+    job = replace(run.job(), recipe=all_recipes()["qlora-8gb"], dtype="bfloat16")
     process = subprocess.run(
         command(job, write_config(job)), cwd=ROOT, text=True, capture_output=True, timeout=300,
         env=environment(1) | {"CUDA_VISIBLE_DEVICES": ""},

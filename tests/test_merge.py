@@ -21,6 +21,8 @@ from assistant.weights import choose_weights
 from train.base import TrainingBase
 from train.merge import export_adapter, merge, merged_model, openvino_export
 
+pytestmark = pytest.mark.xdist_group("xtuner")
+
 PERSONA = Persona(name="小贝", author="贝贝", languages=("zh",), system_prompt="你是小贝。")
 
 

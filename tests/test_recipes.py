@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from train.settings import TrainTable
 from train.trainer.command import command
 from train.trainer.config import Job, config_text
 from train.weights import Size, measure
+
+pytestmark = pytest.mark.xdist_group("xtuner")
 
 NAMES = ["cpu", "qlora-8gb", "qlora-24gb", "lora", "full-zero3"]
 LAPTOP = Machine(cores=2, memory=16 * GIB, cpu_bf16=True, cpu_amx=False)
@@ -170,6 +173,34 @@ def test_every_recipe_writes_a_config_that_mmengine_loads(name, tmp_path, embedd
     assert ("quantization_config" in config.model.llm) == name.startswith("qlora")
     assert (config.model.lora is None) == (name == "full-zero3")
     assert config.model.llm.trust_remote_code is False
+
+
+def test_gpu_recipes_differ_in_numbers_and_four_bits_only(tmp_path):
+    """So that what trains for real as one of them (tests/test_fit.py) stands for the others."""
+    written = {
+        name: config_text(job(name, tmp_path / "base", tmp_path)).splitlines()
+        for name in ("qlora-8gb", "qlora-24gb", "lora")
+    }
+    changed = {
+        name: {
+            re.sub(r"\d[\d.e-]*", "#", line)
+            for line in set(written[name]) ^ set(written["qlora-8gb"])
+        }
+        for name in written
+    }
+    numbers = {"max_length = #", "batch_size = #  # samples on one device",
+               "accumulation = #  # batches to one optimiser step", "learning_rate = #"}  # fmt: skip
+    assert changed["qlora-24gb"] <= numbers | {
+        line for line in changed["qlora-24gb"] if "LoraConfig" in line
+    }
+    four_bits = {line for line in changed["lora"] - numbers if "LoraConfig" not in line}
+    assert four_bits == {
+        "        quantization_config=dict(",
+        "            type=BitsAndBytesConfig, load_in_#bit=True, bnb_#bit_quant_type='nf#',",
+        "            bnb_#bit_use_double_quant=True, bnb_#bit_compute_dtype=torch.bfloat#),),",
+        "        dtype=torch.bfloat#, attn_implementation='sdpa',",
+        "        dtype=torch.bfloat#, attn_implementation='sdpa',),",
+    }
 
 
 def test_commands_go_through_xtuners_launcher(tmp_path, embedded_base, monkeypatch):  # noqa: F811
