@@ -139,7 +139,8 @@ class _Trial:
             for probe in split_probes(probes)[0]
             if about_itself(probe) or probe.kind == ORDINARY
         ]
-        stride = max(1, -(-len(wanted) // PROBES_AT_MOST))
+        most = min(PROBES_AT_MOST, table.probes or PROBES_AT_MOST)
+        stride = max(1, -(-len(wanted) // most))
         short = table.model_copy(
             update={
                 "max_tokens": min(TOKENS_AT_MOST, table.max_tokens),
@@ -147,7 +148,7 @@ class _Trial:
             }
         )
         self.asked: list[Asked] = [ask(probe, persona, short) for probe in wanted[::stride]]
-        self.rows = (split_rows(rows)[0] or list(rows))[:ROWS_AT_MOST]
+        self.rows = (split_rows(rows)[0] or list(rows))[: min(ROWS_AT_MOST, most)]
         self.persona = persona
         self.table = table
         self.base_perplexity = 0.0

@@ -24,7 +24,7 @@ from ..base import TrainingBase, prepare_base
 from ..dataset import DATA_FOLDER, VALID_FILE
 from ..merge import refuse_other_base
 from ..probes import PROBES_FILE, Probe, read_probes
-from .probing import Asked, ask, ordinary_rows, split_probes, split_rows
+from .probing import Asked, ask, evenly, ordinary_rows, split_probes, split_rows
 from .settings import CheckTable
 
 WORK_FOLDER = "fit"
@@ -106,6 +106,7 @@ def read_inputs(config: Config, run: Path, report: Report) -> Inputs:
     refuse_other_base(trained, base)
     persona = read_persona(merged) or persona_from_config(config)
     choosing, reported = split_probes(probes)
+    held = split_rows(rows)[1] or list(rows)
     return Inputs(
         run=run,
         table=table,
@@ -113,8 +114,10 @@ def read_inputs(config: Config, run: Path, report: Report) -> Inputs:
         base_model=base_model,
         merged_model=open_local(str(merged), merged),
         persona=persona,
-        asked=tuple(ask(probe, persona, table) for probe in reported),
-        rows=tuple(split_rows(rows)[1] or rows),
+        asked=tuple(
+            ask(reported[number], persona, table) for number in evenly(len(reported), table.probes)
+        ),
+        rows=tuple(held[number] for number in evenly(len(held), table.probes)),
         choosing=len(choosing),
         trained=trained,
         last_step=_last_step(run / WORK_FOLDER, trained),

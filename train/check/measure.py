@@ -20,7 +20,7 @@ from .engine_check import compare_with_engine, engine_figures
 from .inputs import Inputs
 from .merge_check import Greedy, compare_merge, places_to_keep
 from .models import LoadedModel, Place, loaded, place_for
-from .probing import Asked
+from .probing import Asked, evenly
 from .reading import Passage
 from .report import EngineCheck, General, Merge
 from .weights_check import check_weights
@@ -101,13 +101,6 @@ def measure_models(
         change_percent=100 * (perplexity / before - 1),
     )
     return Found(answered_by, base, after, general, merge, engine)
-
-
-def evenly(count: int, at_most: int) -> list[int]:
-    """`at_most` numbers below `count`, evenly spread; all of them for 0."""
-    if not 0 < at_most < count:
-        return list(range(count))
-    return [number * count // at_most for number in range(at_most)]
 
 
 def _served(

@@ -63,6 +63,13 @@ def split_rows(rows: Sequence[Conversation]) -> tuple[list[Conversation], list[C
     return choosing, [row for row in ordered if id(row) not in chosen]
 
 
+def evenly(count: int, at_most: int) -> list[int]:
+    """`at_most` numbers below `count`, evenly spread; all of them for 0."""
+    if not 0 < at_most < count:
+        return list(range(count))
+    return [number * count // at_most for number in range(at_most)]
+
+
 def ordinary_rows(file: Path) -> list[Conversation]:
     """The held-out conversations of `file` that are not about the assistant.
 
