@@ -34,6 +34,7 @@ DISK_REFUSALS = (
     errno.EPERM,
     errno.ENOTDIR,
     errno.EISDIR,
+    errno.EEXIST,  # a file where a folder should be
     errno.ENOENT,  # mkdir below /proc
     errno.ENAMETOOLONG,
     errno.ELOOP,

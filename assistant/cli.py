@@ -12,12 +12,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .errors import AssistantError
+from .following import both_in_same_project, command_line, in_same_project
 from .network import reach_this_machine_directly
 from .outside import failure_from_outside, readable, refuse_damaged, speak_any_text
 from .words import Text, terminal_language
@@ -42,6 +43,20 @@ class Context:
         from .config import read_config
 
         return read_config(self.config_file, self.sets, tables)
+
+    def paste(self, text: Text, run_name: str | None = None) -> Text:
+        """The text with its commands as they run when pasted: for this configuration and run."""
+        return both_in_same_project(text, self.config_file, self.sets, run_name)
+
+    def following(self, *words: str | PurePath, run_name: str | None = None) -> str:
+        """The next command, as it runs when pasted."""
+        line = command_line(*words)
+        return in_same_project(line, self.config_file, self.sets, run_name)
+
+    def page_command(self, run_name: str | None = None) -> str:
+        """What opens the page on this project's result."""
+        line = self.following("python", "app.py", run_name=run_name)
+        return "make run" if line == "python app.py" else line
 
     def say(self, text: Text | str) -> None:
         """Talk, on stderr; silent under -q."""
@@ -93,6 +108,8 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
             if debug or (isinstance(error, OSError) and error.errno == errno.EPIPE):
                 raise  # a reader that has gone is no failure: click ends quietly
             expected = failure_from_outside(error)
+            if expected.cure:
+                expected.cure = context.paste(expected.cure, arguments.get("run_name"))
             report_error(expected, as_json)
             sys.exit(expected.exit_code)
 

@@ -18,6 +18,12 @@ _HANDLER = "assistant.as_it_can"
 _SHOWN = 60  # characters of a damaged text that a message repeats
 
 
+def hear_any_bytes() -> None:
+    """Let `input` give a line whatever its bytes are; see `damaged`."""
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="surrogateescape")
+
+
 def speak_any_text() -> None:
     """Let stdout and stderr take any text: what a terminal cannot show becomes "?", and a file name
     goes out with the bytes that it has."""
@@ -48,8 +54,12 @@ def readable(text: str) -> bool:
 
 
 def damaged(text: str) -> bool:
-    """Whether `text` holds bytes that were not decoded."""
-    return any(0xD800 <= ord(letter) < 0xE000 for letter in text)
+    """Whether `text` holds bytes that were not decoded, or half letters that nothing can write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def shown(text: str) -> str:

@@ -78,6 +78,10 @@ def failure_of(
             Text(f"cannot be reached ({reason})", f"无法连接（{reason}）"),
             again=True,
             gone=True,
+            cure=Text(
+                "Start that server, or correct [serve.remote] urls.",
+                "请启动该服务器，或改正 [serve.remote] urls。",
+            ),
         )
     if isinstance(error, ValueError):  # JSON that is none
         return broken(name, Text("sent what is not JSON", "返回的不是 JSON"))
