@@ -222,6 +222,7 @@ def plain_lfs(monkeypatch: pytest.MonkeyPatch) -> None:
     hurried = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None})
     monkeypatch.setattr("huggingface_hub.utils._http.time", hurried)
     monkeypatch.setattr("assistant.models.hubs.resume.time", hurried)
+    monkeypatch.setattr("urllib3.util.retry.Retry.sleep", lambda *_: None)  # modelscope-hub's
     monkeypatch.setattr("deploy.hubs.modelscope.FIRST_WAIT", 0.01)
     monkeypatch.setattr("modelscope_hub._download.DOWNLOAD_RETRY_TIMES", 1)
     monkeypatch.setattr("modelscope_hub._download.DOWNLOAD_INTEGRITY_RETRY_BACKOFF", 0.01)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from servers.listening import wait_until
+from servers.listening import nobody_listens, wait_until
 from servers.sharing import Fault, Gate, ShareServer
 from servers.sharing.xet import noted, stored_bytes
 from sharing_fixtures import (
@@ -187,8 +187,9 @@ def test_status_says_gone_unknown_and_offline(hub, project, plain_lfs, monkeypat
     assert states() == ["same"] and states(offline=True) == ["not asked"]
     del hub.store.repos["model", "me/bei"]
     assert states() == ["gone"]
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    assert states() == ["unknown"]
+    with nobody_listens() as address:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        assert states() == ["unknown"]
     assert "was shared" in deploy(project, "status", "--offline").stdout
 
 
