@@ -47,7 +47,7 @@ class Page:
     def ask(self, text: str, **more: Any) -> str:
         return self.client().predict(text, api_name="/chat", **more)
 
-    def until(self, holds: Callable[[], bool], seconds: float = 300) -> None:
+    def until(self, holds: Callable[[], bool], seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while True:
             ended = self.process.poll() is not None  # first: what it said last may hold
@@ -88,7 +88,7 @@ def page(
         )  # fmt: skip
     found = Page(process, f"http://127.0.0.1:{port}", out, err)
     try:
-        found.until(lambda: listens(port), 300)
+        found.until(lambda: listens(port), 240)
         yield found
     finally:
         process.kill()
