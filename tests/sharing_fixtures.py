@@ -33,6 +33,7 @@ from deploy.share import planned_model, send
 from deploy.target import parse_target
 from deploy.tokens import find_token
 from train.check.report import CheckReport
+from train.recipes import all_recipes
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKENS = {"me": "hf_MeMeMeMeMeMeMeMeMeMeMeMeMeMeMeMe42", "you": "hf_YouYouYouYouYouYouYouYouYou99"}
@@ -47,8 +48,13 @@ PERSONA = Persona(
     name="小贝", author="贝贝", languages=("zh", "en"), system_prompt="你是小贝，贝贝的小助手。",
     facts=(Fact(ask="你能做什么？", answer="陪贝贝聊天。"),),
 )  # fmt: skip
-NOTES = {"base": "hf:Qwen/Qwen2.5-0.5B-Instruct", "base_licence": "Apache-2.0", "step": 76}
-SETTINGS = {"name": "cpu", "method": "lora", "lora_rank": 16, "learning_rate": 0.0005}
+REVISION = "7ae557604adf67be50417f59c2c2f167def9a775"
+NOTES = {
+    "base": "hf:Qwen/Qwen2.5-0.5B-Instruct", "base_revision": REVISION, "base_licence": "Apache-2.0",
+    "iteration": 152, "step": 76,
+}  # fmt: skip
+RECIPE = all_recipes()["cpu"].model_copy(update={"lora_rank": 16, "learning_rate": 0.0005})
+SETTINGS = RECIPE.model_dump(mode="json", exclude={"label", "needs"})
 
 
 @pytest.fixture
@@ -120,6 +126,7 @@ def make_run(run: Path, size: int = 2 << 20, shards: int = 1, passed: bool = Tru
         write_persona(PERSONA, folder)
         inputs = (
             {f"adapter/{one.name}": sha256_of(one) for one in source.glob("*.safetensors")}
+            | {"base": REVISION}
             if source
             else {}
         )
@@ -129,6 +136,21 @@ def make_run(run: Path, size: int = 2 << 20, shards: int = 1, passed: bool = Tru
         ))  # fmt: skip
     check_run(run, passed)
     return run
+
+
+def shape_of(folder: Path) -> dict[str, Any]:
+    """What a folder of a run is made of, whatever stands in it: the keys of its JSON files. Held
+    against a folder that the product made, in test_deploy_hubs.py."""
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    parts = {key: sorted(value) for key, value in manifest.items() if isinstance(value, dict)}
+    parts.pop("libraries")  # names and versions of what is installed
+    persona = json.loads((folder / "persona.json").read_text("utf-8"))
+    return {
+        "stage": manifest["stage"],
+        "manifest": sorted(manifest),
+        "persona": sorted(persona),
+        **parts,
+    }
 
 
 def _leave_what_must_stay(run: Path) -> None:
@@ -222,6 +244,7 @@ def plain_lfs(monkeypatch: pytest.MonkeyPatch) -> None:
     hurried = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None})
     monkeypatch.setattr("huggingface_hub.utils._http.time", hurried)
     monkeypatch.setattr("assistant.models.hubs.resume.time", hurried)
+    monkeypatch.setattr("urllib3.util.retry.Retry.sleep", lambda *_: None)  # modelscope-hub's
     monkeypatch.setattr("deploy.hubs.modelscope.FIRST_WAIT", 0.01)
     monkeypatch.setattr("modelscope_hub._download.DOWNLOAD_RETRY_TIMES", 1)
     monkeypatch.setattr("modelscope_hub._download.DOWNLOAD_INTEGRITY_RETRY_BACKOFF", 0.01)

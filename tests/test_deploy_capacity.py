@@ -12,6 +12,7 @@ from deploy.capacity.estimate import Machine, Wanted, plan_capacity, spread
 from deploy.capacity.gpus import all_gpus, find_gpu
 from deploy.capacity.model import ModelShape, read_shape
 
+pytestmark = pytest.mark.xdist_group("engines")
 QWEN_7B = {
     "hidden_size": 3584, "num_attention_heads": 28, "num_key_value_heads": 4,
     "num_hidden_layers": 28, "intermediate_size": 18944, "vocab_size": 152064,

@@ -10,6 +10,7 @@ import pytest
 import requests
 from huggingface_hub.utils import hf_raise_for_status
 from modelscope_hub.errors import raise_for_status
+from servers.listening import nobody_listens
 from servers.sharing import Fault, ShareServer
 from sharing_fixtures import (
     TARGETS,
@@ -28,6 +29,7 @@ from deploy.hubs.failures import explain, explain_output
 from deploy.shared import verify_shared
 from deploy.target import Target, parse_target
 
+pytestmark = pytest.mark.xdist_group("hubs")
 PUBLISH = r"POST .*(?:/commit/\S+|/git-receive-pack)$"
 
 
@@ -186,9 +188,10 @@ def test_after_a_failure_only_the_rest_is_sent(hub, project, plain_lfs, target):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_hub_that_is_not_there(hub, project, plain_lfs, monkeypatch, target):
-    for name in ("HF_ENDPOINT", "MODELSCOPE_ENDPOINT", "OPENXLAB_ENDPOINT"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    error = refusal(hub, project, target)
+    with nobody_listens() as address:
+        for name in ("HF_ENDPOINT", "MODELSCOPE_ENDPOINT", "OPENXLAB_ENDPOINT"):
+            monkeypatch.setenv(name, address)
+        error = refusal(hub, project, target)
     assert error.exit_code == 3 and "Check the network" in str(error)
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from servers.listening import wait_until
+from servers.listening import nobody_listens, wait_until
 from servers.sharing import Fault, Gate, ShareServer
 from servers.sharing.xet import noted, stored_bytes
 from sharing_fixtures import (
@@ -28,6 +28,7 @@ from sharing_fixtures import (
     make_run,
     plain_lfs,
     project,
+    shape_of,
     shared,
 )
 from train_fixtures import embedded_base, tiny_base
@@ -187,8 +188,9 @@ def test_status_says_gone_unknown_and_offline(hub, project, plain_lfs, monkeypat
     assert states() == ["same"] and states(offline=True) == ["not asked"]
     del hub.store.repos["model", "me/bei"]
     assert states() == ["gone"]
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    assert states() == ["unknown"]
+    with nobody_listens() as address:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        assert states() == ["unknown"]
     assert "was shared" in deploy(project, "status", "--offline").stdout
 
 
@@ -270,18 +272,24 @@ def test_killed_halfway_it_goes_on_and_nothing_was_published(
 
 
 def test_a_real_adapter_and_a_real_merged_model(hub, clean_environment, plain_lfs, tiny_base):
-    from check_fixtures import own_copy
-    from test_merge import adapter_in
-    from train_fixtures import project as training_project
+    from check_fixtures import own_copy, tiny_project, trained
 
     from assistant.models import fetch
     from train.merge import merge
 
     folder = clean_environment / "real"
     folder.mkdir()
-    config = training_project(folder, own_copy(tiny_base, clean_environment / "base"))
-    adapter_in(config.run_folder, tiny_base)
+    config = tiny_project(folder, own_copy(tiny_base, clean_environment / "base"))
+    adapter = trained(config, tiny_base, 0.01)
     merged = merge(config, config.run_folder)
+    by_hand = make_run(
+        clean_environment / "by-hand"
+    )  # what the other tests of sharing take for a run
+    for made in (adapter, merged):
+        assert shape_of(by_hand / made.name) == shape_of(made)
+        assert {file.name for file in made.iterdir()} <= {
+            file.name for file in (by_hand / made.name).iterdir()
+        }
     sets = ("--set", "share.base_model=me/base", "--anyway", "--yes")
     deploy(folder, "model", "--to", "hf:me/whole", *sets)
     deploy(folder, "model", "--to", "hf:me/part", "--kind", "adapter", *sets)

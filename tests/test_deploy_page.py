@@ -28,6 +28,7 @@ from deploy.page import share_tab
 from deploy.page.sharer import Sharer, Wish
 from deploy.settings import ShareTable
 
+pytestmark = pytest.mark.xdist_group("browser")
 MODEL = Wish("default", "merged", "hf:me/bei")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from servers import tiny
+from servers.listening import nobody_listens
 from servers.sharing import ShareServer
 from sharing_fixtures import (
     check_run,
@@ -31,6 +32,7 @@ from deploy.settings import ShareTable
 from deploy.source import read_source
 from deploy.target import Target, parse_target
 
+pytestmark = pytest.mark.xdist_group("hubs")
 MERGED = [
     "README.md", "chat_template.jinja", "config.json", "generation_config.json", "manifest.json",
     "model.safetensors", "openvino/openvino_model.bin", "openvino/openvino_model.xml", "persona.json",
@@ -300,11 +302,12 @@ def test_without_a_token_the_local_half_of_the_plan_is_shown(hub, project, monke
 
 
 def test_offline_the_local_half_of_the_plan_is_shown(hub, project, monkeypatch):
-    for variable in ("HF_ENDPOINT", "MODELSCOPE_ENDPOINT", "OPENXLAB_ENDPOINT"):
-        monkeypatch.setenv(variable, "http://127.0.0.1:9")
-    for target in ("hf:me/bei", "openxlab:me/bei"):
-        plan = deploy_json(project, "model", "--to", target, "--dry-run", check=3)["plans"][0]
-        assert len(plan["files"]) == len(MERGED) and plan["blockers"][0]["code"] == "hub"
+    with nobody_listens() as address:
+        for variable in ("HF_ENDPOINT", "MODELSCOPE_ENDPOINT", "OPENXLAB_ENDPOINT"):
+            monkeypatch.setenv(variable, address)
+        for target in ("hf:me/bei", "openxlab:me/bei"):
+            plan = deploy_json(project, "model", "--to", target, "--dry-run", check=3)["plans"][0]
+            assert len(plan["files"]) == len(MERGED) and plan["blockers"][0]["code"] == "hub"
 
 
 def test_chinese_and_english(hub: ShareServer, project, monkeypatch):

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -308,7 +307,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 time.sleep(float(words.get("--slow", 0)))
 server = http.server.HTTPServer(("127.0.0.1", int(words["--port"])), Handler)
 if "--proxy" in words:
-    for _ in range(100):
+    for _ in range(3000):
         try:
             node = json.dumps({"url": "http://127.0.0.1:" + words["--port"]}).encode()
             urllib.request.urlopen(words["--proxy"] + "/nodes/add", node); break
@@ -330,7 +329,7 @@ def test_it_waits_for_every_copy_and_the_proxy_and_ends_them():
     fleet = replace(FLEET, host="127.0.0.1", port=free_port(3))
     said = []
     with start.started(stand_ins(fleet)) as running:
-        start.wait_until_healthy(fleet, running, 60, lambda text: said.append(text.en))
+        start.wait_until_healthy(fleet, running, 240, lambda text: said.append(text.en))
         assert all(process.poll() is None for process in running)
     assert said[-1] == f"The proxy on port {fleet.port} knows 2 copies."
     assert all(process.returncode == -signal.SIGTERM for process in running)
@@ -341,7 +340,7 @@ def test_a_copy_that_ends_is_started_again_and_the_others_go_on():
     processes = stand_ins(fleet)
     said = []
     with start.started(processes) as running:
-        start.wait_until_healthy(fleet, running, 60, lambda text: None)
+        start.wait_until_healthy(fleet, running, 240, lambda text: None)
         proxy, dying, living = running
         dying.kill()
         dying.wait()
@@ -351,7 +350,7 @@ def test_a_copy_that_ends_is_started_again_and_the_others_go_on():
         ]
         assert running[1] is not dying
         assert (running[0], running[2]) == (proxy, living)
-        start.wait_until_healthy(fleet, running, 60, lambda text: None)
+        start.wait_until_healthy(fleet, running, 240, lambda text: None)
         start.keep_up(fleet, processes, running, lambda text: said.append(text.en))
         assert len(said) == 1
         proxy.kill()
@@ -365,16 +364,15 @@ def test_a_server_that_ends_is_said():
     fleet = replace(FLEET, host="127.0.0.1", port=free_port(), servers=1)
     with pytest.raises(FailedError, match="ended with code 7"):
         with start.started([(["python", "-c", "raise SystemExit(7)"], {})]) as running:
-            start.wait_until_healthy(fleet, running, 60, lambda text: None)
+            start.wait_until_healthy(fleet, running, 240, lambda text: None)
 
 
 def test_a_server_that_never_becomes_healthy_is_given_up():
     fleet = replace(FLEET, host="127.0.0.1", port=free_port(), servers=1)
-    began = time.monotonic()
     with pytest.raises(FailedError, match="did not become healthy"):
-        with start.started([(["python", "-c", "import time; time.sleep(60)"], {})]) as running:
+        with start.started([(["python", "-c", "import time; time.sleep(600)"], {})]) as running:
             start.wait_until_healthy(fleet, running, 1, lambda text: None)
-    assert time.monotonic() - began < 30
+    assert running[0].returncode == -signal.SIGTERM  # given up, not waited for to its end
 
 
 def test_a_taken_port_is_said(monkeypatch):

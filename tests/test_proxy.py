@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ import httpx
 import pytest
 from chat_folders import chat_folder
 from servers.api_server import KEY_VARIABLE, NAME, on_the_stand_in, settings_for, states_in
-from servers.listening import free_port
+from servers.listening import free_port, wait_until
 from servers.llama import llama_server
 from servers.page import answers_of, page
 from turbomind_native import CANCELLED, FINISHED
@@ -31,6 +30,7 @@ from deploy.serving import start
 from deploy.serving.recipes import Fleet
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.xdist_group("lmdeploy")
 KEY = "sk-very-secret-0123456789"
 STORY = "Tell me a very long story about a dragon, a knight and their journey over ten rivers."
 
@@ -59,26 +59,21 @@ class Proxy:
             return False
 
 
-def until(holds: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @contextmanager
-def proxy() -> Iterator[Proxy]:
+def proxy(folder: Path) -> Iterator[Proxy]:
     """The proxy of a fleet, with no server of the fleet behind it yet."""
     port = free_port()
     fleet = Fleet(settings_for(Path("any")), 2, "127.0.0.1", port, "")
     command, more = start.planned(fleet)[0]
-    process = subprocess.Popen(
-        start.with_this_python(command), env={**os.environ, **more},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    log = folder / "proxy.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            start.with_this_python(command), env={**os.environ, **more}, stdout=out, stderr=out
+        )
     found = Proxy(f"http://127.0.0.1:{port}")
     try:
-        until(found.is_there)
+        wait_until(lambda: found.is_there() or process.poll() is not None, log.read_text, 240)
+        assert process.poll() is None, log.read_text()
         yield found
     finally:
         process.kill()
@@ -89,7 +84,7 @@ def test_the_page_talks_on_when_a_server_behind_the_proxy_is_killed(embedded_mod
     with (
         llama_server(embedded_model.path) as (one, dying),
         llama_server(embedded_model.path) as (other, _),
-        proxy() as front,
+        proxy(tmp_path) as front,
     ):
         for url in (one, other):
             front.add(url.removesuffix("/v1"))
@@ -107,7 +102,7 @@ def test_the_page_talks_on_when_a_server_behind_the_proxy_is_killed(embedded_mod
             for number in range(3):
                 assert asker.predict(f"Say {number}.", api_name="/chat", max_tokens=5)
             for _, telling in stories:
-                telling.join(120)
+                telling.join(300)
             broken = [got[-1] for got, _ in stories if got[-1].startswith("ERROR")]
             assert len(broken) == 1
             assert "The answer broke off" in broken[0]
@@ -148,7 +143,7 @@ def served(tmp_path_factory) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(KEY_VARIABLE, KEY)
         with start.started(made.processes) as made.running:
-            start.wait_until_healthy(fleet, made.running, 240, lambda _: None)
+            start.wait_until_healthy(fleet, made.running, 400, lambda _: None)
             yield made
 
 
@@ -170,8 +165,8 @@ def test_a_fleet_shares_the_work_and_a_closed_answer_ends_on_the_device(served):
     next(generation)
     generation.close()
     assert list(generation)[-1].finish == "cancelled"
-    until(lambda: sum(states.count(CANCELLED) for states in served.ends()) == 1)
-    until(lambda: served.proxy.running() == [0, 0])
+    wait_until(lambda: sum(states.count(CANCELLED) for states in served.ends()) == 1)
+    wait_until(lambda: served.proxy.running() == [0, 0])
     engine.close()
 
 
@@ -185,7 +180,7 @@ def test_a_copy_that_is_killed_is_started_again_and_the_talk_goes_on_meanwhile(s
     direct = RemoteEngine(RemoteSettings(urls=(f"http://127.0.0.1:{served.ports[0]}/v1",), key=KEY))
     story = greedy("a long story " * 20)
     answers = [direct.stream(*story), *(engine.stream(*story) for _ in range(2))]
-    until(lambda: served.proxy.running() == [1, 1])
+    wait_until(lambda: served.proxy.running() == [1, 1])
     for answer in answers:
         next(answer)
     served.running[1].kill()
@@ -194,11 +189,11 @@ def test_a_copy_that_is_killed_is_started_again_and_the_talk_goes_on_meanwhile(s
     assert outcomes[0] == "truncated"
     assert sorted(outcomes[1:]) == ["stop", "truncated"]
     assert outcome(engine.stream(*greedy("Who are you?"))) == "stop"
-    until(lambda: len(served.proxy.nodes()) == 1)
+    wait_until(lambda: len(served.proxy.nodes()) == 1)
     said: list[str] = []
     start.keep_up(served.fleet, served.processes, served.running, lambda text: said.append(text.en))
     assert said == [f"The copy on port {served.ports[0]} ended with code -9 and is started again."]
-    start.wait_until_healthy(served.fleet, served.running, 240, lambda _: None)
+    start.wait_until_healthy(served.fleet, served.running, 400, lambda _: None)
     assert outcome(direct.stream(*greedy("Who are you?"))) == "stop"
     for opened in (engine, direct):
         opened.close()

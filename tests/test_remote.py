@@ -17,6 +17,7 @@ from chat_folders import chat_folder
 from hypothesis import given
 from hypothesis import strategies as st
 from servers.api_server import NAME, ApiServer, api_server_of
+from servers.listening import nobody_listens, wait_until
 from servers.openai_server import MODEL, StandIn, stand_in
 from turbomind_native import CANCELLED, FINISHED
 
@@ -33,6 +34,7 @@ from assistant.engines.remote.tokens import estimate
 from assistant.errors import EngineError
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.xdist_group("lmdeploy")
 KEY = "sk-very-secret-0123456789"
 QUESTION = [Message(role="user", content="Hello there")]
 
@@ -50,7 +52,7 @@ def opened() -> Iterator:
 
     def open_remote(*servers: StandIn | str, **settings) -> RemoteEngine:
         urls = tuple(one if isinstance(one, str) else one.url for one in servers)
-        quick = {"first_wait_seconds": 0.01, "recheck_seconds": 0.1, "timeout_seconds": 5.0}
+        quick = {"first_wait_seconds": 0.01, "recheck_seconds": 0.1, "timeout_seconds": 120.0}
         engines.append(RemoteEngine(RemoteSettings(urls=urls, **(quick | settings))))
         return engines[-1]
 
@@ -62,13 +64,6 @@ def opened() -> Iterator:
 def ask(engine: RemoteEngine, text: str = "Hello there", **sampling) -> tuple[str, Chunk]:
     chunks = list(engine.stream([Message(role="user", content=text)], Sampling(**sampling)))
     return "".join(chunk.text for chunk in chunks), chunks[-1]
-
-
-def wait_until(condition, seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_the_request_says_all_that_was_asked(server, opened):
@@ -126,10 +121,10 @@ def test_before_the_first_token_it_is_tried_again(server, opened, fault):
 
 
 def test_retry_after_is_honoured(server, opened):
-    server.retry_after = "1"
+    server.retry_after = "0.5"  # without it the first wait is a hundredth of a second
     server.faults.append("429")
     ask(opened(server))
-    assert server.times[1] - server.times[0] >= 1.0
+    assert server.times[1] - server.times[0] >= 0.5
 
 
 def test_a_server_that_asks_for_too_long_a_wait_is_not_waited_for(server, opened):
@@ -144,8 +139,8 @@ def test_a_server_that_asks_for_too_long_a_wait_is_not_waited_for(server, opened
 def test_retry_after_as_seconds_milliseconds_and_date():
     assert retry_after({"retry-after": "1.5"}) == 1.5
     assert retry_after({"retry-after-ms": "250", "retry-after": "9"}) == 0.25
-    date = email.utils.formatdate(time.time() + 60, usegmt=True)
-    assert 57 < retry_after({"retry-after": date}) <= 60
+    date = email.utils.formatdate(time.time() + 3600, usegmt=True)
+    assert 3000 < retry_after({"retry-after": date}) <= 3600
     assert retry_after({"retry-after": "soon"}) is None
     assert retry_after({}) is retry_after(None) is None
 
@@ -178,14 +173,12 @@ def test_after_the_first_token_a_fault_is_told_and_never_tried_again(server, ope
 
 
 def test_a_silent_server_is_given_up(server, opened):
-    engine = opened(server, timeout_seconds=0.5)
+    engine = opened(server, timeout_seconds=2.0)  # the server itself is silent for 600 s
     for fault, code in (("hang", "unavailable"), ("mid_hang", "truncated")):
         server.always = fault
-        started = time.monotonic()
         with pytest.raises(EngineError, match="no answer in time") as caught:
             ask(engine)
         assert caught.value.code == code
-        assert time.monotonic() - started < 2
     assert len(server.requests) == 2
 
 
@@ -196,16 +189,18 @@ def test_close_ends_the_request_wherever_it_stands(opened, fault):
         generation = opened(server).stream(
             [Message(role="user", content="word " * 100)], Sampling(max_tokens=400)
         )
-        wait_until(lambda: server.requests)
-        time.sleep(0.3)
+        if fault == "429" or fault == "hang":  # it waits for the 20 s that the server asks for
+            wait_until(lambda: server.requests)
+        else:
+            wait_until(lambda: server.running)
         started = time.monotonic()
         threading.Timer(0.1, generation.close).start()
         chunks = list(generation)
-        assert time.monotonic() - started < 0.6
+        assert time.monotonic() - started < 20  # a request that is not ended waits as long at least
         assert chunks[-1].finish == "cancelled"
         assert chunks[-1].new_tokens == len(chunks) - 1
         assert list(generation) == []
-        wait_until(lambda: server.running == 0, 0.5)
+        wait_until(lambda: server.running == 0)
         assert server.cancelled == (0 if fault in ("hang", "429") else 1)
         assert len(server.requests) == 1
 
@@ -214,7 +209,7 @@ def test_stop_strings_end_the_request(opened):
     with stand_in(EchoEngine(seconds_per_token=0.02)) as server:
         text, last = ask(opened(server), "one two three " * 20, stop=("two",))
         assert (text, last.finish) == ("one ", "stop")
-        wait_until(lambda: server.running == 0 and server.cancelled == 1, 1)
+        wait_until(lambda: server.running == 0 and server.cancelled == 1)
 
 
 def test_closing_the_engine_ends_its_answers(opened):
@@ -225,7 +220,7 @@ def test_closing_the_engine_ends_its_answers(opened):
         engine.close()
         engine.close()
         assert list(generation)[-1].finish == "cancelled"
-        wait_until(lambda: server.running == 0, 1)
+        wait_until(lambda: server.running == 0)
         for refused in (
             lambda: engine.stream(QUESTION, Sampling()),
             lambda: ask(engine, "Another"),
@@ -236,7 +231,8 @@ def test_closing_the_engine_ends_its_answers(opened):
 
 
 def test_thirty_at_once(opened):
-    with stand_in(EchoEngine(seconds_per_token=0.01)) as server:
+    with stand_in() as server:
+        server.together = 11
         engine = opened(server)
         with ThreadPoolExecutor(30) as threads:
             answers = list(threads.map(lambda n: ask(engine, f"This is number {n}")[0], range(30)))
@@ -316,25 +312,26 @@ def test_a_busy_server_is_not_waited_for_where_another_is_free(opened):
         engine = opened(one, other)
         started = time.monotonic()
         assert [ask(engine)[0] for _ in range(4)] == ["Hello there"] * 4
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 20  # what the busy one asks for
 
 
 def test_a_hanging_server_is_left_out(opened):
     with stand_in() as one, stand_in() as other:
         one.always = "hang"
-        engine = opened(one, other, timeout_seconds=0.5, recheck_seconds=60)
+        engine = opened(one, other, timeout_seconds=2.0, recheck_seconds=600)
         assert [ask(engine)[0] for _ in range(6)] == ["Hello there"] * 6
         assert (len(one.requests), len(other.requests)) == (1, 6)
 
 
 def test_a_server_dead_from_the_start_is_left_out_and_all_dead_is_an_error(server, opened):
-    dead = "http://127.0.0.1:9/v1"
-    assert ask(opened(dead, server))[0] == "Hello there"
-    server.healthy = False
-    with pytest.raises(EngineError) as caught:
-        opened(dead, server)
+    with nobody_listens() as root:
+        dead = f"{root}/v1"
+        assert ask(opened(dead, server))[0] == "Hello there"
+        server.healthy = False
+        with pytest.raises(EngineError) as caught:
+            opened(dead, server)
     assert caught.value.code == "unavailable"
-    assert "127.0.0.1:9" in str(caught.value)
+    assert root.removeprefix("http://") in str(caught.value)
     assert f"127.0.0.1:{server.port}" in str(caught.value)
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 import pytest
 from servers import zero_gpu as platform
+from servers.listening import free_port, listens, wait_until
 from servers.zero_gpu import DeviceApi, device_api
 
 from assistant.config import ServeTable, read_config
@@ -36,6 +35,7 @@ from deploy.apps.profiles import PROFILES
 from deploy.target import parse_target
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.xdist_group("engines")
 QUESTION = "What is the capital of France?"
 VISITOR = f"x.{base64.urlsafe_b64encode(b'{}').decode()}.x"  # the platform's token of a visitor
 GREEDY = {"max_tokens": 8, "temperature": 0, "system_prompt": ""}
@@ -64,9 +64,7 @@ def space(embedded_folder: LocalModel, tmp_path_factory: pytest.TempPathFactory)
     config = read_config(ROOT / "assistant.toml")
     weights, target = parse("hf:me/bei", home), parse_target("hf:me/app", "app")
     make_bundle(config, weights, PROFILES["hf-zerogpu"], target, folder, "apache-2.0")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [
         sys.executable, platform.__file__, "app.py", "--engine", "auto", "--port", str(port), "--public",
         "--host", "127.0.0.1", "--model", str(embedded_folder.path),
@@ -79,12 +77,7 @@ def space(embedded_folder: LocalModel, tmp_path_factory: pytest.TempPathFactory)
             start_new_session=True,
         )  # fmt: skip
         try:
-            deadline = time.monotonic() + 120
-            while time.monotonic() < deadline and process.poll() is None:
-                with socket.socket() as probe:
-                    if not probe.connect_ex(("127.0.0.1", port)):
-                        break
-                time.sleep(0.2)
+            wait_until(lambda: listens(port) or process.poll() is not None, said.read_text, 400)
             yield Space(process, said, f"http://127.0.0.1:{port}", api)
         finally:
             os.killpg(process.pid, signal.SIGKILL)  # those that it forked, too
@@ -119,14 +112,10 @@ def test_stopping_gives_the_gpu_back(space):
         **{**GREEDY, "max_tokens": 4000, "repetition_penalty": 1.0},
         api_name="/chat",
     )
-    deadline = time.monotonic() + 60
-    while not any(job.outputs()) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: any(job.outputs()), space.said.read_text)
     written = job.outputs()[-1]
     job.cancel()
-    stopped = time.monotonic()
-    while space.api.paths().count("/release") == released and time.monotonic() < stopped + 60:
-        time.sleep(0.05)
+    wait_until(lambda: space.api.paths().count("/release") > released, space.said.read_text)
     # 4000 tokens take several times as long as was waited.
     assert written and space.api.paths().count("/release") == released + 1
     assert space.api.last("/release")["fail"] == "false"

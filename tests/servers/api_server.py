@@ -73,7 +73,7 @@ def api_server_of(
             stdout=out, stderr=subprocess.STDOUT, env={**os.environ, KEY_VARIABLE: key},
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 400
         while not _is_well(port):
             said = log.read_text("utf-8", "replace")
             assert process.poll() is None and time.monotonic() < deadline, said

@@ -30,7 +30,7 @@ class Faults:
 
     cut_after: int | None = None  # break the connection after so many bytes of an LFS file
     stall_after: int | None = None  # send so many bytes of an LFS file, then nothing more
-    stall_seconds: float = 30
+    stall_seconds: float = 600
     flip: bool = False  # serve LFS files with one wrong byte
     shorten: bool = False  # serve LFS files one byte short, and say so in Content-Length
     status: int | None = None  # answer everything with this status

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import socket
 import threading
 import time
@@ -26,15 +28,34 @@ def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         thread.join()
 
 
+_FIRST, _LAST, _WORKERS = 10_000, 32_000, 16
+_given: set[int] = set()
+
+
 def free_port(count: int = 1) -> int:
     """The first of `count` ports of 127.0.0.1 in a row that are free. They lie below those that the
-    kernel gives to whoever asks for any, so that none of them is taken before it is used."""
+    kernel gives to whoever asks for any, and each of pytest's workers gives its own, each once, so
+    that none of them is taken before it is used."""
+    worker = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or 0) % _WORKERS
+    room = (_LAST - _FIRST) // _WORKERS
     while True:
-        first = random.SystemRandom().randrange(10_000, 32_000)
+        first = _FIRST + worker * room + random.SystemRandom().randrange(room - count)
+        ports = set(range(first, first + count))
+        if ports & _given:
+            continue
         with suppress(OSError), ExitStack() as held:
             for port in range(first, first + count):
                 held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            _given.update(ports)
             return first
+
+
+@contextmanager
+def nobody_listens() -> Iterator[str]:
+    """An address where nothing listens and, until the end, nothing can."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 def wait_until(

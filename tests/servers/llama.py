@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,18 +19,21 @@ CONTEXT_OF_A_SLOT = 1024
 @contextmanager
 def llama_server(model: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Its address (`http://…/v1`) and its process."""
-    process = subprocess.Popen(
-        [sys.executable, __file__, str(model)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        assert address.startswith("http://"), "llama.cpp's server did not start"
-        yield f"{address}/v1", process
-    finally:
-        process.kill()
-        process.wait()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [sys.executable, __file__, str(model)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            if not address.startswith("http://"):
+                said.seek(0)
+                raise AssertionError(f"llama.cpp's server did not start: {said.read()[-4000:]}")
+            yield f"{address}/v1", process
+        finally:
+            process.kill()
+            process.wait()
 
 
 def main(model: str) -> None:

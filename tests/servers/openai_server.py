@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import functools
 import json
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,8 +25,6 @@ from assistant.conversation import Message
 from assistant.engines.base import Engine, Sampling
 from assistant.engines.echo import EchoEngine
 from assistant.errors import EngineError
-
-from .listening import free_port
 
 MODEL = "echo-chat"
 
@@ -50,7 +50,9 @@ class StandIn:
         self.running = 0
         self.most_running = 0
         self.cancelled = 0
-        self.port = port or free_port()
+        self.together = 1  # no answer begins before so many run at once
+        self._held = _bound(port)  # keeps the port while the server is down
+        self.port = self._held.getsockname()[1]
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -64,7 +66,9 @@ class StandIn:
             timeout_graceful_shutdown=1, lifespan="off",
         )  # fmt: skip
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        listener = _bound(self.port)
+        run = functools.partial(self._server.run, [listener])
+        self._thread = threading.Thread(target=run, daemon=True)
         self._thread.start()
         while not self._server.started:
             assert self._thread.is_alive(), "the stand-in did not start"
@@ -75,6 +79,14 @@ class StandIn:
         assert self._server is not None and self._thread is not None
         self._server.should_exit = self._server.force_exit = True
         self._thread.join()
+
+
+def _bound(port: int) -> socket.socket:
+    """A socket on that port of 127.0.0.1, 0 for any; several may hold it, one may listen."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
+    return made
 
 
 @contextmanager
@@ -179,6 +191,8 @@ async def _stream(server: StandIn, body: dict[str, Any], fault: str) -> AsyncIte
     """The answer's events; closing it ends the answer in the engine."""
     server.running += 1
     server.most_running = max(server.most_running, server.running)
+    while server.most_running < server.together:
+        await asyncio.sleep(0.01)
     messages = [Message(**one) for one in body["messages"]]
     if server.answer:
         prompt, messages = messages, [Message(role="user", content=server.answer(messages))]
