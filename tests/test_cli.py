@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from servers.listening import ctrl_c_reaches_children
+from servers.page import ctrl_c_reaches_children
 
 import app
 from assistant.__main__ import main

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
-import signal
+import re
 import socket
-import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-_held: list[socket.socket] = []  # the ports that were given out, until this process ends
 
 
 @contextmanager
@@ -29,34 +28,47 @@ def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         thread.join()
 
 
-def free_port(count: int = 1) -> int:
-    """The first of `count` ports of 127.0.0.1 in a row that are free, for a program that takes only a
-    number. No other test is given them before this process ends.
+_FIRST, _LAST, _WORKERS = 10_000, 32_000, 16
+_given: set[int] = set()
 
-    They lie below those that the kernel gives to whoever asks for any. On Linux they stay bound here as
-    well: what allows it (SO_REUSEADDR or SO_REUSEPORT, as servers do) may listen on them nevertheless.
-    """
+
+def free_port(count: int = 1) -> int:
+    """The first of `count` ports of 127.0.0.1 in a row that are free. They lie below those that the
+    kernel gives to whoever asks for any, and each of pytest's workers gives its own, each once, so
+    that none of them is taken before it is used."""
+    worker = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or 0) % _WORKERS
+    room = (_LAST - _FIRST) // _WORKERS
     while True:
-        first = random.SystemRandom().randrange(10_000, 32_000)
-        with suppress(OSError), ExitStack() as taken:
-            sockets = [taken.enter_context(socket.socket()) for _ in range(count)]
-            for port, one in enumerate(sockets, first):
-                one.bind(("127.0.0.1", port))
-            if sys.platform == "linux":
-                for one in sockets:  # only now: another holder's port must count as taken
-                    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                taken.pop_all()
-                _held.extend(sockets)
+        first = _FIRST + worker * room + random.SystemRandom().randrange(room - count)
+        ports = set(range(first, first + count))
+        if ports & _given:
+            continue
+        with suppress(OSError), ExitStack() as held:
+            for port in range(first, first + count):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            _given.update(ports)
             return first
 
 
 @contextmanager
-def ctrl_c_reaches_children() -> Iterator[None]:
-    """For the start of a program that a test interrupts: it must not inherit that SIGINT is ignored, as
-    it is where the suite was started in the background of a shell."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def nobody_listens() -> Iterator[str]:
+    """An address where nothing listens and, until the end, nothing can."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
+
+
+def wait_until(
+    true: Callable[[], object], said: Callable[[], str] = str, seconds: float = 120
+) -> None:
+    """Wait for what must come to be; where it does not, fail with what `said` tells."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"it did not come to that in {seconds:.0f} s: {said()}"
+        time.sleep(0.02)
+
+
+def listens(port: int) -> bool:
+    """Whether something listens on that port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

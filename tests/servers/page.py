@@ -20,8 +20,6 @@ from failures import kept_if_it_fails
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from .listening import ctrl_c_reaches_children
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -79,7 +77,7 @@ class Page:
         """Those that breaking_page.py holds."""
         self.process.send_signal(signal.SIGUSR1)
 
-    def until(self, holds: Callable[[], bool], seconds: float = 120) -> None:
+    def until(self, holds: Callable[[], bool], seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
         while True:
             ended = self.process.poll() is not None  # first: what it said last may hold
@@ -108,6 +106,17 @@ class Page:
 
 
 @contextmanager
+def ctrl_c_reaches_children() -> Iterator[None]:
+    """For the start of a program that a test interrupts: it must not inherit that SIGINT is ignored, as
+    it is where the suite was started in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def page(
     folder: Path, *arguments: str, script: str = "app.py", unheard: bool = False
 ) -> Iterator[Page]:
@@ -129,7 +138,7 @@ def page(
     found = Page(process, out, err)
     try:
         with kept_if_it_fails("page.log", found.said):
-            found.until(found.is_visible, 240)
+            found.until(found.is_visible)
             yield found
     finally:
         process.kill()
