@@ -211,7 +211,7 @@ def test_every_cell_once_with_all_faults_and_two_kills(plan, server, tmp_path):
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while sum(not entry.unfit for entry in read_entries(journal)) < wanted:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
@@ -219,7 +219,9 @@ def test_every_cell_once_with_all_faults_and_two_kills(plan, server, tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         assert not out.exists()
-        time.sleep(0.3)  # requests under way end at the server
+        while server.running:  # requests under way end at the server
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         kept.append({entry.job for entry in read_entries(journal) if not entry.unfit})
         seen = len(server.requests)
     with journal.open("a", encoding="utf-8") as torn:
@@ -533,6 +535,7 @@ def test_paraphrases_keep_the_answer(engine, server, tmp_path):
             read_lines(nothing, "你叫什么名字？")
 
 
+@pytest.mark.xdist_group("engines")
 def test_a_local_engine_generates(cpu_engine, tmp_path):
     english = PLAN.replace("max_chars = 40", "max_chars = 400").replace(
         'system = "写祝福。{instruction}"', 'system = "You write short wishes."'
@@ -540,10 +543,10 @@ def test_a_local_engine_generates(cpu_engine, tmp_path):
     file = tmp_path / "plan.toml"
     file.write_text(english, encoding="utf-8")
     work = plan_work("plan.toml", tmp_path)
-    some = replace(work, jobs=[replace(job, max_tokens=120) for job in work.jobs[:3]])
+    some = replace(work, jobs=[replace(job, max_tokens=60) for job in work.jobs[:2]])
     done = run(some, cpu_engine, tmp_path / "out.jsonl", tries=6, temperature=0.7)
     assert done.outcome.stopped is None
-    assert done.spent.requests >= 3
-    assert done.filled + len(done.outcome.unfilled) == 3
+    assert done.spent.requests >= 2
+    assert done.filled + len(done.outcome.unfilled) == 2
     assert done.filled >= 1
     assert len(list(read_conversations(tmp_path / "out.jsonl"))) == done.filled

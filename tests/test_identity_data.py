@@ -663,6 +663,7 @@ def test_the_command_is_at_hand_without_heavy_libraries():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.xdist_group("engines")
 def test_a_real_base_answers_side_by_side_as_it_does_alone(cpu_engine, cache_home):
     asked = [
         "What is the capital of France?", "How many legs does a spider have?", "Tell me a joke.",

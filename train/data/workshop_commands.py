@@ -149,12 +149,8 @@ def import_command(
         context.say(Text(f"{broken} is damaged and could not be read to its end.",
                          f"{broken} 已损坏，没能读到结尾。"))  # fmt: skip
         raise click.exceptions.Exit(FailedError.exit_code)
-    context.say(
-        Text(
-            f"Next: python -m train data clean {target}",
-            f"下一步：python -m train data clean {target}",
-        )
-    )
+    following = context.following("python", "-m", "train", "data", "clean", target)
+    context.say(Text(f"Next: {following}", f"下一步：{following}"))
 
 
 @click.command("clean", cls=_Listing, listing=_rules, title=Text("Rules", "规则"), help=in_words(
@@ -210,8 +206,9 @@ def clean_command(
     parts = [diff(done.changes, shown), str(summary(done))]
     context.result(done.as_json(), "\n\n".join(part for part in parts if part))
     if not dry_run:
-        context.say(Text(f"Every change: {done.changes_file}\nNext: python -m train data lint {target}",
-                         f"全部改动：{done.changes_file}\n下一步：python -m train data lint {target}"))  # fmt: skip
+        following = context.following("python", "-m", "train", "data", "lint", target)
+        context.say(Text(f"Every change: {done.changes_file}\nNext: {following}",
+                         f"全部改动：{done.changes_file}\n下一步：{following}"))  # fmt: skip
 
 
 @click.command(
