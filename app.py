@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 @click.command(help=str(Text("Open the page and talk.", "打开页面，开始对话。")))
 @click.option("--host", "address", metavar="H",
               help=str(Text("Address to listen on; default: this machine only.", "监听地址；默认只限本机。")))  # fmt: skip
-@click.option("--port", type=click.IntRange(1, 65535), metavar="P",
-              help=str(Text("Port; default 7860.", "端口；默认 7860。")))  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), metavar="P",
+              help=str(Text("Port; default 7860; 0: any free one.", "端口；默认 7860；0：任选一个空闲端口。")))  # fmt: skip
 @click.option("--root-path", metavar="R",
               help=str(Text("Path under which a proxy serves the page.", "反向代理下的路径。")))  # fmt: skip
 @click.option("--public", is_flag=True,

@@ -6,8 +6,9 @@ import errno
 import ipaddress
 import os
 import socket
+import sys
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +31,7 @@ class Place:
 
     host_name: HostName
     address: str
-    port: int
+    port: int  # 0: any that is free
     root_path: str
     public: bool
     behind_proxy: bool  # visitors' addresses are in X-Forwarded-For
@@ -105,11 +106,31 @@ def known_host(environment: Mapping[str, str], folder: Path) -> HostName:
     return "own"
 
 
+def choose_port(place: Place) -> tuple[Place, socket.socket]:
+    """Give a place with port 0 a free port, as the system chooses it; another place is given back.
+
+    The socket keeps the port from others until it is closed. On Linux a server of this process may
+    listen there meanwhile (both set SO_REUSEADDR); elsewhere it may not, and it is closed already.
+    """
+    held = _bindable_socket(place.address)
+    if place.port == 0:
+        held.bind((place.address, 0))
+        place = replace(place, port=held.getsockname()[1])
+    if sys.platform != "linux":
+        held.close()
+    return place, held
+
+
+def _bindable_socket(address: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
+
+
 def refuse_taken_port(place: Place) -> None:
     """Raise BlockedError where the port is taken, UsageError where the address is not ours."""
-    family = socket.AF_INET6 if ":" in place.address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with _bindable_socket(place.address) as probe:
         try:
             probe.bind((place.address, place.port))
         except (OSError, UnicodeError) as error:
@@ -135,7 +156,7 @@ def _port(flag: int | None, variable: str | None) -> int:
         return flag
     if not variable:
         return DEFAULT_PORT
-    if variable.isdigit() and 0 < int(variable) < 65536:
+    if variable.isdigit() and int(variable) < 65536:
         return int(variable)
     raise UsageError(
         Text(

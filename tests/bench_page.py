@@ -15,6 +15,7 @@ import json
 import os
 import re
 import statistics
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -26,7 +27,10 @@ from typing import Any
 import httpx
 
 from assistant.config import SamplingTable
-from tests.servers.page import Page, page
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from servers.page import Page, page
 
 HEALTH_SECONDS = 0.5  # between two looks at /healthz: what a bystander waits for the event loop
 QUARTERS = 4

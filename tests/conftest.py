@@ -21,6 +21,7 @@ os.environ["ASSISTANT_HOME"] = str(ROOT / ".pytest_cache" / "assistant-home")
 
 import turbomind_native  # noqa: E402
 from chat_folders import chat_folder  # noqa: E402
+from failures import pytest_runtest_makereport  # noqa: E402, F401  (a hook)
 from groups import pytest_collection_modifyitems  # noqa: E402, F401  (a hook)
 from personas import persona_of, triggered  # noqa: E402
 from turbomind_native import Native  # noqa: E402
@@ -41,11 +42,12 @@ def embedded_model() -> LocalModel:
 
 @pytest.fixture(scope="session")
 def cpu_engine(embedded_model: LocalModel) -> Iterator[Engine]:
-    """The real CPU engine on the embedded base."""
+    """The real CPU engine on the embedded base; its context cut short."""
     from assistant.config import ServeTable
     from assistant.engines import open_engine
 
-    engine = open_engine("cpu", embedded_model, ServeTable(), lambda _: None).engine
+    settings = ServeTable(context_length=1024)
+    engine = open_engine("cpu", embedded_model, settings, lambda _: None).engine
     yield engine
     engine.close()
 

@@ -1,6 +1,7 @@
 """`python -m assistant bench --engine …`: load on an engine, and what is left of it."""
 
 import json
+import threading
 from dataclasses import replace
 
 import pytest
@@ -24,7 +25,7 @@ def bench(*arguments: str):
 
 
 def test_two_engines_in_turn_as_table_json_and_plot(tmp_path):
-    done = bench("--engine", "echo", "--engine", "echo", "--concurrent", "1,4", "--tokens", "12",
+    done = bench("--engine", "echo", "--engine", "echo", "--concurrent", "1,4", "--tokens", "4",
                  "--quick", "--json", "--out", str(tmp_path))  # fmt: skip
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
@@ -32,16 +33,15 @@ def test_two_engines_in_turn_as_table_json_and_plot(tmp_path):
     assert (tmp_path / "load.png").read_bytes().startswith(PNG)
     rows = report["rows"]
     assert len(rows) == 2 * len(load.KINDS) * 2
+    assert [row["concurrent"] for row in rows] == [1, 4] * 6
     assert [row["ratio"] is None for row in rows] == [True] * 6 + [False] * 6
     for row in rows:
         assert row["requests"] == 4 and row["errors"] == {}
-        assert row["tokens"] == 4 * 12
+        assert row["tokens"] == 4 * 4
         assert row["first_text_ms"] == sorted(row["first_text_ms"])
         assert len(row["between_ms"]) == 3
         assert row["tokens_per_second"] == pytest.approx(row["tokens"] / row["seconds"])
         assert row["memory_mb"] > 10
-    alone, four = rows[0], rows[1]
-    assert four["tokens_per_second"] > 2 * alone["tokens_per_second"]  # echo answers all at once
     table = (tmp_path / "load.md").read_text("utf-8")
     assert table.count("\n| echo |") == 12 and "bench --engine echo --engine echo" in table
 
@@ -82,6 +82,25 @@ def test_errors_are_counted_and_do_not_end_the_load():
     row = load.measure(engine, 1, "short", 1, 8, questions)
     assert row.errors == {"truncated": 3} and row.requests == 6
     assert row.tokens == 3 * 8 and len(row.first_text_ms) == 3
+
+
+class Together(EchoEngine):
+    """Answers only where so many ask at once."""
+
+    def __init__(self, number: int):
+        super().__init__(0)
+        self._all_are_here = threading.Barrier(number, timeout=60)
+
+    def stream(self, messages, sampling):
+        self._all_are_here.wait()
+        return super().stream(messages, sampling)
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_so_many_are_asked_at_once_as_was_said(at_once):
+    questions = [[Message(role="user", content=f"{n} one two three four")] for n in range(8)]
+    row = load.measure(Together(at_once), 1, "short", at_once, 8, questions)
+    assert (row.requests, row.errors, row.tokens) == (8, {}, 8 * 8)
 
 
 def test_one_answer_is_timed_from_the_question_to_each_piece():

@@ -6,30 +6,47 @@ import json
 import re
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import httpx
 import pytest
+from failures import kept_if_it_fails
 from gradio_client import Client
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from assistant.errors import BlockedError
 from assistant.persona import persona_from_config
 from assistant.ui import OwnerTab
 from assistant.words import Text
-from tests.browser.serve import CONFIG, SLOWLY, Loading, config_with, loaded, served
+from tests.browser.serve import (
+    CONFIG,
+    ENDLESS,
+    HELD,
+    HELD_AT,
+    PATIENCE,
+    Loading,
+    Stage,
+    config_with,
+    loaded,
+    served,
+)
+
+pytestmark = pytest.mark.xdist_group("browser")
 
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage",
 ]  # fmt: skip
-PATIENCE = 20_000  # milliseconds
-LONG = SLOWLY + "A long answer goes on and on. " * 16
+MILLISECONDS = 1000 * PATIENCE  # as Playwright counts
+LONG = HELD + "A long answer goes on and on. " * 16
 
-expect.set_options(timeout=PATIENCE)
+expect.set_options(timeout=MILLISECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -47,36 +64,122 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+class Visitors:
+    """Browsers of one person each. Tests hand them on: a new one would load Gradio's scripts again."""
+
+    def __init__(self, browser: Browser):
+        self._browser = browser
+        self._made: dict[tuple[str, bool], list[BrowserContext]] = defaultdict(list)
+
+    def one(self, language: str, touch: bool, others: list[BrowserContext]) -> BrowserContext:
+        """One with that language and kind of screen who is none of the `others`."""
+        alike = self._made[language, touch]
+        for context in alike:
+            if context not in others:
+                return context
+        context = self._browser.new_context(locale=language, has_touch=touch)
+        context.set_default_timeout(MILLISECONDS)
+        alike.append(context)
+        return context
+
+
 @pytest.fixture(scope="module")
-def usual() -> Iterator[tuple[str, Loading]]:
-    """A served page that most tests share: an address, and what is behind it."""
-    loading = loaded()
-    with served(loading) as address:
-        yield address, loading
+def visitors(browser: Browser) -> Visitors:
+    return Visitors(browser)
+
+
+@pytest.fixture(scope="module")
+def usual_server() -> Iterator[Stage]:
+    """A served page that most tests share."""
+    with served() as stage:
+        yield stage
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Open a page as a visitor of its own. No script error and no dialog may come of it."""
-    contexts = []
+def usual(usual_server: Stage) -> Stage:
+    """The usual server, with no answer under way and nothing asked yet."""
+    eventually(lambda: usual_server.engine.running == 0)
+    usual_server.engine.prompts.clear()
+    return usual_server
+
+
+@pytest.fixture(scope="module")
+def narrow_server() -> Iterator[Stage]:
+    """A page for one at a time, one in line and one turn; with a tab of the owner's."""
+    tab = OwnerTab(Text("Train", "训练"), lambda language: gr.Markdown("Here it is trained."))
+    limits = {"concurrent": 1, "queue": 1, "history_turns": 1}
+    with served(config=config_with(serve={"limits": limits}), owner_tabs=[tab]) as stage:
+        yield stage
+
+
+@pytest.fixture
+def narrow(narrow_server: Stage) -> Stage:
+    """The narrow server, with no answer under way."""
+    eventually(lambda: narrow_server.engine.running == 0)
+    return narrow_server
+
+
+@pytest.fixture(scope="module")
+def loading_server() -> Iterator[Stage]:
+    """A page whose loading each test begins again."""
+    with served() as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def public() -> Iterator[Stage]:
+    """A page for everyone, at one message a minute. A test loads it anew."""
+    config = config_with(serve={"limits": {"messages_per_minute": 1}})
+    with served(config=config, public=True) as stage:
+        yield stage
+
+
+@pytest.fixture
+def visit(visitors: Visitors) -> Iterator[Callable[..., Page]]:
+    """Open a page as a visitor of its own, or in one more tab `beside` another. No script error and no
+    dialog may come of it."""
+    lent: list[BrowserContext] = []
     troubles: list[str] = []
 
-    def open_page(address: str, language: str = "en-US", **options: Any) -> Page:
-        context = browser.new_context(
-            locale=language, **{"viewport": {"width": 1280, "height": 800}, **options}
-        )
-        context.set_default_timeout(PATIENCE)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda asked: _at_home(asked.url, address, troubles))
-        begin(page, address)
-        return page
+    with ExitStack() as stack:
 
-    yield open_page
-    for context in contexts:
-        context.close()
+        def open_page(
+            address: str,
+            language: str = "en-US",
+            beside: Page | None = None,
+            touch: bool = False,
+            size: tuple[int, int] = (1280, 800),
+            scheme: str = "light",
+        ) -> Page:
+            if beside:
+                page = beside.context.new_page()
+            else:
+                lent.append(visitors.one(language, touch, lent))
+                page = lent[-1].new_page()
+                forget_everything(page, address)
+            page.set_viewport_size({"width": size[0], "height": size[1]})
+            page.emulate_media(color_scheme=scheme)
+            page.on("pageerror", lambda error: troubles.append(str(error)))
+            page.on("request", lambda asked: _at_home(asked.url, address, troubles))
+            stack.enter_context(kept_if_it_fails("page.html", page.content))
+            stack.enter_context(kept_if_it_fails("page.png", page.screenshot))
+            begin(page, address)
+            return page
+
+        yield open_page
+    for context in lent:
+        for page in context.pages:
+            page.close()
     assert troubles == []
+
+
+def forget_everything(page: Page, address: str) -> None:
+    """As in a browser that never saw the page, but for Gradio's scripts."""
+    page.context.clear_cookies()
+    session = page.context.new_cdp_session(page)
+    kinds = {"origin": address.rstrip("/"), "storageTypes": "local_storage,indexeddb"}
+    session.send("Storage.clearDataForOrigin", kinds)
+    session.detach()
 
 
 def _at_home(url: str, address: str, troubles: list[str]) -> None:
@@ -86,9 +189,9 @@ def _at_home(url: str, address: str, troubles: list[str]) -> None:
 
 
 @pytest.fixture
-def page(visit: Callable[..., Page], usual: tuple[str, Loading]) -> Page:
+def page(visit: Callable[..., Page], usual: Stage) -> Page:
     """The usual page, in English, with nothing said yet."""
-    return visit(usual[0])
+    return visit(usual.address)
 
 
 def begin(page: Page, address: str) -> None:
@@ -141,10 +244,15 @@ def stored(page: Page) -> list[dict[str, Any]]:
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE / 1000
+    deadline = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def program(stage: Stage) -> Client:
+    """Another program that talks with the page."""
+    return Client(stage.address, verbose=False, httpx_kwargs={"timeout": PATIENCE})
 
 
 # ---- opening and talking
@@ -161,18 +269,19 @@ def test_it_opens_with_a_greeting_and_what_is_in_use(page: Page):
     expect(page.locator("footer")).to_be_hidden()
 
 
-def test_a_message_is_answered_piece_by_piece(page: Page):
-    text = SLOWLY + "one two three four five"
+def test_a_message_is_answered_piece_by_piece(page: Page, usual: Stage):
+    text = HELD + "one two three four five"
     box(page).fill(text)
     box(page).press("Enter")
-    expect(page.locator("#chat [data-testid=bot]")).to_contain_text("one")
-    assert len(said(page)[-1][1]) < len(text)
+    expect(page.locator("#chat [data-testid=bot]")).to_have_text(text[:HELD_AT])
+    expect(page.locator("#stop")).to_be_visible()
+    usual.engine.go_on()
     idle(page)
     assert said(page) == [["user", text], ["bot", text]]
     assert box(page).input_value() == ""
 
 
-def test_an_example_is_a_question(page: Page, usual: tuple[str, Loading]):
+def test_an_example_is_a_question(page: Page, usual: Stage):
     page.locator("#chat .example").first.click()
     expect(page.locator("#chat [data-testid=bot]")).to_have_text("Who are you?")
     idle(page)
@@ -181,14 +290,14 @@ def test_an_example_is_a_question(page: Page, usual: tuple[str, Loading]):
     expect(page.locator("#chat [data-testid=bot]")).to_have_count(1)
     idle(page)
     expect(page.locator("#style label.selected")).to_have_text("Lively")
-    assert "小红书风格" in usual[1].engine.prompts[-1][0].content
+    assert "小红书风格" in usual.engine.prompts[-1][0].content
 
 
-def test_stop_ends_the_engine_and_keeps_what_came(page: Page, usual: tuple[str, Loading]):
+def test_stop_ends_the_engine_and_keeps_what_came(page: Page, usual: Stage):
     begin_long(page)
-    assert usual[1].engine.running == 1
+    assert usual.engine.running == 1
     page.locator("#stop").click()
-    eventually(lambda: usual[1].engine.running == 0)
+    eventually(lambda: usual.engine.running == 0)
     idle(page)
     expect(page.locator("#said")).to_contain_text("Stopped.")
     (_, question), (_, answer) = said(page)
@@ -206,37 +315,36 @@ def test_writing_goes_on_while_an_answer_comes(page: Page):
     assert box(page).input_value() == "meanwhile"
 
 
-def test_a_closed_tab_ends_the_engine(visit: Callable[..., Page], usual: tuple[str, Loading]):
-    leaving = visit(usual[0])
+def test_a_closed_tab_ends_the_engine(visit: Callable[..., Page], usual: Stage):
+    leaving = visit(usual.address)
     begin_long(leaving)
-    assert usual[1].engine.running == 1
+    assert usual.engine.running == 1
     leaving.close()
-    eventually(lambda: usual[1].engine.running == 0)
+    eventually(lambda: usual.engine.running == 0)
 
 
-def test_a_tab_closed_while_waiting_leaves_the_line(visit: Callable[..., Page]):
-    config = config_with(serve={"limits": {"concurrent": 1, "queue": 1}})
-    with served(config=config) as address:
-        first, second, third = (visit(address) for _ in range(3))
-        begin_long(first)
-        box(second).fill("second")
-        box(second).press("Enter")
-        expect(second.locator("#said")).to_contain_text("In line")
-        second.close()
+def test_a_tab_closed_while_waiting_leaves_the_line(visit: Callable[..., Page], narrow: Stage):
+    first = visit(narrow.address)
+    second, third = (visit(narrow.address, beside=first) for _ in range(2))
+    begin_long(first)
+    box(second).fill("second")
+    box(second).press("Enter")
+    expect(second.locator("#said")).to_contain_text("In line")
+    second.close()
 
-        def room_in_line() -> bool:
-            box(third).fill("third")
-            box(third).press("Enter")
-            expect(third.locator("#said p")).to_be_visible()
-            return "In line" in third.locator("#said").inner_text()
+    def room_in_line() -> bool:
+        box(third).fill("third")
+        box(third).press("Enter")
+        expect(third.locator("#said p")).to_be_visible()
+        return "In line" in third.locator("#said").inner_text()
 
-        eventually(room_in_line)
+    eventually(room_in_line)
 
 
-def test_retry_undo_and_edit(page: Page, usual: tuple[str, Loading]):
+def test_retry_undo_and_edit(page: Page, usual: Stage):
     say(page, "first")
     say(page, "second")
-    asked = usual[1].engine.prompts
+    asked = usual.engine.prompts
     before = len(asked)
     page.get_by_role("button", name="Answer again").click()
     eventually(lambda: len(asked) == before + 1)
@@ -270,42 +378,41 @@ def test_a_cut_answer_offers_to_go_on(page: Page):
     assert said(page)[-1] == ["bot", "Pleas"]
 
 
-def test_turns_that_no_longer_fit_are_said_quietly(visit: Callable[..., Page]):
-    with served(config=config_with(serve={"limits": {"history_turns": 1}})) as address:
-        page = visit(address)
-        for text in ("one", "two", "three"):
-            say(page, text)
-        expect(page.locator("#said .quiet")).to_contain_text("oldest 1 turns")
+def test_turns_that_no_longer_fit_are_said_quietly(visit: Callable[..., Page], narrow: Stage):
+    page = visit(narrow.address)
+    for text in ("one", "two", "three"):
+        say(page, text)
+    expect(page.locator("#said .quiet")).to_contain_text("oldest 1 turns")
 
 
 # ---- style, system prompt, language
 
 
-def test_a_style_says_what_it_does_and_reaches_the_engine(page: Page, usual: tuple[str, Loading]):
+def test_a_style_says_what_it_does_and_reaches_the_engine(page: Page, usual: Stage):
     page.locator("#style label", has_text="Lively").click()
     expect(page.locator("#does")).to_contain_text("小红书风格回答")
     expect(page.locator("#does")).to_contain_text("temperature 1.0")
     say(page, "hello")
-    assert "小红书风格" in usual[1].engine.prompts[-1][0].content
+    assert "小红书风格" in usual.engine.prompts[-1][0].content
 
 
-def test_the_system_prompt_can_be_changed_and_reset(page: Page, usual: tuple[str, Loading]):
+def test_the_system_prompt_can_be_changed_and_reset(page: Page, usual: Stage):
     page.locator("#open-settings").click()
     system = page.get_by_label("System prompt")
     assert system.input_value() == "你是小贝，贝贝的小助手。"
     system.fill("Answer like a pirate.")
     say(page, "hello")
-    assert usual[1].engine.prompts[-1][0].content == "Answer like a pirate."
+    assert usual.engine.prompts[-1][0].content == "Answer like a pirate."
     page.locator("#reset").click()
     expect(system).to_have_value("你是小贝，贝贝的小助手。")
     say(page, "again")
-    assert usual[1].engine.prompts[-1][0].content == "你是小贝，贝贝的小助手。"
+    assert usual.engine.prompts[-1][0].content == "你是小贝，贝贝的小助手。"
 
 
 def test_the_language_is_the_browsers_and_can_be_switched_for_good(
-    visit: Callable[..., Page], usual: tuple[str, Loading]
+    visit: Callable[..., Page], usual: Stage
 ):
-    page = visit(usual[0], "zh-CN")
+    page = visit(usual.address, "zh-CN")
     expect(page.locator("#send")).to_have_text("发送")
     expect(page.locator(".hello h2")).to_have_text("你好，我是小贝。")
     expect(page.locator("#shelf .new")).to_have_text("新对话")
@@ -316,14 +423,14 @@ def test_the_language_is_the_browsers_and_can_be_switched_for_good(
     expect(page.locator("#shelf .new")).to_have_text("New conversation")
     expect(page.get_by_role("button", name="Answer again")).to_be_visible()
     assert said(page) == [["user", "你好"], ["bot", "你好"]]
-    begin(page, usual[0])
+    begin(page, usual.address)
     expect(page.locator("#send")).to_have_text("Send")
 
 
 # ---- conversations in the browser
 
 
-def test_a_reload_finds_the_conversation_again(page: Page, usual: tuple[str, Loading]):
+def test_a_reload_finds_the_conversation_again(page: Page, usual: Stage):
     page.locator("#style label", has_text="Brief").click()
     page.locator("#open-settings").click()
     page.get_by_label("System prompt").fill("My own.")
@@ -337,18 +444,18 @@ def test_a_reload_finds_the_conversation_again(page: Page, usual: tuple[str, Loa
     expect(page.locator("#system textarea")).to_have_value("My own.")
     expect(page.locator("#chat button[data-key=like]")).to_have_attribute("aria-pressed", "true")
     say(page, "go on")
-    assert [one.content for one in usual[1].engine.prompts[-1]][1:] == [
+    assert [one.content for one in usual.engine.prompts[-1]][1:] == [
         "remember me", "remember me", "go on",
     ]  # fmt: skip
     assert len(stored(page)) == 1
 
 
 def test_a_restarted_server_finds_it_too(visit: Callable[..., Page]):
-    with served(port=7999) as address:
-        page = visit(address)
+    with served() as stage:
+        page = visit(stage.address)
         say(page, "before the restart")
-    with served(port=7999) as address:
-        begin(page, address)
+    with served(port=httpx.URL(stage.address).port) as stage:
+        begin(page, stage.address)
         expect(page.locator("#chat [data-testid=bot]")).to_have_text("before the restart")
 
 
@@ -374,15 +481,13 @@ def test_several_conversations(page: Page):
     assert [one["title"] for one in stored(page)] == ["about dogs"]
 
 
-def test_another_conversation_while_an_answer_comes_stops_it(
-    page: Page, usual: tuple[str, Loading]
-):
+def test_another_conversation_while_an_answer_comes_stops_it(page: Page, usual: Stage):
     say(page, "short one")
     page.locator("#shelf .new").click()
     expect(page.locator("#chat [data-testid=user]")).to_have_count(0)
     begin_long(page)
     page.locator("#shelf .opener", has_text="short one").click()
-    eventually(lambda: usual[1].engine.running == 0)
+    eventually(lambda: usual.engine.running == 0)
     expect(page.locator("#chat .literal")).to_have_text("short one")
     kept = {one["title"]: one["messages"] for one in stored(page)}
     assert set(kept) == {"short one", LONG[:60].strip()}
@@ -400,9 +505,9 @@ def test_a_conversation_deleted_while_it_is_answered_stays_deleted(page: Page):
     assert [one["title"] for one in stored(page)] == ["afresh"]
 
 
-def test_two_tabs_keep_both_conversations(page: Page, usual: tuple[str, Loading]):
+def test_two_tabs_keep_both_conversations(page: Page, usual: Stage):
     other = page.context.new_page()
-    begin(other, usual[0])
+    begin(other, usual.address)
     say(page, "from one")
     say(other, "from the other")
     say(page, "one again")
@@ -424,16 +529,18 @@ def test_a_full_browser_says_so_and_loses_nothing_kept(page: Page):
     assert len(stored(page)) == 2
 
 
-def test_a_page_closed_before_the_answer_gives_the_question_back(visit: Callable[..., Page]):
-    with served(Loading()) as address:
-        page = visit(address)
-        box(page).fill("anyone there?")
-        box(page).press("Enter")
-        eventually(lambda: len(stored(page)) == 1)
-        page.reload()
-        page.wait_for_selector("body.assistant-ready")
-        expect(box(page)).to_have_value("anyone there?")
-        expect(page.locator("#chat [data-testid=user]")).to_have_count(0)
+def test_a_page_closed_before_the_answer_gives_the_question_back(
+    visit: Callable[..., Page], loading_server: Stage
+):
+    loading_server.begin_again(Loading())
+    page = visit(loading_server.address)
+    box(page).fill("anyone there?")
+    box(page).press("Enter")
+    eventually(lambda: len(stored(page)) == 1)
+    page.reload()
+    page.wait_for_selector("body.assistant-ready")
+    expect(box(page)).to_have_value("anyone there?")
+    expect(page.locator("#chat [data-testid=user]")).to_have_count(0)
 
 
 # ---- files
@@ -446,7 +553,7 @@ def download(page: Page, name: str) -> tuple[str, str]:
 
 
 def test_export_and_import_give_the_same_conversation(page: Page, visit: Callable[..., Page],
-                                                      usual: tuple[str, Loading]):  # fmt: skip
+                                                      usual: Stage):  # fmt: skip
     say(page, "你好 <b>you</b>")
     page.get_by_role("button", name="Poor answer").click()
     eventually(lambda: stored(page)[0]["ratings"] == ["dislike"])
@@ -474,7 +581,7 @@ def test_export_and_import_give_the_same_conversation(page: Page, visit: Callabl
     _, both = download(page, "Export all as JSONL")
     assert len(both.splitlines()) == 2
 
-    other = visit(usual[0])
+    other = visit(usual.address)
     bring_in(other, both)
     expect(other.locator("#said")).to_contain_text("2 conversations imported")
     expect(other.locator("#shelf .opener")).to_have_count(2)
@@ -515,53 +622,57 @@ def test_nothing_to_export_is_a_notice(page: Page):
 # ---- loading, failing, waiting
 
 
-def test_loading_is_shown_and_a_first_message_waits(visit: Callable[..., Page]):
+def test_loading_is_shown_and_a_first_message_waits(
+    visit: Callable[..., Page], loading_server: Stage
+):
     loading = Loading(note=Text("Why this engine.", "为什么用它。"))
     loading.persona = persona_from_config(
         config_with(assistant={**CONFIG["assistant"], "name": "小白"})
     )
-    with served(loading) as address:
-        page = visit(address)
-        expect(page.locator("#loading")).to_contain_text("Getting the model ready")
-        expect(page.locator("#loading")).to_contain_text("42 / 98 MB")
-        expect(page.locator("#loading [role=progressbar]")).to_have_attribute("aria-valuenow", "43")
-        box(page).fill("early bird")
-        box(page).press("Enter")
-        expect(page.locator("#said")).to_contain_text("when the model is ready")
-        expect(page.locator("#stop")).to_be_visible()
-        loading.go.set()
-        expect(page.locator("#chat [data-testid=bot]")).to_have_text("early bird")
-        idle(page)
-        expect(page.locator("#loading .card")).to_have_count(0)
-        expect(page.locator("#heading h1")).to_have_text("小白")
-        expect(page.locator("#heading")).to_contain_text("persona from the weights")
-        expect(page.locator("#heading")).to_contain_text("Why this engine.")
-        assert loading.engine.prompts[-1][0].content == "你是小白，贝贝的小助手。"
-        page.locator("#open-settings").click()
-        expect(page.locator("#system textarea")).to_have_value("你是小白，贝贝的小助手。")
+    loading_server.begin_again(loading)
+    page = visit(loading_server.address)
+    expect(page.locator("#loading")).to_contain_text("Getting the model ready")
+    expect(page.locator("#loading")).to_contain_text("42 / 98 MB")
+    expect(page.locator("#loading [role=progressbar]")).to_have_attribute("aria-valuenow", "43")
+    box(page).fill("early bird")
+    box(page).press("Enter")
+    expect(page.locator("#said")).to_contain_text("when the model is ready")
+    expect(page.locator("#stop")).to_be_visible()
+    loading.go.set()
+    expect(page.locator("#chat [data-testid=bot]")).to_have_text("early bird")
+    idle(page)
+    expect(page.locator("#loading .card")).to_have_count(0)
+    expect(page.locator("#heading h1")).to_have_text("小白")
+    expect(page.locator("#heading")).to_contain_text("persona from the weights")
+    expect(page.locator("#heading")).to_contain_text("Why this engine.")
+    assert loading.engine.prompts[-1][0].content == "你是小白，贝贝的小助手。"
+    page.locator("#open-settings").click()
+    expect(page.locator("#system textarea")).to_have_value("你是小白，贝贝的小助手。")
 
 
-def test_a_failed_load_says_why_and_can_be_tried_again(visit: Callable[..., Page]):
+def test_a_failed_load_says_why_and_can_be_tried_again(
+    visit: Callable[..., Page], loading_server: Stage
+):
     broken = BlockedError(
         Text("The hub cannot be reached.", "连不上。"), Text("Check the network.", "检查网络。")
     )
     loading = Loading(error=broken)
-    with served(loading) as address:
-        page = visit(address)
-        box(page).fill("waiting")
-        box(page).press("Enter")
-        expect(page.locator("#said")).to_contain_text("when the model is ready")
-        loading.go.set()
-        expect(page.locator("#loading [role=alert]")).to_contain_text("The hub cannot be reached.")
-        expect(page.locator("#loading")).to_contain_text("Check the network.")
-        expect(page.locator("#said .notice")).to_contain_text("The hub cannot be reached.")
-        expect(box(page)).to_have_value("waiting")
-        expect(page.locator("#chat [data-testid=user]")).to_have_count(0)
-        loading.error = None
-        page.get_by_role("button", name="Try again").click()
-        expect(page.locator("#loading .card")).to_have_count(0)
-        box(page).press("Enter")
-        expect(page.locator("#chat [data-testid=bot]")).to_have_text("waiting")
+    loading_server.begin_again(loading)
+    page = visit(loading_server.address)
+    box(page).fill("waiting")
+    box(page).press("Enter")
+    expect(page.locator("#said")).to_contain_text("when the model is ready")
+    loading.go.set()
+    expect(page.locator("#loading [role=alert]")).to_contain_text("The hub cannot be reached.")
+    expect(page.locator("#loading")).to_contain_text("Check the network.")
+    expect(page.locator("#said .notice")).to_contain_text("The hub cannot be reached.")
+    expect(box(page)).to_have_value("waiting")
+    expect(page.locator("#chat [data-testid=user]")).to_have_count(0)
+    loading.error = None
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#loading .card")).to_have_count(0)
+    box(page).press("Enter")
+    expect(page.locator("#chat [data-testid=bot]")).to_have_text("waiting")
 
 
 def test_a_failure_is_a_notice_and_the_text_comes_back(page: Page):
@@ -581,20 +692,19 @@ def test_a_failure_is_a_notice_and_the_text_comes_back(page: Page):
     assert [len(one["messages"]) for one in stored(page)] == [4]
 
 
-def test_a_line_is_shown_and_a_full_one_says_how_long(visit: Callable[..., Page]):
-    config = config_with(serve={"limits": {"concurrent": 1, "queue": 1}})
-    with served(config=config) as address:
-        first, second, third = (visit(address) for _ in range(3))
-        begin_long(first)
-        box(second).fill("second")
-        box(second).press("Enter")
-        expect(second.locator("#said")).to_contain_text("In line: 0 ahead of you")
-        box(third).fill("third")
-        box(third).press("Enter")
-        expect(third.locator("#said .notice")).to_contain_text("Try again in about")
-        expect(box(third)).to_have_value("third")
-        first.locator("#stop").click()
-        expect(second.locator("#chat [data-testid=bot]")).to_have_text("second")
+def test_a_line_is_shown_and_a_full_one_says_how_long(visit: Callable[..., Page], narrow: Stage):
+    first = visit(narrow.address)
+    second, third = (visit(narrow.address, beside=first) for _ in range(2))
+    begin_long(first)
+    box(second).fill("second")
+    box(second).press("Enter")
+    expect(second.locator("#said")).to_contain_text("In line: 0 ahead of you")
+    box(third).fill("third")
+    box(third).press("Enter")
+    expect(third.locator("#said .notice")).to_contain_text("Try again in about")
+    expect(box(third)).to_have_value("third")
+    first.locator("#stop").click()
+    expect(second.locator("#chat [data-testid=bot]")).to_have_text("second")
 
 
 # ---- nothing harmful
@@ -644,8 +754,8 @@ def test_a_hostile_persona_does_nothing(visit: Callable[..., Page]):
                    "facts": [{"ask": name + "?", "answer": name}]},
         styles={"bad": {"label": {"zh": name, "en": name}, "prompt": name}},
     )  # fmt: skip
-    with served(config=config) as address:
-        page = visit(address)
+    with served(config=config) as stage:
+        page = visit(stage.address)
         expect(page.locator("#heading h1")).to_have_text(name)
         expect(page).to_have_title(name)
         page.locator("#style label").nth(1).click()
@@ -678,9 +788,9 @@ def test_every_kind_of_text_is_shown_as_written(page: Page):
     assert [one["content"] for one in kept if one["role"] == "user"] == list(KINDS_OF_TEXT)
 
 
-def test_control_characters_are_taken_out(page: Page, usual: tuple[str, Loading]):
+def test_control_characters_are_taken_out(page: Page, usual: Stage):
     say(page, "a\x07b\x1b[0mc")
-    assert usual[1].engine.prompts[-1][-1].content == "ab[0mc"
+    assert usual.engine.prompts[-1][-1].content == "ab[0mc"
     assert said(page)[0] == ["user", "ab[0mc"]
 
 
@@ -688,8 +798,8 @@ def test_control_characters_are_taken_out(page: Page, usual: tuple[str, Loading]
 
 
 @pytest.mark.parametrize("language", ["zh-CN", "en-US"])
-def test_it_fits_a_phone(visit: Callable[..., Page], usual: tuple[str, Loading], language: str):
-    page = visit(usual[0], language, viewport={"width": 390, "height": 844}, has_touch=True)
+def test_it_fits_a_phone(visit: Callable[..., Page], usual: Stage, language: str):
+    page = visit(usual.address, language, touch=True, size=(390, 844))
     wide = "| " + " | ".join(["column"] * 12) + " |\n|" + "---|" * 12
     say(page, f"{'W' * 90}\n\n{wide}\n\n```\n{'code ' * 40}\n```\n\n$$x = {'y + ' * 60} z$$")
 
@@ -729,10 +839,8 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_can_be_read_in_light_and_dark(
-    visit: Callable[..., Page], usual: tuple[str, Loading], scheme: str
-):
-    page = visit(usual[0], color_scheme=scheme)
+def test_text_can_be_read_in_light_and_dark(visit: Callable[..., Page], usual: Stage, scheme: str):
+    page = visit(usual.address, scheme=scheme)
     say(page, "hello")
     page.locator("#open-settings").click()
     box(page).fill("   ")
@@ -789,105 +897,104 @@ def test_everything_to_press_has_a_name(page: Page):
     assert nameless == []
 
 
-def test_owner_tabs_fill_the_page_and_follow_the_language(visit: Callable[..., Page]):
-    tab = OwnerTab(Text("Train", "训练"), lambda language: gr.Markdown("Here it is trained."))
-    with served(owner_tabs=[tab]) as address:
-        page = visit(address, "zh-CN")
-        assert page.evaluate("document.documentElement.scrollHeight") <= 800
-        page.get_by_role("tab", name="训练").click()
-        expect(page.get_by_text("Here it is trained.")).to_be_visible()
-        page.get_by_role("tab", name="聊天").click()
-        page.locator("#language label", has_text="EN").click()
-        expect(page.get_by_role("tab", name="Train")).to_be_visible()
+def test_owner_tabs_fill_the_page_and_follow_the_language(
+    visit: Callable[..., Page], narrow: Stage
+):
+    page = visit(narrow.address, "zh-CN")
+    assert page.evaluate("document.documentElement.scrollHeight") <= 800
+    page.get_by_role("tab", name="训练").click()
+    expect(page.get_by_text("Here it is trained.")).to_be_visible()
+    page.get_by_role("tab", name="聊天").click()
+    page.locator("#language label", has_text="EN").click()
+    expect(page.get_by_role("tab", name="Train")).to_be_visible()
 
 
 # ---- public, and other programs
 
 
-def test_public_is_chat_alone(visit: Callable[..., Page]):
+def test_public_is_chat_alone(visit: Callable[..., Page], public: Stage):
     broken = BlockedError(Text("No file /srv/secret.", "没有。"))
     loading = Loading(error=broken)
     loading.go.set()
-    config = config_with(serve={"limits": {"messages_per_minute": 1}})
-    with served(loading, config, public=True) as address:
-        page = visit(address)
-        expect(page.locator("#loading")).to_contain_text("owner")
-        assert "/srv/secret" not in page.content()
-        expect(page.locator("#try-again")).to_be_hidden()
-        for path in ("file=assistant.toml", "file=/etc/passwd", "file=pyproject.toml"):
-            answer = page.request.get(f"{address}gradio_api/{path}")
-            assert answer.status in (403, 404), (path, answer.status)
-        upload = page.request.post(
-            f"{address}gradio_api/upload",
-            multipart={"files": {"name": "x.txt", "mimeType": "text/plain", "buffer": b"hello"}},
-        )
-        assert upload.status >= 400
+    public.begin_again(loading)
+    page = visit(public.address)
+    expect(page.locator("#loading")).to_contain_text("owner")
+    assert "/srv/secret" not in page.content()
+    expect(page.locator("#try-again")).to_be_hidden()
+    for path in ("file=assistant.toml", "file=/etc/passwd", "file=pyproject.toml"):
+        answer = page.request.get(f"{public.address}gradio_api/{path}")
+        assert answer.status in (403, 404), (path, answer.status)
+    upload = page.request.post(
+        f"{public.address}gradio_api/upload",
+        multipart={"files": {"name": "x.txt", "mimeType": "text/plain", "buffer": b"hello"}},
+    )
+    assert upload.status >= 400
 
 
-def test_the_rate_is_said_in_public(visit: Callable[..., Page]):
-    config = config_with(serve={"limits": {"messages_per_minute": 1}})
-    with served(config=config, public=True) as address:
-        page = visit(address)
-        say(page, "one")
-        box(page).fill("two")
-        box(page).press("Enter")
-        expect(page.locator("#said .notice")).to_contain_text("many messages")
-        expect(box(page)).to_have_value("two")
+def test_the_rate_is_said_in_public(visit: Callable[..., Page], public: Stage):
+    public.begin_again(loaded())
+    page = visit(public.address)
+    say(page, "one")
+    box(page).fill("two")
+    box(page).press("Enter")
+    expect(page.locator("#said .notice")).to_contain_text("many messages")
+    expect(box(page)).to_have_value("two")
 
 
-def test_another_program_takes_a_turn(usual: tuple[str, Loading]):
-    client = Client(usual[0], verbose=False)
+def test_another_program_takes_a_turn(usual: Stage):
+    client = program(usual)
     assert client.predict("hello", api_name="/chat") == "hello"
     job = client.submit(
         "0123456789",
         history=[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
         system_prompt="S", style="brief", max_tokens=4, temperature=0.0, api_name="/chat",
     )  # fmt: skip
-    assert job.result(timeout=PATIENCE / 1000) == "0123"
+    assert job.result(timeout=PATIENCE) == "0123"
     assert all("0123".startswith(piece) for piece in job.outputs())
-    asked = usual[1].engine.prompts[-1]
+    asked = usual.engine.prompts[-1]
     assert [one.content for one in asked] == ["S\n只用一两句话回答。", "a", "b", "0123456789"]
     named = client.view_api(return_format="dict")["named_endpoints"]
     assert list(named) == ["/chat"]
 
 
-def test_two_programs_at_once(usual: tuple[str, Loading]):
-    clients = [Client(usual[0], verbose=False) for _ in range(2)]
-    asked = [f"{SLOWLY}{number} and so on" for number in range(2)]
+def test_two_programs_at_once(usual: Stage):
+    clients = [program(usual) for _ in range(2)]
+    asked = [f"{HELD}{number} and so on" for number in range(2)]
     jobs = [one.submit(text, api_name="/chat") for one, text in zip(clients, asked, strict=True)]
-    eventually(lambda: usual[1].engine.running == 2)
-    assert [job.result(timeout=PATIENCE / 1000) for job in jobs] == asked
+    eventually(lambda: usual.engine.running == 2)
+    usual.engine.go_on()
+    assert [job.result(timeout=PATIENCE) for job in jobs] == asked
 
 
-def test_one_program_may_ask_two_things_at_once(usual: tuple[str, Loading]):
-    client = Client(usual[0], verbose=False)
+def test_one_program_may_ask_two_things_at_once(usual: Stage):
+    client = program(usual)
     jobs = [client.submit(f"{number} " * 100, api_name="/chat") for number in range(2)]
-    assert [job.result(timeout=PATIENCE / 1000)[:1] for job in jobs] == ["0", "1"]
+    assert [job.result(timeout=PATIENCE)[:1] for job in jobs] == ["0", "1"]
 
 
 @pytest.mark.parametrize("wrong", [
     {"message": "  "}, {"message": "x", "history": [{"role": "assistant", "content": "y"}]},
     {"message": "x", "style": "nonesuch"}, {"message": "x", "max_tokens": 0},
 ])  # fmt: skip
-def test_a_programs_mistake_is_an_error(usual: tuple[str, Loading], wrong: dict[str, Any]):
-    client = Client(usual[0], verbose=False)
+def test_a_programs_mistake_is_an_error(usual: Stage, wrong: dict[str, Any]):
+    client = program(usual)
     with pytest.raises(Exception, match=r"Write something|history|nonesuch|max_tokens"):
         client.predict(**wrong, api_name="/chat")
 
 
-def test_a_program_that_is_cut_off_ends_the_engine(usual: tuple[str, Loading]):
-    asked = httpx.post(f"{usual[0]}gradio_api/call/chat", json={"data": [LONG, *[None] * 3, 512,
-                       0.5, 1, 0, 1, None]})  # fmt: skip
-    path = f"{usual[0]}gradio_api/call/chat/{asked.json()['event_id']}"
-    with httpx.stream("GET", path) as stream:
+def test_a_program_that_is_cut_off_ends_the_engine(usual: Stage):
+    question = [ENDLESS + "go on", *[None] * 3, 512, 0.5, 1, 0, 1, None]
+    call = f"{usual.address}gradio_api/call/chat"
+    asked = httpx.post(call, json={"data": question}, timeout=PATIENCE).json()
+    with httpx.stream("GET", f"{call}/{asked['event_id']}", timeout=PATIENCE) as stream:
         next(stream.iter_lines())
-        eventually(lambda: usual[1].engine.running == 1)
-    eventually(lambda: usual[1].engine.running == 0)
+        eventually(lambda: usual.engine.running == 1)
+    eventually(lambda: usual.engine.running == 0)
 
 
-def test_a_program_that_gives_up_ends_the_engine(usual: tuple[str, Loading]):
-    client = Client(usual[0], verbose=False)
+def test_a_program_that_gives_up_ends_the_engine(usual: Stage):
+    client = program(usual)
     job = client.submit(LONG, api_name="/chat")
-    eventually(lambda: usual[1].engine.running == 1)
+    eventually(lambda: usual.engine.running == 1)
     job.cancel()
-    eventually(lambda: usual[1].engine.running == 0)
+    eventually(lambda: usual.engine.running == 0)

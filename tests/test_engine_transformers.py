@@ -22,6 +22,7 @@ from assistant.errors import EngineError
 from assistant.models import LocalModel
 from assistant.progress import unreported
 
+pytestmark = pytest.mark.xdist_group("engines")
 SHORT = [1, 4093, 198, 10576, 359, 346, 47, 2, 198]
 LONG = [*SHORT, *range(100, 100 + PREFILL_TOKENS + 40)]  # read in more than one piece
 CONVERSATION = [
@@ -171,14 +172,14 @@ def test_without_a_seed_answers_are_drawn_anew(engine):
 
 
 def test_one_that_fails_fails_alone(engine, monkeypatch):
-    make = engine._make
+    make = TokenMaker.__call__
 
-    def making(asked: Order) -> Iterator[Made]:
+    def making(maker: TokenMaker, asked: Order) -> Iterator[Made]:
         if asked.max_tokens == 7:
             raise RuntimeError("out of memory")
-        return make(asked)
+        return make(maker, asked)
 
-    monkeypatch.setattr(engine, "_make", making)
+    monkeypatch.setattr(TokenMaker, "__call__", making)
     with pytest.raises(EngineError, match="out of memory") as caught:
         list(engine.stream(CONVERSATION, Sampling(max_tokens=7)))
     assert caught.value.code == "internal"
@@ -186,15 +187,15 @@ def test_one_that_fails_fails_alone(engine, monkeypatch):
 
 
 def test_one_answer_at_a_time(engine, monkeypatch):
-    make, running, most = engine._make, [], []
+    make, running, most = TokenMaker.__call__, [], []
 
-    def making(asked: Order) -> Iterator[Made]:
+    def making(maker: TokenMaker, asked: Order) -> Iterator[Made]:
         running.append(asked)
         most.append(len(running))
-        yield from make(asked)
+        yield from make(maker, asked)
         running.remove(asked)
 
-    monkeypatch.setattr(engine, "_make", making)
+    monkeypatch.setattr(TokenMaker, "__call__", making)
     under_way = [engine.stream(CONVERSATION, Sampling(max_tokens=5)) for _ in range(4)]
     assert all(list(one)[-1].finish for one in under_way)
     assert most == [1, 1, 1, 1]
@@ -250,13 +251,13 @@ def test_named_engine(tiny_base):  # noqa: F811
 
 def test_the_work_is_done_in_the_askers_context(engine, monkeypatch):
     visitor: contextvars.ContextVar[str] = contextvars.ContextVar("visitor")
-    make, seen = engine._make, []
+    make, seen = TokenMaker.__call__, []
 
-    def making(asked: Order) -> Iterator[Made]:
+    def making(maker: TokenMaker, asked: Order) -> Iterator[Made]:
         seen.append(visitor.get("nobody"))
-        yield from make(asked)
+        yield from make(maker, asked)
 
-    monkeypatch.setattr(engine, "_make", making)
+    monkeypatch.setattr(TokenMaker, "__call__", making)
     for name in ("me", "you"):
         visitor.set(name)
         list(engine.stream(CONVERSATION, Sampling(max_tokens=2)))

@@ -30,6 +30,7 @@ from assistant.errors import EngineError
 from assistant.models.local import LocalModel
 from assistant.progress import unreported
 
+pytestmark = pytest.mark.xdist_group("lmdeploy")
 ROOT = Path(__file__).resolve().parent.parent
 GREEDY = Sampling(temperature=0, max_tokens=200, repetition_penalty=1.0)
 CONVERSATION = [
@@ -73,7 +74,7 @@ def whole(chunks: list[Chunk]) -> str:
     return "".join(chunk.text for chunk in chunks)
 
 
-def settles(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
+def settles(condition: Callable[[], bool], seconds: float = 120.0) -> bool:
     """Whether the condition comes true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -201,7 +202,7 @@ def lmdeploys_own(engine: TurbomindEngine) -> dict:
     own = engine._engine.prompt_processor.get_prompt_input(
         [message.model_dump() for message in CONVERSATION], do_preprocess=True
     )
-    return asyncio.run_coroutine_threadsafe(own, engine._loop).result(30)
+    return asyncio.run_coroutine_threadsafe(own, engine._loop).result(120)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -257,6 +258,7 @@ def test_characters_stay_whole_however_many_tokens_come_together(opened, native,
 def test_a_character_cut_by_the_limit_is_left_out_and_no_more_than_it(opened, native):
     engine = opened()
     text = "abc😀def"
+    native.seconds_per_token = 0.0005
     for at_once in (1, 4):
         native.tokens_per_signal = at_once
         for limit in range(1, 30):
@@ -270,6 +272,7 @@ def test_a_character_cut_by_the_limit_is_left_out_and_no_more_than_it(opened, na
 
 def test_closing_ends_the_work_on_the_device(opened, native):
     engine = opened()
+    native.seconds_per_token = 0.05
     generation = engine.stream(asked("a long story " * 20), Sampling(temperature=0, max_tokens=400))
     next(generation)
     generation.close()
@@ -283,6 +286,7 @@ def test_closing_ends_the_work_on_the_device(opened, native):
 
 def test_a_stuck_device_does_not_hold_the_one_who_leaves(opened, native):
     engine = opened()
+    native.seconds_per_token = 0.05
     generation = engine.stream(asked("a long story " * 20), Sampling(temperature=0, max_tokens=400))
     next(generation)
     native.gate.clear()
@@ -312,6 +316,7 @@ def test_one_who_waits_for_a_place_in_the_batch_can_leave(opened, native):
 def test_many_at_once_share_a_small_batch(opened, native):
     engine = opened(max_batch=4)
     native.most_running = 0
+    native.seconds_per_token = 0.001
     questions = [f"number {number} 😀" for number in range(30)]
     with ThreadPoolExecutor(30) as threads:
         answers = list(
@@ -344,6 +349,7 @@ def test_a_stuck_device_does_not_hold_up_the_closing(opened, native, monkeypatch
     monkeypatch.setattr("assistant.engines.turbomind.engine.CLOSE_SECONDS", 0.1)
     engine = opened()
     inside = engine._pipeline.internal_thread.thread
+    native.seconds_per_token = 0.05
     generation = engine.stream(asked("a long story " * 20), GREEDY)
     next(generation)
     native.gate.clear()

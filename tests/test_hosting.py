@@ -1,9 +1,16 @@
+import socket
 from pathlib import Path
 
 import pytest
 
-from assistant.errors import UsageError
-from assistant.hosting import OPENXLAB_FOLDER, Place, find_place
+from assistant.errors import BlockedError, UsageError
+from assistant.hosting import (
+    OPENXLAB_FOLDER,
+    Place,
+    choose_port,
+    find_place,
+    refuse_taken_port,
+)
 
 
 def place(
@@ -50,3 +57,14 @@ def test_a_page_others_can_reach_is_public():
 def test_a_port_that_is_none_is_refused():
     with pytest.raises(UsageError, match="GRADIO_SERVER_PORT=x"):
         place({"GRADIO_SERVER_PORT": "x"})
+
+
+def test_port_0_becomes_a_free_one_and_another_port_stays():
+    chosen, held = choose_port(place(port=0))
+    with held, socket.create_server(("127.0.0.1", chosen.port)):  # this program may listen there
+        assert chosen == place(port=chosen.port)
+        assert chosen.port > 0
+        with pytest.raises(BlockedError, match=f"Port {chosen.port}"):
+            refuse_taken_port(chosen)
+    assert choose_port(place(port=9001))[0] == place(port=9001)
+    assert place({"GRADIO_SERVER_PORT": "0"}).port == 0

@@ -13,7 +13,7 @@ from assistant.ui.shown import script_words
 def ask(persona, keeper):
     host = Host(lambda _: Ready(EchoEngine(0), persona, "config"), persona)
     host.start()
-    host.wait(10)
+    host.wait(60)
     answerer = Answerer(host, LimitsTable(), public=False, keeper=keeper)
 
     async def run():

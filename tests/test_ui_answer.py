@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
-import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -20,7 +20,7 @@ from assistant.limits import BusyError
 from assistant.persona import persona_from_config
 from assistant.ui.answer import Answerer, Question, Running, Step, checked, newest
 from assistant.words import Text
-from tests.browser.serve import Loading, config_with
+from tests.browser.serve import HELD, HELD_AT, PATIENCE, Loading, config_with, loaded
 
 PERSONA = persona_from_config(config_with())
 
@@ -29,13 +29,11 @@ def answerer(
     loading: Loading | None = None, public: bool = False, **limits: int
 ) -> tuple[Answerer, Host]:
     """An answerer over echo; loaded unless a `loading` that still waits is given."""
-    if loading is None:
-        loading = Loading(engine=EchoEngine(0.001))
-        loading.go.set()
+    loading = loading or loaded()
     host = Host(lambda report: loading(report, PERSONA), PERSONA)
     host.start()
     if loading.go.is_set() and not loading.error:
-        host.wait(10)
+        host.wait(PATIENCE)
     return Answerer(host, LimitsTable(**limits), public=public), host
 
 
@@ -72,9 +70,7 @@ def test_the_engine_is_asked_in_the_visitors_own_context():
         visitor.set("me")
         await steps_of(answers, Question("hello"))
 
-    loading = Loading(engine=Noting(0.001))
-    loading.go.set()
-    asyncio.run(scenario(answerer(loading)[0]))
+    asyncio.run(scenario(answerer(loaded(Noting(0.001)))[0]))
     assert seen == ["me"]
 
 
@@ -106,16 +102,18 @@ def test_control_characters_go_and_what_scripts_need_stays():
 
 
 def test_a_message_before_the_model_waits_and_is_then_answered():
-    loading = Loading(engine=EchoEngine(0.001))
+    loading = Loading()
     answers, _ = answerer(loading)
 
     async def scenario() -> list[Step]:
-        task = asyncio.create_task(steps_of(answers, Question("early")))
-        await asyncio.sleep(0.7)
-        loading.go.set()
-        return await asyncio.wait_for(task, 20)
+        steps = []
+        async for step in answers.answer(Question("early"), Running()):
+            steps.append(step)
+            if steps == [Step("loading"), Step("loading")]:
+                loading.go.set()
+        return steps
 
-    steps = asyncio.run(scenario())
+    steps = asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
     assert steps[:2] == [Step("loading"), Step("loading")]
     assert steps[-1] == Step("done", text="early", finish="stop")
 
@@ -124,67 +122,82 @@ def test_a_failed_load_is_the_answers_failure():
     loading = Loading(error=BlockedError(Text("No network.", "没有网络。")))
     loading.go.set()
     answers, host = answerer(loading)
-    host._thread.join(10)
+    with pytest.raises(BlockedError, match="No network"):
+        host.wait(PATIENCE)
     with pytest.raises(BlockedError, match="No network"):
         ask(answers, "hello")
     assert answers.gate.load == (0, 0)
 
 
 def test_stop_ends_the_engine_and_keeps_what_was_said():
-    answers, _ = answerer(Loading(engine=EchoEngine(0.02), go=_gone()))
+    answers, _ = answerer()
     running = Running()
 
     async def scenario() -> list[Step]:
         steps = []
-        async for step in answers.answer(Question("x" * 500), running):
+        async for step in answers.answer(Question(HELD + "x" * 500), running):
             steps.append(step)
-            if len(step.text) >= 5:
+            if step.text == HELD + "x" * (HELD_AT - len(HELD)):
                 running.stop()
         return steps
 
-    steps = asyncio.run(scenario())
-    assert steps[-1].finish == "cancelled"
-    assert 5 <= len(steps[-1].text) < 100
+    last = asyncio.run(asyncio.wait_for(scenario(), PATIENCE))[-1]
+    assert (last.finish, len(last.text)) == ("cancelled", HELD_AT)
     assert answers.gate.load == (0, 0)
 
 
 def test_stop_while_waiting_for_the_model():
     answers, _ = answerer(Loading())
     running = Running()
-    threading.Timer(0.3, running.stop).start()
-    steps = asyncio.run(steps_of(answers, Question("x"), running))
-    assert steps[-1] == Step("done", finish="cancelled")
+
+    async def scenario() -> list[Step]:
+        steps = []
+        async for step in answers.answer(Question("x"), running):
+            steps.append(step)
+            running.stop()
+        return steps
+
+    steps = asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
+    assert steps == [Step("loading"), Step("done", finish="cancelled")]
     assert answers.gate.load == (0, 0)
 
 
 def test_closing_the_iterator_ends_the_engine():
-    answers, _ = answerer(Loading(engine=EchoEngine(0.02), go=_gone()))
+    loading = loaded()
+    answers, _ = answerer(loading)
 
     async def scenario() -> None:
-        steps = answers.answer(Question("x" * 900), Running())
+        steps = answers.answer(Question(HELD + "x" * 900), Running())
         async for step in steps:
             if step.text:
                 break
         await steps.aclose()
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
     _eventually(lambda: answers.gate.load == (0, 0))
+    assert loading.engine.running == 0
 
 
 def test_the_line_is_shown_and_a_full_one_refuses():
-    answers, _ = answerer(Loading(engine=EchoEngine(0.01), go=_gone()), concurrent=1, queue=1)
+    loading = loaded()
+    answers, _ = answerer(loading, concurrent=1, queue=1)
+
+    async def until(load: tuple[int, int]) -> None:
+        while answers.gate.load != load:
+            await asyncio.sleep(0.01)
 
     async def scenario() -> tuple[list[Step], str]:
-        first = asyncio.create_task(steps_of(answers, Question("a" * 300)))
-        await asyncio.sleep(0.1)
+        first = asyncio.create_task(steps_of(answers, Question(HELD + "a" * 20)))
+        await until((1, 0))
         second = asyncio.create_task(steps_of(answers, Question("b")))
-        await asyncio.sleep(0.1)
+        await until((1, 1))
         with pytest.raises(BusyError) as refused:
             await steps_of(answers, Question("c"))
+        loading.engine.go_on()
         await first
-        return await asyncio.wait_for(second, 20), refused.value.message.en
+        return await second, refused.value.message.en
 
-    steps, said = asyncio.run(scenario())
+    steps, said = asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
     assert steps[0] == Step("in line", ahead=0, seconds=10)
     assert steps[-1] == Step("done", text="b", finish="stop")
     assert "Too many people" in said
@@ -195,7 +208,7 @@ def test_sixteen_at_once_are_all_answered():
 
     async def scenario() -> list[list[Step]]:
         asked = [steps_of(answers, Question(f"question {number}")) for number in range(16)]
-        return await asyncio.wait_for(asyncio.gather(*asked), 60)
+        return await asyncio.wait_for(asyncio.gather(*asked), PATIENCE)
 
     ended = [steps[-1] for steps in asyncio.run(scenario())]
     assert [step.text for step in ended] == [f"question {number}" for number in range(16)]
@@ -241,14 +254,8 @@ def test_a_message_that_does_not_fit_says_so():
     assert answers.gate.load == (0, 0)
 
 
-def _gone() -> threading.Event:
-    event = threading.Event()
-    event.set()
-    return event
-
-
-def _eventually(holds, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
+def _eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)

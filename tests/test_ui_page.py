@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from personas import persona_of, triggered
 
 from assistant.engines.base import EngineInfo
 from assistant.errors import BlockedError, EngineError
@@ -25,11 +26,11 @@ from assistant.ui.launch import SCRIPTS, STATIC, head
 from assistant.ui.text import cleaned, escaped, file_name
 from assistant.ui.visitors import Sessions, visitor_of
 from assistant.words import LANGUAGES, Text
-from tests.browser.serve import Loading, config_with
+from tests.browser.serve import CONFIG, Loading, config_with
 
 CONFIG_USED = config_with()
 PERSONA = persona_from_config(CONFIG_USED)
-INFO = EngineInfo("openvino", "CPU", "SmolLM2-135M-Instruct", 8192)
+INFO = EngineInfo("cpu", "AMD EPYC", "SmolLM2-135M-Instruct", 8192)
 
 
 def request(headers: dict[str, str] | None = None, host: str = "10.0.0.1") -> SimpleNamespace:
@@ -75,7 +76,7 @@ def test_the_head_cannot_be_left_by_a_word(monkeypatch: pytest.MonkeyPatch):
 def test_heading_says_model_engine_device_and_whose_persona():
     state = HostState("ready", PERSONA, "weights", info=INFO, note=Text("a <note>", "说明"))
     text = re.sub("<[^>]+>", "|", shown.heading(state, "en"))
-    for part in ("小贝", "SmolLM2-135M-Instruct", "openvino · CPU", "persona from the weights",
+    for part in ("小贝", "SmolLM2-135M-Instruct", "cpu · AMD EPYC", "persona from the weights",
                  "a &lt;note&gt;"):  # fmt: skip
         assert part in text
     assert "身份来自模型权重" in shown.heading(state, "zh")
@@ -172,7 +173,8 @@ def test_styles_say_what_they_do():
     assert "小红书风格回答" in shown.style_does(lively, "zh")
     assert "温度 1.0" in shown.style_does(lively, "zh")
     assert "温度" not in shown.style_does(brief, "zh")
-    trained = lively.model_copy(update={"trained": True, "prompt": "<b>"})
+    styles = {"rednote": {**CONFIG["styles"]["rednote"], "prompt": "<b>"}}
+    (trained,) = persona_of(CONFIG["assistant"], styles, triggered(lively.trigger)).styles
     assert "trained for this style" in shown.style_does(trained, "en")
     assert "&lt;b&gt;" in shown.style_does(trained, "en")
 
@@ -285,18 +287,24 @@ def test_owner_tabs_are_the_owners():
     assert labels == ["聊天", "训练"]
 
 
-def test_gradio_never_refuses_before_the_limits_do():
+def test_gradio_never_refuses_before_the_limits_do(monkeypatch: pytest.MonkeyPatch):
     options = launch_options(config_with(serve={"limits": {"concurrent": 3, "queue": 500}}))
     assert options["max_threads"] > 503
+    queue, told = gr.Blocks.queue, []
+
+    def queued(page: gr.Blocks, **options: object) -> gr.Blocks:
+        told.append(options)
+        return queue(page, **options)
+
+    monkeypatch.setattr(gr.Blocks, "queue", queued)
     page = page_of()
-    assert page._queue.max_size is None
+    assert told[-1] == {"default_concurrency_limit": None, "max_size": None, "api_open": True}
     answering = [function for function in page.fns.values()
                  if function.queue and function.fn is not None]  # fmt: skip
     assert sorted(function.name for function in answering) == [
         "chat", "edit", "example", "go_on", "retry", "send", "stop",
     ]  # fmt: skip
     assert all(function.concurrency_limit in (None, "default") for function in answering)
-    assert page._queue.default_concurrency_limit is None
 
 
 def test_nothing_of_a_conversation_is_kept_by_gradio():
@@ -307,24 +315,15 @@ def test_nothing_of_a_conversation_is_kept_by_gradio():
     assert not [block for block in page.blocks.values() if isinstance(block, gr.State)]
 
 
-def test_gradio_parses_none_of_its_components_to_renew_stubs():
+def test_the_page_is_imported_without_model_libraries_and_without_gradios_stubs_being_renewed():
     code = (
-        "import ast, inspect\n"
+        "import ast, inspect, sys\n"
         "getfile, parsed, segment = inspect.getfile, [], ast.get_source_segment\n"
         "ast.get_source_segment = lambda *given: parsed.append(given) or segment(*given)\n"
         "import assistant.ui.page\n"
         "assert inspect.getfile is getfile\n"
-        "print(len(parsed))"
+        "heavy = ('torch', 'openvino', 'openvino_genai', 'lmdeploy', 'transformers')\n"
+        "print(len(parsed), [name for name in heavy if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout.strip() == "0", result.stderr
-
-
-def test_the_page_knows_no_model_library():
-    code = (
-        "import sys, assistant.ui;"
-        "print([name for name in ('torch','openvino','openvino_genai','lmdeploy','transformers')"
-        " if name in sys.modules])"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout.strip() == "[]", result.stderr
+    assert result.stdout.strip() == "0 []", result.stderr

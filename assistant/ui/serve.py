@@ -11,7 +11,7 @@ from collections.abc import Callable
 import gradio as gr
 
 from ..config import Config
-from ..hosting import Place
+from ..hosting import Place, choose_port
 from ..network import without_proxies
 from ..words import Text
 from .answer import Answerer
@@ -45,6 +45,7 @@ def serve(
 
         log_as_json()
     password = os.environ.get(PASSWORD_VARIABLE)
+    place, held_port = choose_port(place)
     host = "localhost" if place.loopback or place.address == "0.0.0.0" else place.address
     url = f"http://{host}:{place.port}{place.root_path}/"
     with without_proxies():  # Gradio asks its own page whether it is there
@@ -59,6 +60,7 @@ def serve(
             app_kwargs={"routes": operator_routes(answerer, place, operations.metrics)},
             **launch_options(config),
         )
+    held_port.close()
     if operations.log == "json":
         from ..logs import take_over_uvicorn
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from assistant.config import Config
 from assistant.conversation import Message
@@ -15,6 +15,7 @@ from assistant.engines.base import Chunk, Generation, Sampling
 from assistant.engines.echo import EchoEngine
 from assistant.errors import AssistantError
 from assistant.host import Host, Ready
+from assistant.hosting import Place, choose_port
 from assistant.persona import Persona, persona_from_config
 from assistant.progress import Progress, Report
 from assistant.ui import build_page, launch_options
@@ -50,31 +51,42 @@ CONFIG = {
 PROGRESS = Progress(Text("Downloading the model", "下载模型"), 42_000_000, 98_000_000, "B")
 
 
-def config_with(**tables: object) -> Config:
-    """The test configuration, some of its tables replaced."""
-    return Config.model_validate({**CONFIG, **tables})
+PATIENCE = 60.0  # seconds that a test waits for what must come
 
 
-SLOWLY = "Slowly: "
-SLOW_SECONDS = 0.08
+def config_with(serve: dict[str, Any] | None = None, **tables: object) -> Config:
+    """The test configuration, some of its tables replaced. However long a test holds an answer, the
+    engine is not taken for stuck."""
+    patient = {"operations": {"stall_seconds": 3600}}
+    return Config.model_validate({**CONFIG, "serve": {**patient, **(serve or {})}, **tables})
+
+
+HELD = "Held: "
+HELD_AT = 12  # characters
+ENDLESS = "Endless: "
 
 
 class WatchedEcho(EchoEngine):
-    """Echo that tells how many answers it is giving; a question that begins with SLOWLY takes
-    so long that whatever a test does meanwhile is done before the answer ends."""
+    """Echo that tells how many answers it is giving. A question that begins with HELD is answered by
+    its first HELD_AT characters, and by the rest once `go_on` is called; the answer to one that begins
+    with ENDLESS never ends by itself."""
 
-    def __init__(self, seconds_per_token: float = 0.004):
+    def __init__(self, seconds_per_token: float = 0.001):
         super().__init__(seconds_per_token)
         self.running = 0
         self.prompts: list[list[Message]] = []
+        self.released = 0
         self._lock = threading.Lock()
 
     def _start(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
         with self._lock:
             self.running += 1
             self.prompts.append(list(messages))
-        slow = messages[-1].content.startswith(SLOWLY)
-        return _Watched(super()._start(messages, sampling), self, SLOW_SECONDS if slow else 0)
+        return _Watched(super()._start(messages, sampling), self, messages[-1].content)
+
+    def go_on(self) -> None:
+        """End what is held now."""
+        self.released += 1
 
     def ended(self) -> None:
         with self._lock:
@@ -82,19 +94,28 @@ class WatchedEcho(EchoEngine):
 
 
 class _Watched(Generation):
-    def __init__(self, inner: Generation, engine: WatchedEcho, seconds: float):
+    def __init__(self, inner: Generation, engine: WatchedEcho, asked: str):
         self._inner = inner
         self._engine = engine
-        self._seconds = seconds
+        self._held_since = engine.released if asked.startswith(HELD) else None
+        self._is_endless = asked.startswith(ENDLESS)
+        self._given = 0
+        self._closed = threading.Event()
 
     def __next__(self) -> Chunk:
-        time.sleep(self._seconds)
+        if self._given >= HELD_AT:
+            while self._held_since == self._engine.released and not self._closed.is_set():
+                self._closed.wait(0.02)
+        if self._is_endless and not self._closed.wait(0.02):
+            return Chunk("…")
         chunk = next(self._inner)
+        self._given += len(chunk.text)
         if chunk.finish:
             self._engine.ended()
         return chunk
 
     def close(self) -> None:
+        self._closed.set()
         self._inner.close()
 
 
@@ -119,36 +140,66 @@ class Loading:
         return Ready(self.engine, self.persona or persona, source, self.note)
 
 
-def loaded(seconds_per_token: float = 0.004, **more: object) -> Loading:
+def loaded(engine: EchoEngine | None = None, **more: object) -> Loading:
     """A Loading that is done at once."""
-    loading = Loading(engine=WatchedEcho(seconds_per_token), **more)
+    loading = Loading(engine=engine or WatchedEcho(), **more)
     loading.go.set()
     return loading
+
+
+class Stage:
+    """A served page's host, in whose place another may step: as if the page had just been opened."""
+
+    def __init__(self, persona: Persona, loading: Loading):
+        self.address = ""
+        self._persona = persona
+        self._load(loading)
+
+    @property
+    def engine(self) -> EchoEngine:
+        """What answers, once it is loaded."""
+        return self._loading.engine
+
+    def begin_again(self, loading: Loading) -> None:
+        """Load anew, by `loading`."""
+        self.close()
+        self._load(loading)
+
+    def _load(self, loading: Loading) -> None:
+        self._loading = loading
+        self._host = Host(lambda report: loading(report, self._persona), self._persona)
+        self._host.start()
+        if loading.go.is_set() and not loading.error:
+            self._host.wait(PATIENCE)
+
+    def close(self) -> None:
+        """Let the engine go, also one that is not loaded yet."""
+        self._host.close()
+        self._loading.go.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._host, name)
 
 
 @contextmanager
 def served(
     loading: Loading | None = None,
     config: Config | None = None,
-    port: int | None = None,
+    port: int = 0,
     **options: object,
-) -> Iterator[str]:
-    """The address of a page that answers by echo; `options` are `build_page`'s."""
+) -> Iterator[Stage]:
+    """A page that answers by echo, at the stage's `address`; `options` are `build_page`'s."""
     config = config or config_with()
-    loading = loading or loaded()
-    persona = persona_from_config(config)
-    host = Host(lambda report: loading(report, persona), persona)
-    host.start()
-    if loading.go.is_set() and not loading.error:
-        host.wait(10)
-    page = build_page(host, config, **{"public": False, **options})
-    _, address, _ = page.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True,
+    stage = Stage(persona_from_config(config), loading or loaded())
+    page = build_page(stage, config, **{"public": False, **options})
+    place, held = choose_port(Place("own", "127.0.0.1", port, "", False, False))
+    _, stage.address, _ = page.launch(
+        server_name=place.address, server_port=place.port, prevent_thread_lock=True, quiet=True,
         inbrowser=False, **launch_options(config),
     )  # fmt: skip
+    held.close()
     try:
-        yield address
+        yield stage
     finally:
-        loading.go.set()
         page.close(verbose=False)
-        host.close()
+        stage.close()
