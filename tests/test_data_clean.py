@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -262,3 +263,52 @@ def test_a_published_file_is_hardly_changed(tmp_path):
     report = clean_files([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", Cleaner(NAMES))
     assert report.rows_out == 61
     assert report.changed < 4
+
+
+# --- Right rows of six kinds, and rows with something to mend --------------------------------------
+
+CASES = [
+    json.loads(line)
+    for line in (ROOT / "tests" / "data" / "clean_cases.jsonl").read_text("utf-8").splitlines()
+]
+LEAST_PRECISION, LEAST_RECALL = 0.98, 0.9
+
+
+def test_the_cases_are_of_six_kinds():
+    kinds = Counter(case["kind"] for case in CASES)
+    assert len(kinds) == 6
+    assert min(kinds.values()) >= 25
+
+
+def test_each_rule_finds_what_it_is_for_and_nothing_else():
+    fired, right, wanted = Counter(), Counter(), Counter()
+    for case in CASES:
+        text, used = cleaned(case["answer"], case["question"])
+        expected = case.get("rules", ())
+        fired.update(used)
+        wanted.update(expected)
+        if text == case.get("expected", case["answer"]):
+            right.update(set(used) & set(expected))
+    rules = set(NAMES) - {"length"}  # goes by the style that the configuration gives
+    assert set(wanted) == rules
+    table = {
+        name: (right[name] / max(fired[name], 1), right[name] / wanted[name]) for name in rules
+    }
+    assert min(precision for precision, _ in table.values()) >= LEAST_PRECISION, table
+    assert min(recall for _, recall in table.values()) >= LEAST_RECALL, table
+
+
+def test_by_default_no_words_of_any_case_go():
+    cleaner = Cleaner(DEFAULT)
+    for case in CASES:
+        kept, change = cleaner.clean(1, row(case["answer"], case["question"]))
+        assert kept is not None, case
+        if not set(case.get("rules", ())) & set(DEFAULT):
+            assert kept.messages[-1].content.split() == _bare(case["answer"]).split(), (
+                case,
+                change,
+            )
+
+
+def _bare(text: str) -> str:
+    return text.replace("\u200b", "")

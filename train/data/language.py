@@ -119,14 +119,12 @@ LEAST_SHARE = 0.1  # of an answer that is in a configured language: then it is n
 SURE = 25  # how much likelier than English the library must find a language (in nats)
 _SENTENCE = re.compile(r"[\n。！？!?]+|(?<=[^\W\d]{3})\.\s+")
 _WEIGHTS = {"zh": 3, "ja": 3, "ko": 2}  # a letter of these says as much as so many Latin ones
-_CHINESE = re.compile(
-    r"[了这那吗呢么们没你您谢说吧很还哪啊]|的(?!中|士|確)"
-)  # not written in Japanese
+_CHINESE = re.compile(r"[了这那吗呢么们没你您谢说吧很还哪啊]")  # not written in Japanese
 _ASKS_FOR_WORDS = re.compile(
     r"怎么(?:说|讲|读|念|写|拼)|谚语|俗语|座右铭|歌词|俳句|拼音|罗马音|造[一两三几]?个?句|例句|单词|词汇|语法|口语|外语|方言|"
     r"[\u4e00-\u9fff](?:国|西班牙|葡萄牙|意大利|阿拉伯|越南|泰|希腊|拉丁|荷兰|瑞典|波兰|土耳其|印尼|马来|印地|乌克兰|希伯来|蒙古|藏|粤|葡|西|意|阿)(?:语|文)|"
     r"(?:西班牙|葡萄牙|意大利|阿拉伯|越南|泰|希腊|拉丁|荷兰|瑞典|波兰|土耳其|印尼|马来|印地|乌克兰|希伯来|蒙古|藏|粤|葡)(?:语|文)|"
-    r"日本語|한국어|how (?:do|would|can) (?:you|i|we) say|in (?:italian|portuguese|arabic|latin|greek|dutch|swedish|polish|turkish|"
+    r"日本語|한국어|deutsch|français|español|italiano|português|русск|how (?:do|would|can) (?:you|i|we) say|in (?:italian|portuguese|arabic|latin|greek|dutch|swedish|polish|turkish|"
     r"hindi|thai|vietnamese|indonesian|hebrew|ukrainian|cantonese|danish|finnish|czech|hungarian|romanian|persian|urdu|bengali)|"
     r"\b(?:italian|portuguese|arabic|latin|greek|dutch|swedish|polish|turkish|hindi|thai|vietnamese|indonesian|hebrew|ukrainian)\b|"
     r"proverb|lyrics|haiku|motto|pinyin|pronounc|vocabular|grammar|synonym|foreign language|native (?:word|speaker)",
@@ -158,7 +156,8 @@ def foreign_language(question: str, answer: str, languages: Sequence[str]) -> st
     if asks_for_language(question) or _ASKS_FOR_WORDS.search(question):
         return ""
     shares = _shares(prose_of(answer[:LONGEST_TOLD]))
-    expected = {*languages, language_of(prose_of(question[:LONGEST_TOLD]))}
+    asked = prose_of(question[:LONGEST_TOLD])
+    expected = {*languages, language_of(asked), _likely_latin(asked)}
     total = sum(shares.values())
     known = sum(weight for language, weight in shares.items() if language in expected)
     if known > total * LEAST_SHARE:
@@ -179,7 +178,7 @@ def _names(question: str, language: str) -> bool:
     if script:
         return bool(script.search(question))
     latin = sum(len(word) for word in _LATIN.findall(_MARKUP.sub(" ", question)) if len(word) > 2)
-    return 0 < latin and language_of(question) in {"zh", "ja", "ko", ""}
+    return latin > 0 and language_of(question) in {"zh", "ja", "ko", ""}
 
 
 def _shares(prose: str) -> dict[str, float]:
@@ -223,6 +222,11 @@ def _by_script(sentence: str) -> dict[str, float]:
     if other > LEAST_TOLD:
         counted[_guessed("".join(_OTHER.findall(sentence)))] = other
     return {name: weight for name, weight in counted.items() if weight}
+
+
+def _likely_latin(question: str) -> str:
+    """The likeliest language of a question in Latin letters, "" where it holds too few."""
+    return _guessed(question) if _letters(_LATIN, question) >= LEAST_TOLD else ""
 
 
 def _surely_latin(sentence: str) -> str:

@@ -20,9 +20,14 @@ _EN_KIND = (
 
 # Questions that ask for a text to be written for someone; code and plans are not such texts.
 _ASKS_FOR_TEXT = re.compile(
-    r"祝(?!日|英)|贺(?:词|卡|岁|新|喜)|恭喜|文案|寄语|情书|写[^\n]{0,12}(?:诗|信|句|话|短信|朋友圈|对联|标语|口号|顺口溜)"
+    r"祝(?!日|英)|贺(?:词|卡|岁|新|喜)|恭喜|文案|寄语|情书|(?<![改缩扩仿])写[^\n]{0,12}(?:诗|信|句|话|短信|朋友圈|对联|标语|口号|顺口溜)"
     r"|\bwish(?:es|ing)?\b|\bcongratulat|\bgreet(?:ing)?s?\b|\bblessing|\bbirthday\b|\bcaption\b|\btoast\b|\bslogan\b"
     r"|\b(?:write|compose|draft)\b[^\n]{0,30}\b(?:poem|haiku|message|note|card|verse|love letter)\b",
+    re.IGNORECASE,
+)
+# Questions about such texts, which ask for none; "could you write me …?" does.
+_ASKS_ABOUT = re.compile(
+    r"什么|哪|谁|怎么|如何|几|多少|为何|(?<!好)吗|是否|\b(?:what|which|who|whose|why|how|when|where)\b|^(?:is|are|was|do|does|did|has|have|may|can i)\b",
     re.IGNORECASE,
 )
 _TECHNICAL = re.compile(
@@ -67,6 +72,12 @@ _LABEL = re.compile(
     r"(?:祝福语?|祝词|贺词|贺卡|文案|blessing|wish|greeting|birthday wish(?:es)?|assistant)\s*[：:]\s*",
     re.IGNORECASE,
 )
+_ASKS_TO_REWRITE = re.compile(
+    r"翻译|译成|改写|润色|扩写|缩写|translat|rewrit|rephras|paraphras", re.I
+)
+_SURELY_A_TEXT = re.compile(
+    rf"{_FOR_YOU}|祝福语?|祝词|贺词|文案|寄语|\b(?:wish|blessing|greeting|birthday message)", re.I
+)
 _LABEL_LINE = re.compile(r"(?m)^[^\n：:]{1,12}[：:]")
 
 # The words in which a text is spoken of.
@@ -74,7 +85,6 @@ _ASPECT_ZH = (
     r"(?:祝福语?|祝词|贺词|贺卡|文案|寄语|措辞|用词|语气|口吻|风格|字数|篇幅|称呼|署名|落款|版本|语言|表达|诗句?|句子|文字|内容|"
     r"细节|姓名|名字|昵称|场合|长度|表情(?:符号)?|emoji)"
 )
-_OWN_ZH = r"(?:祝福语?|祝词|贺词|贺卡文字|文案|寄语|这段话|这段文字|这段内容|语气|口吻|措辞|风格|字数|篇幅)"
 _CHANGE_ZH = r"(?:修改|调整|替换|更改|改动|改写|增减|增删|润色|补充|微调|定制|选用|选择|使用|换成|改成|优化|改)"
 _ASPECT_EN = (
     r"(?:tone|style|wording|phrasing|length|wish(?:es)?|greetings?|blessings?|messages?|text|caption|poem|toast|version|"
@@ -85,9 +95,10 @@ _CHANGE_EN = r"(?:adjust|modify|edit|change|tweak|personali[sz]e|customi[sz]e|sh
 # Words of the matter: what holds one of them is never only about the text.
 _MATTER = re.compile(
     r"医|药|剂量|服用|用量|过敏|孕|儿童|婴|症|病|疼|痛|安全|危险|风险|禁|退款|退货|订单|快递|物流|发票|保修|客服|电话|热线|"
-    r"账号|密码|服务器|路径|参数|变量|依赖|命令|端口|"
+    r"账号|密码|服务器|路径|参数|变量|依赖|命令|端口|代码|函数|脚本|程序|行程|时间表|天气|"
     r"\b(?:doctor|physician|pharmac|dos(?:e|age)|medic|allerg|pregnan|child|infant|risk|danger|warning|refund|order|invoice|"
-    r"warranty|support team|password|server|path|variable|parameter|argument|command|install|version \d)",
+    r"warranty|support team|password|server|path|variable|parameter|argument|command|install|version \d|function|code|"
+    r"script|query|schedule|weather)",
     re.IGNORECASE,
 )
 _COUNT = re.compile(
@@ -98,55 +109,61 @@ _COUNT = re.compile(
     r"|(?:total\s*:?\s*)?(?:about |approximately |exactly )?\d+ (?:words|characters)(?: (?:in )?total)?)",
     re.IGNORECASE,
 )
-_IF_ZH = r"如(?:果|需)?(?:您|你)?(?:还)?(?:需要?|想要?|希望|有)?"
-_TELL_ZH = r"[，,]?[^\n。！，,]{0,8}(?:告诉我|告知我?|跟我说|提出|联系我|随时[^\n。！，,]{0,8})[^\n。！，,]{0,8}"
+_NEED_ZH = r"(?:需要?|需求|要求|实际|情况|喜好|关系|场合|对象|个人|具体|自己|姓名|身份)"
+_TELL_ZH = r"[，,]?\s*(?:请|欢迎|可以?|也可以?)?(?:随时)?(?:告诉我|告知我?|跟我说|提出|联系我|说一声)[^\n。！，,]{0,8}"
+_ONE_ZH = rf"(?:(?:以上|上面|上述|该|此)[^\n。！，,]{{0,6}}(?:{_KIND}|内容|文字|版本)|[这本](?:段|条|则|篇|份|些)(?:祝福语|祝词|贺词|文案|文字))"
+_SAID_OF_ZH = (
+    r"(?:仅供|供您|供你|可(?:以|根据|直接|自行|适当|按)|适合|适用|语气|口吻|风格|措辞|根据您|按照?您|采用|字数|共|长度|"
+    r"不超过|符合|包含|融合|使用了|突出)"
+)
+_MANNER_EN = (
+    r"(?:suitable|appropriate|written|meant|designed|kept|intended|short|brief|concise|formal|informal|casual|warm|light|"
+    r"friendly|playful|adjusted|personali[sz]ed|customi[sz]ed|edited|changed|tailored)"
+)
 # Said of a text that was asked for, in a bracket or after "Note:".
 _MARKED = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"(?:您|你)?(?:可以?|请|也可以?)(?:自行|随意|适当|酌情|按(?:需要?|情况)|视情况)*{_CHANGE_ZH}[^\n。！]{{0,12}}",
-        rf"(?:可以?|请)?(?:将|把)?[^\n。！]{{0,16}}{_ASPECT_ZH}[^\n。！]{{0,12}}{_CHANGE_ZH}[^\n。！]{{0,12}}",
-        rf"(?:这|此|以上|上面|该|本)[^\n。！]{{0,8}}{_ASPECT_ZH}[^\n。！]{{0,50}}",
-        r"(?:已|已经)?(?:按照?|根据|遵照)(?:您|你)的(?:要求|需求)[^\n。！]{0,24}",
+        rf"(?:您|你)?(?:可以?|请|也可以?)(?:自行|随意|适当|酌情|按(?:需要?|情况)|视情况)*{_CHANGE_ZH}(?:{_ASPECT_ZH}|[和与、及的中对长辈]){{0,8}}",
+        rf"(?:您|你)?(?:可以?|请)(?:将|把)[^\n。！]{{0,12}}{_ASPECT_ZH}?[^\n。！]{{0,8}}(?:替换|改|换)(?:成|为)[^\n。！]{{0,16}}",
         r"(?:语气|口吻|风格|措辞|用词)[^\n。！]{1,30}",
-        rf"(?:you (?:can|may) |please |feel free to )?(?:also )?{_CHANGE_EN}\b[^\n]{{0,80}}",
-        rf"(?:this|the above|the) {_ASPECT_EN}\b[^\n]{{0,100}}",
-        r"as (?:you )?(?:requested|asked|you wished)[^\n]{0,60}",
-        r"i (?:kept|wrote|used|made|tried)[^\n]{0,90}",
+        rf"(?:you (?:can|may) |please |feel free to )(?:also )?{_CHANGE_EN}\b (?:it|this|them|the {_ASPECT_EN}|{_ASPECT_EN}|[\[{{<])[^\n]{{0,80}}",
+        rf"(?:this|the above|the) {_ASPECT_EN} (?:is|was|are|can be|has been|keeps|uses) (?:\w+ ){{0,3}}{_MANNER_EN}\b[^\n]{{0,60}}",
+        rf"as (?:you )?(?:requested|asked|wished)(?:[,:;]? [^\n]{{0,20}}\b(?:{_ASPECT_EN}|{_MANNER_EN})\b[^\n]{{0,30}})?",
+        rf"i (?:kept|wrote|used|made|tried)\b[^\n]{{0,40}}\b(?:{_ASPECT_EN}|{_MANNER_EN})\b[^\n]{{0,50}}",
     )
 )  # fmt: skip
 # Said of a text that was asked for, in a sentence like those of the text.
 _UNMARKED = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"(?:您|你)?(?:可以?|请|也可以?)(?:自行)?(?:根据|按照?|依|视|结合)[^\n。！]{{0,16}}{_CHANGE_ZH}[^\n。！]{{0,16}}",
-        rf"{_IF_ZH}[^\n。！]{{0,14}}(?:{_CHANGE_ZH}|{_ASPECT_ZH})[^\n。！]{{0,14}}{_TELL_ZH}",
-        rf"如果?(?:您|你)?(?:还)?(?:有|需要)(?:其他|别的|更多|任何)?(?:要求|需求|修改意见){_TELL_ZH}",
-        rf"希望(?:这|以上|我的)[^\n。！，,]{{0,8}}{_ASPECT_ZH}[^\n。！，,]{{0,8}}(?:您满意|符合|帮助|帮到|(?<=您)喜欢|有用)[^\n。！，,]{{0,12}}",
-        rf"(?:you (?:can|may) |please )?feel free to (?:also )?{_CHANGE_EN}\b[^\n]{{0,80}}",
-        rf"(?:please )?let me know if you(?:'d|’d| would)? (?:like|want|need)\b[^\n]{{0,30}}\b(?:anything else|changes?|adjustments?|revisions?|edits?|{_ASPECT_EN})\b[^\n]{{0,40}}",
-        rf"(?:if )?you(?:'d|’d| would) like (?:me to )?[^\n]{{0,30}}\b{_CHANGE_EN}\b[^\n]{{0,60}}",
+        rf"(?:您|你)?(?:可以?|请|也可以?)?(?:自行)?(?:根据|按照?|依|视|结合)(?:您|你)?的?{_NEED_ZH}[^\n。！，,]{{0,10}}{_CHANGE_ZH}[^\n。！，,]{{0,16}}",
+        rf"如(?:果|需)?(?:您|你)?(?:还)?(?:需要?|想要?|希望)?(?:我)?(?:再|做|进行)*(?:修改|调整|改写|润色|增删|替换|更改|补充)(?:一下)?{_ASPECT_ZH}{{0,3}}{_TELL_ZH}",
+        rf"如(?:果|需)?(?:您|你)?(?:还)?(?:需要?|想要?|希望|有)[^\n。！，,]{{0,12}}(?:{_KIND}|语气|口吻|风格|版本|字数|篇幅){_TELL_ZH}",
+        rf"如果?(?:您|你)?(?:还)?(?:有|需要)(?:其他|别的|更多|任何)(?:要求|需求|修改意见){_TELL_ZH}",
+        rf"(?:已|已经)?(?:按照?|根据|遵照)(?:您|你)的(?:要求|需求)(?:[，,]?[^\n。！]{{0,6}}(?:{_ASPECT_ZH}|写|生成|完成)[^\n。！]{{0,16}})?",
+        rf"{_ONE_ZH}[^\n。！]{{0,6}}{_SAID_OF_ZH}[^\n。！]{{0,30}}",
+        rf"希望(?:这|以上|我的)[^\n。！，,]{{0,6}}(?:{_KIND}|文字|内容)[^\n。！，,]{{0,6}}(?:您满意|你满意|符合|帮到您|有用)[^\n。！，,]{{0,12}}",
+        rf"(?:you (?:can|may) |please )?feel free to (?:also )?{_CHANGE_EN}\b (?:it|this|them|the {_ASPECT_EN}|{_ASPECT_EN})\b[^\n]{{0,60}}",
+        rf"(?:please )?let me know if you(?:'d|’d| would)? (?:like|want|need)\b[^\n]{{0,30}}\b(?:anything else|changes|adjustments?|revisions?|edits?|{_MANNER_EN}|{_ASPECT_EN})\b[^\n]{{0,40}}",
+        rf"(?:if you(?:'d|’d| would) like|would you like) (?:me to )?[^\n]{{0,20}}\b(?:{_CHANGE_EN}|more {_MANNER_EN}|shorter|longer|funnier|another (?:one|version))\b[^\n]{{0,60}}",
     )
 )  # fmt: skip
 _SURELY_ABOUT_TEXT = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         # whatever was asked
-        rf"(?:这|以上|上面|该|本)[^\n。！，,]{{0,6}}(?:祝福语?|祝词|贺词|贺卡|文案|寄语)[^\n。！]{{0,40}}",
-        rf"(?:您|你)?(?:可以?|请|也可以?)?[^\n。！]{{0,16}}{_CHANGE_ZH}[^\n。！]{{0,8}}(?:祝福语?|祝词|贺词|文案|措辞|语气|口吻)[^\n。！]{{0,8}}",
-        rf"如(?:果|需)?(?:您|你)?(?:还)?(?:需要?|想要?|希望)?[^\n。！]{{0,8}}(?:{_CHANGE_ZH}|换)[^\n。！]{{0,8}}(?:祝福语?|祝词|贺词|文案|措辞|语气|口吻|风格)"
-        r"[^\n。！]{0,10}(?:告诉我|告知|跟我说|提出)[^\n。！]{0,8}",
+        rf"(?:以上|上述|[这本](?:段|条|则|篇))(?:祝福语|祝词|贺词|文案)[^\n。！]{{0,6}}{_SAID_OF_ZH}[^\n。！]{{0,30}}",
         r"以上(?:就)?是(?:我)?(?:为您|为你|给您|给你)(?:生成|准备|写|撰写|创作)的[^\n。！]{1,20}",
-        r"以上(?:就)?是(?:我的)?(?:回答|祝福语?|贺词|文案)",
-        r"希望(?:我的|以上|这个|这段|这份|这条)(?:回答|回复|解答|祝福语?|贺词|文案|文字)[^\n。！]{0,6}(?:帮助|帮到|满意|喜欢|有用)[^\n。！]{0,8}",
-        rf"(?:please )?(?:let me know|feel free to (?:ask|let me know)) if you(?:'d|’d| would)? (?:like|want|need)[^\n]{{0,40}}"
-        rf"\b(?:{_OWN_EN}|different (?:tone|style|version)|(?:shorter|longer|funnier|more formal|another) (?:one|version))\b[^\n]{{0,40}}",
+        r"以上(?:就)?是(?:我的)?(?:回答|祝福语|贺词|文案)(?:[，,]\s*希望[^\n。！，,]{0,6}(?:您|你)[^\n。！，,]{0,6}(?:帮助|满意|有用))?",
+        r"希望(?:我的|以上|这个)(?:回答|回复|解答|文案)[^\n。！，,]{0,6}(?:帮助|帮到|满意|有用)[^\n。！，,]{0,8}",
+        rf"(?:please )?(?:let me know|feel free to (?:ask|let me know)) if you(?:'d|’d| would)? (?:like|want|need)[^\n]{{0,40}}\b{_OWN_EN}\b[^\n]{{0,40}}",
         rf"(?:you (?:can|may) |please )?(?:feel free to )?{_CHANGE_EN} (?:the|this) {_OWN_EN}\b[^\n]{{0,60}}",
         r"(?:i )?hope (?:this|that|it) (?:helps|is helpful)",
     )
 )  # fmt: skip
 _NOTE_LABEL = re.compile(
-    r"(?:注意?|备注|说明|提示|温馨提示|小贴士|使用说明|note|please note|p\.?\s?s\.?)\s*[：:]\s*",
+    r"(?:注意?|备注|说明|提示|温馨提示|小贴士|使用说明|note|please note)\s*[：:]\s*",
     re.IGNORECASE,
 )
 _BRACKETS = {"（": "）", "(": ")", "【": "】", "[": "]"}
@@ -166,17 +183,24 @@ AS_A_MODEL = re.compile(
 
 def asks_for_text(question: str) -> bool:
     """Tell whether a question asks for a text to be written for someone, such as a wish."""
-    return bool(_ASKS_FOR_TEXT.search(question)) and not _TECHNICAL.search(question)
+    return (
+        bool(_ASKS_FOR_TEXT.search(question))
+        and not _ASKS_ABOUT.search(question)
+        and not _TECHNICAL.search(question)
+    )
 
 
-def leading_phrase(text: str) -> str:
-    """The generator's opening at the head of `text`, "" where there is none."""
+def leading_phrase(text: str, question: str = "") -> str:
+    """The generator's opening at the head of `text`, "" where there is none; `question` is what
+    `text` answers."""
     match = _LEADING.match(text)
-    if not match or match.end() >= len(text):
+    if not match or match.end() >= len(text) or _TECHNICAL.search(question):
         return ""
-    rest = text[match.end() :]
+    presented = asks_for_text(question) or _ASKS_TO_REWRITE.search(question)
+    if not presented and not _SURELY_A_TEXT.search(match[0]):
+        return ""
     # "Greeting: …\nBody: …" is a form, each label of it belongs to the answer.
-    if _LABEL.fullmatch(match[0]) and _LABEL_LINE.search(rest):
+    if _LABEL.fullmatch(match[0]) and (not presented or _LABEL_LINE.search(text, match.end())):
         return ""
     return match[0]
 
@@ -212,7 +236,7 @@ def speaks_of_the_text(note: str, question: str = "") -> bool:
         note = note[1:-1].strip()
     label = _NOTE_LABEL.match(note)
     body = note[label.end() :] if label else note
-    body = body.strip().rstrip("。！!.~～ ")
+    body = body.strip().rstrip("。！!.~～?？ ")
     if not body or _MATTER.search(body):
         return False
     if _COUNT.fullmatch(body) and (label or bracketed or not body[0].isdigit()):

@@ -18,7 +18,7 @@ from ..language import foreign_language
 from ..lines import conversations_of, size_of
 from ..outputs import left_over, refuse_replacing, side_file
 from .report import Change, CleanReport
-from .rules import DEFAULT, NAMES, REMOVING, RULES, Limits, around
+from .rules import DEFAULT, NAMES, REMOVING, RULES, Around, Limits
 
 __all__ = [
     "DEFAULT",
@@ -93,7 +93,7 @@ class Cleaner:
         said = [t for m, t in zip(messages, texts, strict=True) if m.role != "system"]
         whole, question, after = "\n".join(said), "", []
         for message, text in zip(messages, texts, strict=True):
-            row = around(question, whole, self._limits)
+            row = Around(question, whole, self._limits)
             mended = text
             for rule in self._rules:
                 if rule.where == "all" or message.role == "assistant":
@@ -177,6 +177,14 @@ def clean_files(
     Raises UsageError for a line that is no conversation, or if `out` is there without `force`;
     FailedError if the rules would remove every row.
     """
+    if not out.name:
+        raise UsageError(
+            Text(f"{str(out)!r} names no file to write.", f"{str(out)!r} 不是要写的文件名。"),
+            Text(
+                "Give one, for example -o data/rows.jsonl.",
+                "请给出文件名，例如 -o data/rows.jsonl。",
+            ),
+        )
     result = CleanReport(out, side_file(out, "changes.jsonl"), dry_run, cleaner.names)
     if dry_run:
         for _ in _cleaned(files, cleaner, result, report):

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from assistant.words import Text
@@ -14,6 +15,7 @@ from assistant.words import Text
 from ..phrases import asks_for_text, leading_phrase, trailing_note
 from .emoji import EMOJI, without_emoji_beyond
 
+MOST = 10  # openings or notes taken off an answer at a time, whatever a file holds
 Where = Literal["all", "answers"]
 
 
@@ -24,16 +26,6 @@ class Limits:
     max_emoji: int = 3
 
 
-@dataclass(frozen=True)
-class Around:
-    """What a text stands in: the question it answers ("" for none), and what the row is about."""
-
-    question: str = ""
-    limits: Limits = Limits()
-    about_markup: bool = False
-    about_signs: bool = False
-
-
 _ABOUT_MARKUP = re.compile(
     r"html|xml|\bentit(?:y|ies)\b|实体|转义|escap|标签|\btags?\b|markdown|\bjsx?\b|\bvue\b|\bcss\b|\bphp\b|jinja|网页|前端|爬虫|"
     r"BeautifulSoup|&amp;\w{2,8};|</[a-z]",
@@ -41,16 +33,29 @@ _ABOUT_MARKUP = re.compile(
 )
 _ABOUT_SIGNS = re.compile(
     r"标点|逗号|顿号|句号|冒号|分号|感叹号|问号|省略号|波浪号|颜文字|符号|表情|全角|半角|引号|punctuat|emoticon|emoji|symbol|"
-    r"full-?width|half-?width|quotation mark|unicode|编码",
+    r"full-?width|half-?width|quotation mark|unicode|编码|"
+    r"[“\"「'‘][^\w\s“”\"「」'‘’]{1,6}[”\"」'’]",
     re.IGNORECASE,
 )
 
 
-def around(question: str, whole: str, limits: Limits) -> Around:
-    """What `question` and the text of its row say of how to read the answer."""
-    return Around(
-        question, limits, bool(_ABOUT_MARKUP.search(whole)), bool(_ABOUT_SIGNS.search(whole))
-    )
+@dataclass(frozen=True)
+class Around:
+    """What a text stands in: the question it answers ("" for none), and all that its row says."""
+
+    question: str
+    whole: str
+    limits: Limits
+
+    @cached_property
+    def about_markup(self) -> bool:
+        """Whether the row speaks of HTML and the like: then tags and entities are its matter."""
+        return bool(_ABOUT_MARKUP.search(self.whole))
+
+    @cached_property
+    def about_signs(self) -> bool:
+        """Whether the row speaks of punctuation, emoji or character forms."""
+        return bool(_ABOUT_SIGNS.search(self.whole))
 
 
 @dataclass(frozen=True)
@@ -80,13 +85,13 @@ _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 def html_entities(text: str, row: Around) -> str:
     """Entities and <br> as what they stand for; in a row about HTML they are what it is about."""
-    if row.about_markup:
-        return text
 
     def mend(part: str) -> str:
         return _BREAK.sub("\n", _ENTITY.sub(lambda match: html.unescape(match[0]), part))
 
-    return outside_code(text, mend) if "&" in text or "<" in text else text
+    if ("&" not in text and "<" not in text) or row.about_markup:
+        return text
+    return outside_code(text, mend)
 
 
 _CONTROL = re.compile(
@@ -114,13 +119,16 @@ _WIDE |= {0x3000: 0x20, 0xA0: 0x20, 0x2007: 0x20, 0x202F: 0x20}
 
 def unicode_form(text: str, row: Around) -> str:
     """NFC, full-width letters and digits and odd spaces made plain; Chinese punctuation stays."""
-    if row.about_signs:
-        return unicodedata.normalize("NFC", text)
-    return unicodedata.normalize("NFC", text).translate(_WIDE)
+    form = unicodedata.normalize("NFC", text)
+    plain = form.translate(_WIDE)
+    return form if plain != form and row.about_signs else plain
 
 
-def leading_phrases(text: str, _: Around) -> str:
-    while phrase := leading_phrase(text.lstrip()):
+def leading_phrases(text: str, row: Around) -> str:
+    for _ in range(MOST):
+        phrase = leading_phrase(text.lstrip(), row.question)
+        if not phrase:
+            break
         text = text.lstrip()[len(phrase) :]
     return text
 
@@ -169,7 +177,10 @@ def whole_quotes(text: str, row: Around) -> str:
 
 
 def trailing_notes(text: str, row: Around) -> str:
-    while note := trailing_note(text, row.question):
+    for _ in range(MOST):
+        note = trailing_note(text, row.question)
+        if not note:
+            break
         text = text[: -len(note)].rstrip()
     return text
 
@@ -178,7 +189,7 @@ _NOT_AFTER_SIGN = r"(?:[~～！!。]+(?=\s|$|[^~～！!。])|(?=\s*$))"
 _STRAY = (
     (re.compile(r"^\s*[，。、；：]+(?=[\w\u3400-\u9fff“「《【])"), ""),
     (re.compile(r"([，、；：])\1+"), r"\1"),
-    (re.compile(r"[，、；：]+([。！？])(?!\1)"), r"\1"),
+    (re.compile(r"(?<![，、；：])[，、；：]+([。！？])(?!\1)"), r"\1"),
     (re.compile(r"(?<!。)([。！？])(?:[，、；：]+|。(?!。))"), r"\1"),
     (re.compile(r"([！？～])\1{2,}"), r"\1"),
     (re.compile(r"(?<=[\w\u3400-\u9fff])([!?])\1{2,}(?=\s*$)"), r"\1"),
@@ -189,16 +200,17 @@ _STRANDED = re.compile(rf"([。！？!?~～…])\s*(?:啦|哦|呀|哟|呢|喔|�
 
 
 def stray_punctuation(text: str, row: Around) -> str:
-    if "`" in text or row.about_signs:
-        return text
+    mended = text
     for pattern, instead in _STRAY:
-        text = pattern.sub(instead, text)
-    return _STRANDED.sub(r"\1", text) if asks_for_text(row.question) else text
+        mended = pattern.sub(instead, mended)
+    if asks_for_text(row.question):
+        mended = _STRANDED.sub(r"\1", mended)
+    return text if mended == text or "`" in text or row.about_signs else mended
 
 
 def too_many_emoji(text: str, row: Around) -> str:
     """Ornament beyond the limit; emoji that were asked for, or that are all there is, stay."""
-    if row.about_signs or not EMOJI.search(text) or EMOJI.search(row.question):
+    if not EMOJI.search(text) or row.about_signs or EMOJI.search(row.question):
         return text
     if "`" in text or not any(letter.isalpha() for letter in text):
         return text
@@ -209,7 +221,7 @@ def spacing(text: str, _: Around) -> str:
     """Spaces at the ends of lines and superfluous blank lines; indentation is the text's own."""
 
     def mend(part: str) -> str:
-        part = re.sub(r"[ \t]+(?=\n)", _line_end, part)
+        part = re.sub(r"(?<![ \t])[ \t]+(?=\n)", _line_end, part)
         return re.sub(r"\n{3,}", "\n\n", part)
 
     text = outside_code(text, mend).rstrip()
