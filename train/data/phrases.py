@@ -31,7 +31,7 @@ _ASKS_ABOUT = re.compile(
     re.IGNORECASE,
 )
 _TECHNICAL = re.compile(
-    r"代码|函数|程序|脚本|正则|报错|配置文件|\b(?:code|function|script|program|regex|python|java(?:script)?|sql|html|css|bash|"
+    r"代码|函数|程序|脚本|正则|报错|配置文件|\b(?:code|function|script|program|regex|python|java(?:script)?|js|typescript|rust|golang|makefile|latex|excel|sql|html|css|bash|"
     r"shell|git|docker|json|yaml|api|class|method|commit|error|exception)\b",
     re.IGNORECASE,
 )
@@ -55,6 +55,7 @@ _LEADING = re.compile(
     # 下面是一段小红书风格的祝福：
     rf"|(?:以下|下面|这里|这|这边)(?:就)?(?:是|为|有)[^\n：:。！]{{0,24}}{_TEXT}[^\n：:。！]{{0,6}}[：:](?!\s*\n?\s*(?:[1１一]|[-*•]))"
     # 我来为您写一段祝福：
+    rf"|已?经?{_FOR_YOU}了?[^\n：:。！]{{0,20}}{_TEXT}[^\n：:。！]{{0,4}}[：:]"
     rf"|我(?:来|会|将|这就)?{_FOR_YOU}[^\n：:。！]{{0,20}}{_TEXT}[^\n：:。！]{{0,4}}[：:。！]"
     r")"
     # 祝福语：
@@ -129,6 +130,7 @@ _MARKED = tuple(
         r"(?:语气|口吻|风格|措辞|用词)[^\n。！]{1,30}",
         rf"(?:you (?:can|may) |please |feel free to )(?:also )?{_CHANGE_EN}\b (?:it|this|them|the {_ASPECT_EN}|{_ASPECT_EN}|[\[{{<])[^\n]{{0,80}}",
         rf"(?:this|the above|the) {_ASPECT_EN} (?:is|was|are|can be|has been|keeps|uses) (?:\w+ ){{0,3}}{_MANNER_EN}\b[^\n]{{0,60}}",
+        r"replace [^\n]{1,30} with [^\n]{0,24}\bname\b[^\n]{0,20}",
         rf"as (?:you )?(?:requested|asked|wished)(?:[,:;]? [^\n]{{0,20}}\b(?:{_ASPECT_EN}|{_MANNER_EN})\b[^\n]{{0,30}})?",
         rf"i (?:kept|wrote|used|made|tried)\b[^\n]{{0,40}}\b(?:{_ASPECT_EN}|{_MANNER_EN})\b[^\n]{{0,50}}",
     )
@@ -146,6 +148,8 @@ _UNMARKED = tuple(
         rf"希望(?:这|以上|我的)[^\n。！，,]{{0,6}}(?:{_KIND}|文字|内容)[^\n。！，,]{{0,6}}(?:您满意|你满意|符合|帮到您|有用)[^\n。！，,]{{0,12}}",
         rf"(?:you (?:can|may) |please )?feel free to (?:also )?{_CHANGE_EN}\b (?:it|this|them|the {_ASPECT_EN}|{_ASPECT_EN})\b[^\n]{{0,60}}",
         rf"(?:please )?let me know if you(?:'d|’d| would)? (?:like|want|need)\b[^\n]{{0,30}}\b(?:anything else|changes|adjustments?|revisions?|edits?|{_MANNER_EN}|{_ASPECT_EN})\b[^\n]{{0,40}}",
+        rf"i hope (?:this|the|these) {_ASPECT_EN} (?:meets?|suits?|fits?|works?|is what|are what)\b[^\n]{{0,40}}",
+        rf"(?:this|the|the above) {_ASPECT_EN} [^\n]{{0,60}}\bas (?:you )?(?:requested|asked|wished)",
         rf"(?:if you(?:'d|’d| would) like|would you like) (?:me to )?[^\n]{{0,20}}\b(?:{_CHANGE_EN}|more {_MANNER_EN}|shorter|longer|funnier|another (?:one|version))\b[^\n]{{0,60}}",
     )
 )  # fmt: skip
@@ -207,6 +211,8 @@ def leading_phrase(text: str, question: str = "") -> str:
 
 def trailing_note(text: str, question: str = "") -> str:
     """The generator's closing note, "" where there is none; `question` is what `text` answers."""
+    if "`" in text or _TECHNICAL.search(question):  # what stands under code is about the code
+        return ""
     bare = text.rstrip()
     start = max(bare.rfind("\n") + 1, len(bare) - _LONGEST_NOTE)
     line = bare[start:]
