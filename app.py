@@ -34,11 +34,20 @@ if TYPE_CHECKING:
 @engine_options
 @common_options
 def main(context: Context, address, port, root_path, public, engine, model) -> None:
-    from assistant.hosting import find_place, refuse_taken_port
+    from assistant.hosting import (
+        find_place,
+        ignored_gradio_settings,
+        refuse_taken_port,
+        take_away_gradio_settings,
+    )
+    from assistant.network import reach_this_machine_directly
 
     config = context.read_config()
     place = find_place(address, port, root_path, public)
     refuse_taken_port(place)
+    reach_this_machine_directly(place.address)
+    if ignored := take_away_gradio_settings(os.environ):
+        context.say(ignored_gradio_settings(ignored))
 
     gc.disable()  # importing makes a million objects and no garbage: a third of the time to page
     from assistant.engines import zero_gpu

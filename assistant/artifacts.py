@@ -26,7 +26,7 @@ from .words import Text
 
 MANIFEST_FILE = "manifest.json"
 OPENVINO_FOLDER = "openvino"  # in a model's folder: what the CPU engine reads of it
-_DISK_REFUSALS = (
+DISK_REFUSALS = (
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EROFS,
@@ -34,6 +34,16 @@ _DISK_REFUSALS = (
     errno.EPERM,
     errno.ENOTDIR,
     errno.EISDIR,
+    errno.EEXIST,  # a file where a folder should be
+    errno.ENOENT,  # mkdir below /proc
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
+
+HOME_VARIABLE = "ASSISTANT_HOME"
+ANOTHER_HOME = Text(
+    f"Set {HOME_VARIABLE} to a folder that you may write: export {HOME_VARIABLE}=/path/to/folder",
+    f"请用 {HOME_VARIABLE} 指定一个可写的文件夹：export {HOME_VARIABLE}=/路径/文件夹",
 )
 
 
@@ -132,7 +142,7 @@ def one_builder(result: Path) -> Iterator[bool]:
     from filelock import FileLock
 
     lock = FileLock(result.with_name(result.name + ".lock"))
-    with _disk_errors(result):
+    with _disk_errors(result, ANOTHER_HOME):
         result.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
@@ -206,20 +216,44 @@ def write_json(value: Mapping[str, Any], file: Path) -> None:
 
 
 @contextmanager
-def _disk_errors(target: Path) -> Iterator[None]:
-    """Say plainly what the disk refused."""
+def _disk_errors(target: Path, cure: Text | None = None) -> Iterator[None]:
+    """Say plainly what the disk refused; a trouble with another file is not the target's."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_REFUSALS:
+        if error.errno not in DISK_REFUSALS or not _concerns(error, target):
             raise
         raise BlockedError(
             Text(
                 f"Cannot write {target}: {error.strerror}. Nothing half-written was left.",
                 f"无法写入 {target}：{error.strerror}。没有留下写了一半的文件。",
             ),
-            Text(
-                f"Free some space or choose another place ({os.path.dirname(target) or '.'}).",
-                f"请腾出空间，或换一个位置（{os.path.dirname(target) or '.'}）。",
-            ),
+            cure or _cure(error, target),
         ) from error
+
+
+def _cure(error: OSError, target: Path) -> Text:
+    folder = os.path.dirname(target) or "."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Text(
+            f"Free some space or choose another place ({folder}).",
+            f"请腾出空间，或换一个位置（{folder}）。",
+        )
+    return Text(
+        f"Make {folder} writable for you, or choose another place.",
+        f"请让自己对 {folder} 有写权限，或换一个位置。",
+    )
+
+
+def _concerns(error: OSError, target: Path) -> bool:
+    """Whether the file that an error names, if any, is `target`, what it is made in, or a parent."""
+    if error.filename is None:
+        return True
+    named, place = os.path.abspath(os.fsdecode(error.filename)), os.path.abspath(target)
+    return named.startswith(place) or place.startswith(named.rstrip(os.sep) + os.sep)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with a leading `~` filled in; unlike `Path.expanduser` it leaves alone what it does
+    not know, as where the machine knows no home."""
+    return Path(os.path.expanduser(path))

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from .conversation import Message
 from .engines.base import Chunk, Engine, EngineError, Generation, Sampling, context_length_error
+from .outside import damaged, not_whole
 from .persona import Persona, Style
 from .words import Text
 
@@ -66,6 +67,7 @@ def reply(
     sampling.check()
     opening = system_messages(system, style)
     asked = Message(role="user", content=styled_question(text, style))
+    _refuse_damaged([*opening, *history, asked])
     _refuse_hopeless(engine, [*opening, asked])
     dropped = _turns_to_drop(engine, opening, history, asked, sampling.max_tokens)
     kept = history[2 * dropped :]
@@ -95,6 +97,14 @@ def styled_sampling(sampling: Sampling, style: Style | None) -> Sampling:
         temperature=sampling.temperature if style.temperature is None else style.temperature,
         top_p=sampling.top_p if style.top_p is None else style.top_p,
     )
+
+
+def _refuse_damaged(messages: Sequence[Message]) -> None:
+    """Raise EngineError("invalid_request") for half letters: no tokenizer takes them."""
+    for message in messages:
+        if damaged(message.content):
+            said = not_whole(message.content)
+            raise EngineError("invalid_request", said.message, said.cure)
 
 
 def _refuse_hopeless(engine: Engine, needed: list[Message]) -> None:

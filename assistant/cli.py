@@ -5,18 +5,22 @@ stdout is for results, stderr for talk. `--json` prints one JSON object on stdou
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .errors import AssistantError
+from .following import both_in_same_project, command_line, in_same_project
+from .network import reach_this_machine_directly
+from .outside import failure_from_outside, readable, refuse_damaged, speak_any_text
 from .words import Text, terminal_language
 
 if TYPE_CHECKING:
@@ -40,6 +44,20 @@ class Context:
 
         return read_config(self.config_file, self.sets, tables)
 
+    def paste(self, text: Text, run_name: str | None = None) -> Text:
+        """The text with its commands as they run when pasted: for this configuration and run."""
+        return both_in_same_project(text, self.config_file, self.sets, run_name)
+
+    def following(self, *words: str | PurePath, run_name: str | None = None) -> str:
+        """The next command, as it runs when pasted."""
+        line = command_line(*words)
+        return in_same_project(line, self.config_file, self.sets, run_name)
+
+    def page_command(self, run_name: str | None = None) -> str:
+        """What opens the page on this project's result."""
+        line = self.following("python", "app.py", run_name=run_name)
+        return "make run" if line == "python app.py" else line
+
     def say(self, text: Text | str) -> None:
         """Talk, on stderr; silent under -q."""
         if not self.quiet:
@@ -48,7 +66,7 @@ class Context:
     def result(self, value: Mapping[str, Any], text: Text | str) -> None:
         """The command's result, on stdout: `value` under --json, else `text` for reading."""
         if self.as_json:
-            click.echo(json.dumps(value, ensure_ascii=False))
+            click.echo(one_line(value))
         elif str(text):
             click.echo(str(text))
 
@@ -56,8 +74,9 @@ class Context:
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a click command `--config --set --json -q --debug`; it gets a Context first.
 
-    Expected failures end here: message and cure on stderr (under --json an object with "error" on
-    stdout as well), the error's exit code, no traceback unless --debug.
+    Expected failures end here, and those of files, disks and encodings that nobody foresaw: message
+    and cure on stderr (under --json an object with "error" on stdout as well), the error's exit code,
+    no traceback unless --debug.
     """
 
     @click.option(
@@ -80,15 +99,27 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
         **arguments: Any,
     ) -> None:  # fmt: skip
         context = Context(config_file, sets, as_json, quiet)
+        speak_any_text()
+        reach_this_machine_directly()
         try:
+            refuse_damaged({"set": sets, **arguments})
             command(context, **arguments)
-        except AssistantError as error:
-            if debug:
-                raise
-            report_error(error, as_json)
-            sys.exit(error.exit_code)
+        except (AssistantError, OSError, UnicodeError) as error:
+            if debug or (isinstance(error, OSError) and error.errno == errno.EPIPE):
+                raise  # a reader that has gone is no failure: click ends quietly
+            expected = failure_from_outside(error)
+            if expected.cure:
+                expected.cure = context.paste(expected.cure, arguments.get("run_name"))
+            report_error(expected, as_json)
+            sys.exit(expected.exit_code)
 
     return wrapped
+
+
+def one_line(value: Mapping[str, Any]) -> str:
+    """The value as JSON; its letters escaped where stdout cannot show them."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if readable(text) else json.dumps(value)
 
 
 def talk(text: str) -> None:
@@ -106,7 +137,7 @@ def report_error(error: AssistantError, as_json: bool) -> None:
     if as_json:
         said = {"message": error.message.en, "cure": error.cure.en if error.cure else None}
         code = getattr(error, "code", None)
-        click.echo(json.dumps({"error": said | ({"code": code} if code else {})}))
+        click.echo(one_line({"error": said | ({"code": code} if code else {})}))
 
 
 class TerminalProgress:

@@ -16,6 +16,7 @@ import tomlkit.exceptions
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from .errors import UsageError
+from .toml_file import read_toml
 from .words import Language, Text
 
 DEFAULT_CONFIG = Path("assistant.toml")
@@ -233,35 +234,13 @@ def read_config(
 
 def _parse(file: Path) -> dict[str, Any]:
     try:
-        text = file.read_text(encoding="utf-8")
+        return read_toml(file)
     except FileNotFoundError:
         raise UsageError(
             Text(f"There is no configuration file {file}.", f"没有配置文件 {file}。"),
             Text(
                 "Run in the project's folder, or name the file with --config FILE.",
                 "请在项目文件夹里运行，或用 --config FILE 指明文件。",
-            ),
-        ) from None
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            Text(
-                f"{file} is not UTF-8 text (byte {error.start}).",
-                f"{file} 不是 UTF-8 文本（第 {error.start} 字节）。",
-            ),
-            Text("Save it as UTF-8.", "请另存为 UTF-8。"),
-        ) from None
-    except OSError as error:
-        raise UsageError(
-            Text(f"Cannot read {file}: {error.strerror}.", f"无法读取 {file}：{error.strerror}。")
-        ) from None
-    try:
-        return tomlkit.parse(text).unwrap()
-    except tomlkit.exceptions.TOMLKitError as error:
-        raise UsageError(
-            Text(f"{file} is not valid TOML: {error}.", f"{file} 不是有效的 TOML：{error}。"),
-            Text(
-                "Look at that line: a missing quote, bracket or equals sign is the usual cause.",
-                "请看那一行：多半是少了引号、括号或等号。",
             ),
         ) from None
 
@@ -283,7 +262,7 @@ def apply_set(document: dict[str, Any], assignment: str) -> None:
         )
     try:
         value = tomlkit.value(raw.strip()).unwrap()
-    except tomlkit.exceptions.TOMLKitError:
+    except (tomlkit.exceptions.TOMLKitError, RecursionError):
         value = raw
     table = document
     for key in keys[:-1]:

@@ -63,7 +63,7 @@ def read_conversations(file: Path) -> Iterator[Conversation]:
     Raises UsageError naming the first line that is not a conversation.
     """
     try:
-        with file.open(encoding="utf-8") as lines:
+        with file.open(encoding="utf-8-sig") as lines:  # editors put a mark before it
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield parse_conversation(line, where=f"{file}:{number}")

@@ -6,7 +6,7 @@ import errno
 import ipaddress
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,11 @@ from .words import Text
 
 HostName = Literal["huggingface", "modelscope", "openxlab", "own"]
 DEFAULT_PORT = 7860  # Gradio's, and the one that all three hosts expect
+GRADIO_HONOURED = (  # where it listens (see `find_place`), where its files lie, what it reports
+    "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH", "GRADIO_TEMP_DIR",
+    "GRADIO_BLOCKED_PATHS", "GRADIO_ANALYTICS_ENABLED", "GRADIO_ANALYTICS_CACHE_FREQUENCY",
+)  # fmt: skip
+_OFF = ("", "0", "false", "no", "off", "none", "never")
 OPENXLAB_FOLDER = Path("/home/xlab-app-center")  # it sets no variable; apps always live here
 
 
@@ -62,6 +67,31 @@ def find_place(
         public or hosted or not is_loopback(address),
         hosted,
     )  # fmt: skip
+
+
+def take_away_gradio_settings(environment: MutableMapping[str, str]) -> list[str]:
+    """Take Gradio's variables out of `environment` but those that this page honours; gives the names
+    of those that would have switched something on.
+
+    Gradio reads some forty of them, and they may make the page public (GRADIO_SHARE), let files out
+    (GRADIO_ALLOWED_PATHS), or end it with a traceback (GRADIO_NUM_WORKERS=many).
+    """
+    ours = [
+        name for name in sorted(environment)
+        if name.startswith("GRADIO_") and name not in GRADIO_HONOURED
+    ]  # fmt: skip
+    return [name for name in ours if environment.pop(name).strip().lower() not in _OFF]
+
+
+def ignored_gradio_settings(names: list[str]) -> Text:
+    """What the person is told of them."""
+    kept = ", ".join(GRADIO_HONOURED[:3])
+    return Text(
+        f"Ignored from the environment: {', '.join(names)}. This page honours {kept}; others reach "
+        "it with --host 0.0.0.0 or --public.",
+        f"已忽略环境变量 {'、'.join(names)}。本页面只采用 {kept.replace(', ', '、')}；"
+        "要让他人访问，请用 --host 0.0.0.0 或 --public。",
+    )
 
 
 def known_host(environment: Mapping[str, str], folder: Path) -> HostName:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,23 +13,29 @@ from pathlib import Path
 
 import click
 
+from .artifacts import expanded, whole_file
 from .cli import Context, report_error
 from .config import Config
 from .conversation import Conversation, Message, to_markdown, write_conversations
-from .errors import AssistantError, UsageError
+from .errors import AssistantError, EngineError, UsageError
 from .host import Ready
+from .outside import damaged, failure_from_outside, hear_any_bytes, not_whole
 from .terminal import Choices, load, start_reply
 from .words import Text
+
+logger = logging.getLogger(__name__)
 
 HELP = Text(
     "/style NAME   answer in that style (/style alone: none)\n"
     "/system TEXT  replace the system prompt (/system alone: the persona's again)\n"
     "/save FILE    keep the conversation: .md for reading, .jsonl for training\n"
+    "/save! FILE   the same, and replace a file that is there\n"
     "/reset        begin again          /quit  leave (or Ctrl-D)\n"
     "Ctrl-C stops an answer.",
     "/style 名称   用这种风格回答（只写 /style：不用风格）\n"
     "/system 文字  替换系统提示（只写 /system：恢复人设的）\n"
     "/save 文件    保存对话：.md 供阅读，.jsonl 供训练\n"
+    "/save! 文件   同上，并覆盖已有的文件\n"
     "/reset        重新开始          /quit  离开（或 Ctrl-D）\n"
     "Ctrl-C 停止回答。",
 )
@@ -37,6 +45,7 @@ def talk(context: Context, choices: Choices) -> None:
     """Read, answer, until the end of input."""
     config = context.read_config()
     ready = load(context, config, choices)
+    hear_any_bytes()
     try:
         ready.persona.style(choices.style)
         with contextlib.suppress(ImportError):
@@ -62,6 +71,7 @@ class _Talk:
             "/style": self._style,
             "/system": self._system,
             "/save": self._save,
+            "/save!": functools.partial(self._save, replaces=True),
             "/reset": self._reset,
             "/help": lambda _: self._context.say(HELP),
         }
@@ -74,14 +84,19 @@ class _Talk:
             if word in ("/quit", "/exit"):
                 return
             try:
+                if damaged(line):
+                    raise not_whole(line)
                 if word in self._commands:
                     self._commands[word](rest.strip())
                 elif word.startswith("/"):
                     self._context.say(HELP)
                 else:
                     self._answer(line)
-            except AssistantError as error:
-                report_error(error, as_json=False)
+            except (AssistantError, OSError, UnicodeError) as error:
+                report_error(failure_from_outside(error), as_json=False)
+            except Exception as error:  # of a library: what was said so far must not go with it
+                logger.debug("an answer failed", exc_info=error)
+                report_error(_broke(error), as_json=False)
 
     def _read(self) -> str | None:
         try:
@@ -126,21 +141,24 @@ class _Talk:
         self._history.clear()
         self._context.say(Text("A new conversation.", "新的对话。"))
 
-    def _save(self, name: str) -> None:
-        if not name or Path(name).suffix not in (".md", ".jsonl"):
+    def _save(self, name: str, replaces: bool = False) -> None:
+        if not name or Path(name).suffix.lower() not in (".md", ".jsonl"):
             raise UsageError(
                 Text("/save needs a file name that ends in .md or .jsonl.",
                      "/save 需要以 .md 或 .jsonl 结尾的文件名。")
             )  # fmt: skip
         if not self._history:
             raise UsageError(Text("There is nothing to save yet.", "还没有可保存的内容。"))
-        file = Path(name).expanduser()
+        file = expanded(name)
+        if file.exists() and not replaces:
+            raise UsageError(
+                Text(f"{file} is there already.", f"{file} 已经存在。"),
+                Text(f"Replace it: /save! {name}", f"要覆盖它：/save! {name}"),
+            )
         messages = list(self._history)
-        if file.suffix == ".md":
+        if file.suffix.lower() == ".md":
             names = {"user": str(Text("You", "你")), "assistant": self._ready.persona.name,
                      "system": str(Text("System", "系统"))}  # fmt: skip
-            from .artifacts import whole_file
-
             with whole_file(file) as out:
                 out.write(to_markdown(messages, names))  # type: ignore[arg-type]
         else:
@@ -148,6 +166,14 @@ class _Talk:
             opening = [Message(role="system", content=system)] if system else []
             write_conversations([Conversation(messages=(*opening, *messages))], file)
         self._context.say(Text(f"Saved {file}", f"已保存 {file}"))
+
+
+def _broke(error: Exception) -> EngineError:
+    return EngineError(
+        "internal",
+        Text(f"The answer failed: {error}", f"回答出错：{error}"),
+        Text("The conversation is kept: ask again, or /save FILE.", "对话还在：可以再问一次，或 /save 文件。"),
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

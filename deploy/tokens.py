@@ -126,7 +126,7 @@ def need_token(service: Service, token: Secret | None, why: Text) -> Secret:
 
 def _from_file(file: Path) -> Secret:
     try:
-        value = file.read_text(encoding="utf-8").strip()
+        value = file.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "UTF-8?"
         raise UsageError(

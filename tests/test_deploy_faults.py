@@ -3,7 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import httpx
 import pytest
+import requests
+from huggingface_hub.utils import hf_raise_for_status
+from modelscope_hub.errors import raise_for_status
 from servers.sharing import Fault, ShareServer
 from sharing_fixtures import (
     TARGETS,
@@ -18,7 +24,9 @@ from sharing_fixtures import (
 )
 
 from assistant.errors import AssistantError, BlockedError, DamagedError, UsageError
+from deploy.hubs.failures import explain, explain_output
 from deploy.shared import verify_shared
+from deploy.target import Target, parse_target
 
 PUBLISH = r"POST .*(?:/commit/\S+|/git-receive-pack)$"
 
@@ -71,15 +79,66 @@ def test_somebody_elses_name(hub, project, plain_lfs):
     assert shared(project, "hf:you/bei")[1].target == "hf:you/bei"
 
 
+REFUSED = [
+    (402, "paid plan"), (403, "does not let it write"), (409, "changed by someone else"),
+    (412, "changed by someone else"), (413, "too large"), (429, "patience"),
+    (500, "trouble of its own"), (507, "no room left"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("status", "said"),
-    [(402, "paid plan"), (403, "does not let it write"), (409, "changed by someone else"), (412, "changed by someone else"),
-     (413, "too large"), (429, "patience"), (500, "trouble of its own"), (507, "no room left")],
-)  # fmt: skip
+    ("status", "said"), REFUSED[::3]
+)  # one that the client refuses, and others
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_refused_publication(hub, project, plain_lfs, target, status, said):
     hub.faults = [Fault(PUBLISH, status=status, message="for a reason")]
     error = refusal(hub, project, target)
+    assert isinstance(error, BlockedError) and error.exit_code == 3
+    assert said in str(error)
+
+
+def as_huggingface_says(status: int, target: Target) -> AssistantError:
+    request = httpx.Request("POST", "http://hub/api/models/me/bei/commit/main")
+    answer = httpx.Response(status, json={"error": "for a reason"}, request=request)
+    return explained(lambda: hf_raise_for_status(answer), target)
+
+
+def as_modelscope_says(status: int, target: Target) -> AssistantError:
+    answer = requests.Response()
+    answer.status_code, answer._content = status, b'{"Message": "for a reason"}'
+    answer.url = "http://hub/api/v1/repos/models/me/bei/commit/master"
+    answer.request = requests.Request("POST", answer.url).prepare()
+    return explained(lambda: raise_for_status(answer), target)
+
+
+def explained(fails: Callable[[], object], target: Target) -> AssistantError:
+    with pytest.raises(AssistantError) as caught:
+        try:
+            fails()
+        except Exception as error:
+            explain(error, target, "http://hub", None)
+    return caught.value
+
+
+def as_git_says(status: int, target: Target) -> AssistantError:
+    said = (
+        f"error: RPC failed; HTTP {status} curl 22 The requested URL returned error: {status}\n"
+        "send-pack: unexpected disconnect while reading sideband packet\n"
+        "fatal: the remote end hung up unexpectedly\n"
+    )
+    return explain_output(said, target, "http://hub", None)
+
+
+@pytest.mark.parametrize(("status", "said"), REFUSED)
+@pytest.mark.parametrize(
+    ("client", "target"),
+    zip([as_huggingface_says, as_modelscope_says, as_git_says], TARGETS, strict=True),
+    ids=TARGETS,
+)
+def test_what_each_client_makes_of_a_status_is_understood(client, target, status, said):
+    """The clients' own ways to tell a status, without a hub: `test_a_refused_publication` holds
+    them to what the clients say on the way."""
+    error = client(status, parse_target(target))
     assert isinstance(error, BlockedError) and error.exit_code == 3
     assert said in str(error)
 
@@ -198,7 +257,7 @@ def test_a_repository_that_moved_after_the_plan(hub, project, plain_lfs, monkeyp
     assert hub.received == 0 and hub.files("model", "me/bei") == {"a.txt": b"2"}
 
 
-def test_the_command_says_it_in_chinese_with_its_exit_code(hub, project, monkeypatch):
+def test_the_command_says_it_in_chinese_with_its_exit_code(hub, project, monkeypatch, plain_lfs):
     monkeypatch.setenv("ASSISTANT_LANG", "zh")
     hub.faults = [Fault(PUBLISH, status=402, message="Payment Required")]
     done = deploy(project, "model", "--to", "hf:me/bei", "--yes", check=3)

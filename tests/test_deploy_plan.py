@@ -18,6 +18,7 @@ from sharing_fixtures import (
     files_of,
     hub,
     make_run,
+    plain_lfs,
     project,
 )
 
@@ -98,7 +99,7 @@ def test_a_dry_run_changes_nothing_anywhere(hub: ShareServer, project):
     ("state", "said"),
     [("failed", "did not pass"), ("missing", "never checked"), ("other weights", "other weights")],
 )
-def test_what_was_not_proven_is_not_shared(hub: ShareServer, project, state, said):
+def test_what_was_not_proven_is_not_shared(hub: ShareServer, project, plain_lfs, state, said):
     run = project / "runs" / "default"
     if state == "failed":
         check_run(run, passed=False)
@@ -174,7 +175,7 @@ def test_paths_of_the_hosts_and_addresses_of_the_web_are_no_findings(tmp_path):
     assert scan_file(file, "README.md") == []
 
 
-def test_an_adapter_names_a_base_that_others_can_fetch(hub: ShareServer, project):
+def test_an_adapter_names_a_base_that_others_can_fetch(hub: ShareServer, project, plain_lfs):
     deploy(project, "model", *HF, "--kind", "adapter", "--yes")
     sent = json.loads(hub.files("model", "me/bei")["adapter_config.json"])
     assert sent["base_model_name_or_path"] == "Qwen/Qwen2.5-0.5B-Instruct"

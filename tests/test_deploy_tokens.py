@@ -14,12 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from servers.listening import listening
-from servers.sharing import Fault
+from servers.sharing import Fault, Gate
 from sharing_fixtures import (
     ROOT,
     TARGETS,
@@ -31,6 +32,7 @@ from sharing_fixtures import (
     files_of,
     hub,
     made_by_hand,
+    plain_lfs,
     project,
 )
 
@@ -41,7 +43,9 @@ from deploy.hubs.git_lfs import GitRemote
 from deploy.target import parse_target
 from deploy.tokens import Secret, find_token, hide
 
+pytestmark = pytest.mark.xdist_group("hubs")
 TOKEN = TOKENS["me"]
+PUBLISH = r"POST .*(?:/commit/\S+|/git-receive-pack)$"
 SPELLINGS = [
     TOKEN.encode(),
     *(
@@ -80,31 +84,41 @@ def small_files(folder: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("target", TARGETS)
 def test_no_token_while_it_runs_nor_after(hub, project, clean_environment, target):
     made_by_hand(hub, target)
-    hub.faults = [Fault("PUT /lfs", seconds_per_mib=0.5), Fault(r"POST .*/commit/", hang=0.5)]
+    upload, commit = Gate(), Gate()
+    hub.faults = [Fault("PUT /lfs", gate=upload), Fault(PUBLISH, gate=commit)]
     environment = {**os.environ, "HF_HUB_DISABLE_XET": "1", "HF_DEBUG": "1", "GIT_TRACE": "1"}
-    process = subprocess.Popen(
-        command(project, "model", "--to", target, "--yes", "--debug"),
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    seen, looked = [], 0
-    while process.poll() is None:
-        looked += 1
+    seen: list[str] = []
+
+    def look() -> None:
         seen.append(command_lines())
         for path in small_files(project):  # what is staged, and the repository that git works in
-            try:
-                data = path.read_bytes()
-            except OSError:
-                continue
-            if holds_token(data):
-                seen.append(f"{path}: {TOKEN}")
-        time.sleep(0.05)
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    assert looked > 5 and "deploy model --to" in "".join(seen)
-    assert not holds_token("".join(seen).encode()) and not holds_token(out + err)
+            with suppress(OSError):
+                if holds_token(path.read_bytes()):
+                    seen.append(f"{path}: {TOKEN}")
+
+    outputs = clean_environment / "stdout", clean_environment / "stderr"
+    with outputs[0].open("wb") as out, outputs[1].open("wb") as err:
+        process = subprocess.Popen(
+            command(project, "model", "--to", target, "--yes", "--debug"),
+            cwd=ROOT, env=environment, stdout=out, stderr=err,
+        )  # fmt: skip
+    try:
+        for gate in (upload, commit):  # it is looked at while it waits, and on the way
+            while not gate.reached.wait(0.2) and process.poll() is None:
+                look()
+            look()
+            gate.open()
+        while process.poll() is None:
+            look()
+            time.sleep(0.2)
+    finally:
+        process.kill()
+        process.wait()
+    said = b"".join(file.read_bytes() for file in outputs)
+    assert process.returncode == 0, said.decode(errors="replace")
+    assert upload.reached.is_set() and commit.reached.is_set()
+    assert "deploy model --to" in "".join(seen)
+    assert not holds_token("".join(seen).encode()) and not holds_token(said)
     kept = {
         path: data
         for path, data in files_of(clean_environment).items()
@@ -116,7 +130,7 @@ def test_no_token_while_it_runs_nor_after(hub, project, clean_environment, targe
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_no_token_in_a_failure_even_with_its_traceback(hub, project, target):
+def test_no_token_in_a_failure_even_with_its_traceback(hub, project, plain_lfs, target):
     made_by_hand(hub, target)
     message = f"{TOKEN} may not, Authorization: Bearer {TOKEN}"
     hub.faults = [
@@ -126,7 +140,7 @@ def test_no_token_in_a_failure_even_with_its_traceback(hub, project, target):
             message=message,
         )
     ]
-    done = deploy(project, "model", "--to", target, "--yes", "--debug", check=None)
+    done = deploy(project, "model", "--to", target, "--yes", "--debug", check=None, process=True)
     assert done.returncode == 1 and "Traceback" in done.stderr
     said = done.stderr + done.stdout
     done = deploy(project, "model", "--to", target, "--yes", "--json", check=3)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from personas import triggered
 from train_fixtures import (  # noqa: F401  (fixtures)
     conversations,
     embedded_base,
@@ -21,11 +22,19 @@ from train_fixtures import (  # noqa: F401  (fixtures)
     write_rows,
 )
 
+from assistant.chat import reply
+from assistant.config import read_config
+from assistant.engines.echo import EchoEngine
 from assistant.errors import BlockedError, FailedError, UsageError
 from assistant.persona import read_persona
+from assistant.ui.shown import style_does
+from train.dataset import render_file
 from train.fit import fit
+from train.merge import merge
 from train.prepare import prepare
 from train.recipes import all_recipes
+from train.render import load_tokenizer
+from train.settings import TrainTable
 from train.status import read_status
 from train.trainer.checkpoints import checkpoints
 from train.trainer.child import kind_of
@@ -43,11 +52,19 @@ def prepared(folder: Path, base: Path, rows: int = 32, *sets: str):
     return prepare(config, config.run_folder)
 
 
+def styled(folder: Path, base: Path):
+    """A run of eight steps over data of which twenty rows carry a style's trigger."""
+    config = project(folder, base)
+    rows = [json.loads(row.line()) for row in triggered("，小红书风格", 20)]
+    write_rows(config.run_folder, [*conversations(12), *rows])
+    return prepare(config, config.run_folder)
+
+
 @pytest.fixture(scope="module")
 def whole_run(tmp_path_factory, tiny_base):  # noqa: F811
     """One uninterrupted run of eight steps, and what was said while it ran."""
     folder = tmp_path_factory.mktemp("whole")
-    run = prepared(folder, tiny_base)
+    run = styled(folder, tiny_base)
     said, seen = [], []
     adapter = fit(run, report=seen.append, say=said.append)
     return run, adapter, said, seen
@@ -78,8 +95,6 @@ def test_a_run_tells_its_progress(whole_run):
     assert status.checkpoints == (2, 4, 6, 8)
     assert said
     assert seen[-1].done <= seen[-1].total == 8
-    losses = [scalar.loss for scalar in read_scalars(run.work)]
-    assert losses[-1] < losses[0]
 
 
 def test_sample_answers_are_kept(whole_run):
@@ -90,17 +105,54 @@ def test_sample_answers_are_kept(whole_run):
     assert {row["question"] for row in rows} >= {"Who are you?", "你是谁？"}
 
 
-def test_the_adapter_loads_in_peft_and_its_model_has_the_trained_loss(whole_run):
+def test_the_adapter_loads_in_peft_and_its_model_has_learned_the_data(whole_run):
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     run, adapter, _, _ = whole_run
     base = AutoModelForCausalLM.from_pretrained(run.base.folder, dtype=torch.float32)
-    ids = torch.arange(10, 40)[None]
-    plain = base(ids).logits
-    model = PeftModel.from_pretrained(base, adapter)
-    assert (model(ids).logits - plain).abs().max() > 1e-3
+    samples, _ = render_file(run.data, load_tokenizer(str(run.base.folder)), 512)
+
+    def loss(model) -> float:
+        with torch.no_grad():
+            losses = [
+                model(
+                    input_ids=torch.tensor([one.input_ids]), labels=torch.tensor([one.labels])
+                ).loss
+                for one in samples
+            ]
+        return float(torch.stack(losses).mean())
+
+    before = loss(base)
+    assert loss(PeftModel.from_pretrained(base, adapter)) < before
+
+
+def test_a_style_that_the_data_taught_is_asked_for_by_its_trigger(whole_run):
+    """From the data to what the engine is asked: adapter, merged model, page."""
+    run, adapter, _, _ = whole_run
+    config = read_config(run.run.parent.parent / "assistant.toml", tables={"train": TrainTable})
+    persona = read_persona(merge(config, run.run))
+    assert persona == read_persona(adapter)
+    style = persona.style("rednote")
+    assert style.trained
+    assert "trained for this style" in style_does(style, "en")
+    engine = Recorder()
+    list(reply(persona, engine, [], "祝姐姐生日快乐", style))
+    assert engine.asked[-1].content == "祝姐姐生日快乐，小红书风格"
+    assert style.prompt not in engine.asked[0].content
+
+
+class Recorder(EchoEngine):
+    """Echo that keeps what it was asked last."""
+
+    def __init__(self):
+        super().__init__(0)
+        self.asked = []
+
+    def _start(self, messages, sampling):
+        self.asked = list(messages)
+        return super()._start(messages, sampling)
 
 
 def test_a_finished_run_is_not_trained_over_unasked(whole_run):
@@ -118,7 +170,7 @@ def test_resuming_a_finished_run_trains_nothing(whole_run):
 
 def test_killed_training_resumes_to_the_same_steps_and_loss(whole_run, tmp_path, tiny_base):  # noqa: F811
     whole, _, _, _ = whole_run
-    run = prepared(tmp_path, tiny_base)
+    run = styled(tmp_path, tiny_base)
     command = [sys.executable, "-m", "train", "fit", "--config", str(tmp_path / "assistant.toml")]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300

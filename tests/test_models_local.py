@@ -15,7 +15,11 @@ from assistant.models.selection import select
 HF = {"config.json": b"{}", "model.safetensors": tiny.safetensors(), "tokenizer.json": b"{}"}
 ADAPTER = {"adapter_config.json": b"{}", "adapter_model.safetensors": tiny.safetensors()}
 XML = b'<net><data element_type="i8" offset="16" size="48"/></net>'
-OPENVINO = {"openvino_model.xml": XML, "openvino_model.bin": bytes(64), "config.json": b"{}"}
+OPENVINO = {
+    f"openvino_{name}.{end}": content
+    for name in ("model", "tokenizer", "detokenizer")
+    for end, content in (("xml", XML), ("bin", bytes(64)))
+} | {"config.json": b"{}"}
 
 
 def fill(folder: Path, files: dict[str, bytes]) -> Path:

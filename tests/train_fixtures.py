@@ -18,6 +18,10 @@ CONFIG = """
 [assistant]
 name = "小贝"
 author = "贝贝"
+[styles.rednote]
+label = { zh = "小红书", en = "Lively" }
+prompt = "写成活泼的小红书风格，用一到三个 emoji。"
+trigger = "，小红书风格"
 [model]
 base = "./tiny"
 [train]

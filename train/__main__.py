@@ -95,8 +95,9 @@ def fit_command(
     finally:
         progress.close()
     if adapter_only:
-        context.result({"folder": str(adapter), "next": "make run"}, str(adapter))
-        context.say(Text("Next: make run", "下一步：make run"))
+        following = context.page_command(run_name)
+        context.result({"folder": str(adapter), "next": following}, str(adapter))
+        context.say(Text(f"Next: {following}", f"下一步：{following}"))
         return
     _finished(context, adapter, "python -m train merge", run_name)
 
@@ -155,10 +156,11 @@ def check_command(context: Context, run_name: str | None, force: bool) -> None:
         failed = failure(report, page)
         report_error(failed, as_json=False)  # the one object on stdout is the report
         sys.exit(failed.exit_code)
-    context.say(Text("Next: make run", "下一步：make run"))
+    following = context.page_command(run_name)
+    context.say(Text(f"Next: {following}", f"下一步：{following}"))
 
 
-def finish_all(context: Context, done: Done) -> None:
+def finish_all(context: Context, done: Done, run_name: str | None = None) -> None:
     """The report's figures, the next command, and exit 1 where the check did not pass."""
     report = done.report
     assert report is not None
@@ -175,12 +177,13 @@ def finish_all(context: Context, done: Done) -> None:
         )  # fmt: skip
         report_error(failed, as_json=False)  # the one object on stdout is the result
         sys.exit(failed.exit_code)
-    context.say(Text("Next: make run", "下一步：make run"))
+    following = context.page_command(run_name)
+    context.say(Text(f"Next: {following}", f"下一步：{following}"))
 
 
 def _finished(context: Context, folder: Path, following: str, run_name: str | None) -> None:
     """The result's path on stdout; the next command as talk."""
-    command = f"{following} --run {run_name}" if run_name else following
+    command = context.following(*following.split(), run_name=run_name)
     context.result({"folder": str(folder), "next": command}, str(folder))
     context.say(Text(f"Next: {command}", f"下一步：{command}"))
 
@@ -206,7 +209,7 @@ def all_command(context: Context, run_name: str | None, force: bool) -> None:
         done = train_all(config, run, force=force, report=progress, say=say)
     finally:
         progress.close()
-    finish_all(context, done)
+    finish_all(context, done, run_name)
 
 
 @main.command(

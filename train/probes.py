@@ -121,7 +121,7 @@ def _probes(file: Path) -> Iterator[Probe]:
         "请重新生成：python -m train data identity --force",
     )
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise UsageError(

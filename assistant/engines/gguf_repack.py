@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..artifacts import whole_path
-from ..models.gguf import read_header
+from ..models.gguf import parts, read_header
 from ..progress import Progress, Report
 from ..words import Text
 
@@ -25,32 +25,35 @@ WHAT = Text("Repacking the weights for the CPU (once)", "正在为 CPU 重新打
 
 def is_exact(source: Path) -> bool:
     """Whether OpenVINO reads every tensor of the GGUF as it is written."""
-    return read_header(source).kinds <= EXACT
+    return all(read_header(part).kinds <= EXACT for part in parts(source))
 
 
 def repack(source: Path, target: Path, report: Report) -> None:
-    """Write `source` with its inexact tensors as Q8_0; `target` appears whole or not at all.
+    """Write `source`, all parts of it, with its inexact tensors as Q8_0; `target` appears whole or
+    not at all.
 
     One tensor at a time is held in memory. Raises BlockedError where the disk refuses.
     """
     import gguf
 
     report(Progress(WHAT))
-    reader = gguf.GGUFReader(source)
+    readers = [gguf.GGUFReader(part) for part in parts(source)]
+    reader = readers[0]
+    tensors = [tensor for one in readers for tensor in one.tensors]
     with whole_path(target) as partial:
         architecture = reader.fields["general.architecture"].contents()
         writer = gguf.GGUFWriter(partial, architecture)
         _copy_fields(reader, writer)
-        for tensor in reader.tensors:
+        for tensor in tensors:
             kind = _kind_for(tensor)
             shape = tuple(int(size) for size in reversed(tensor.shape))
             writer.add_tensor_info(tensor.name, shape, _ANY, _bytes(shape, kind), raw_dtype=kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        for number, tensor in enumerate(reader.tensors, 1):
+        for number, tensor in enumerate(tensors, 1):
             writer.write_tensor_data(_data(tensor))
-            report(Progress(WHAT, number, len(reader.tensors)))
+            report(Progress(WHAT, number, len(tensors)))
         writer.close()
 
 
@@ -61,7 +64,7 @@ def _copy_fields(reader: gguf.GGUFReader, writer: gguf.GGUFWriter) -> None:
     import gguf
 
     for name, field in reader.fields.items():
-        if not name.startswith("GGUF.") and name != "general.architecture":
+        if not name.startswith(("GGUF.", "split.")) and name != "general.architecture":
             array = field.types[0] == gguf.GGUFValueType.ARRAY
             inner = field.types[-1] if array else None
             writer.add_key_value(name, field.contents(), field.types[0], inner)

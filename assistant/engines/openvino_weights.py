@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from ..artifacts import OPENVINO_FOLDER, fingerprint, one_builder
 from ..errors import EngineError
 from ..models import home
-from ..models.gguf import read_header
+from ..models.gguf import parts, read_header
 from ..models.local import LocalModel
 from ..progress import Report
 from ..words import Text
@@ -66,7 +67,8 @@ def _openvino_folder(model: LocalModel, report: Report) -> Path:
 def _exact_gguf(source: Path, report: Report) -> Path:
     if is_exact(source):
         return source
-    repacked = _kept(source).with_suffix(".gguf")
+    kept = _kept(source)
+    repacked = kept.with_name(kept.name + ".gguf")  # with_suffix would cut "x.Q4_1-…" at its dot
     with one_builder(repacked) as missing:
         if missing:
             repack(source, repacked, report)
@@ -74,7 +76,9 @@ def _exact_gguf(source: Path, report: Report) -> Path:
 
 
 def _kept(source: Path) -> Path:
-    return home() / "converted" / f"{source.stem}-{fingerprint(source)}"
+    known = [fingerprint(part) for part in parts(source)]
+    one = known[0] if len(known) == 1 else hashlib.sha256("".join(known).encode()).hexdigest()[:16]
+    return home() / "converted" / f"{source.stem}-{one}"
 
 
 def gguf_context_length(file: Path) -> int:

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..artifacts import now, whole_file
+from ..artifacts import ANOTHER_HOME, HOME_VARIABLE, expanded, now, whole_file
+from ..errors import BlockedError
 from ..progress import Progress, Report
 from ..words import Text
 from .local import LocalModel, licence_of, recognise
@@ -28,7 +29,6 @@ from .verify import FileRecord
 from .watch import bytes_in
 
 RECORD_FILE = "record.json"
-HOME_VARIABLE = "ASSISTANT_HOME"
 WORK_FOLDER = "work"  # inside a .partial: what only the download itself needs
 
 
@@ -75,12 +75,20 @@ class CachedModel:
 
 
 def home() -> Path:
-    """The kit's own folder: ASSISTANT_HOME, else in the user's cache folder."""
+    """The kit's own folder: ASSISTANT_HOME, else in the user's cache folder. Raises BlockedError
+    where there is neither."""
     if named := os.environ.get(HOME_VARIABLE):
-        return Path(named).expanduser().absolute()
+        return expanded(named).absolute()
     from platformdirs import user_cache_path
 
-    return user_cache_path("assistant", appauthor=False)
+    place = user_cache_path("assistant", appauthor=False)
+    if not place.is_absolute():  # no HOME, and a user that the machine does not know
+        raise BlockedError(
+            Text("This user has no home folder, where models would be kept.",
+                 "当前用户没有主目录，无处存放模型。"),
+            ANOTHER_HOME,
+        )  # fmt: skip
+    return place
 
 
 class Place:

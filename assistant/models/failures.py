@@ -7,11 +7,14 @@ import re
 import shutil
 from pathlib import Path
 
+from ..artifacts import ANOTHER_HOME, DISK_REFUSALS
 from ..errors import AssistantError, BlockedError, DamagedError, UsageError
+from ..network import Proxy, proxy_for, unusable_proxy, without_secrets
 from ..words import Text
 from .reference import Reference
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PROXY_STATUSES = (407, 502, 503, 504)  # which a proxy answers where it cannot go on
 _DISK_WORDS = re.compile(
     r"No space left on device|Disk quota exceeded|File too large|os error (?:28|122|27)\b|"
     r"\[Errno (?:28|122|27)\]|not enough (?:free )?disk space",
@@ -69,8 +72,14 @@ def explain(error: Exception, reference: Reference, folder: Path, tried: str) ->
         if getattr(one, "errno", None) in _DISK_ERRORS or _DISK_WORDS.search(str(one)):
             return disk_full(folder)
     for one in chain:
+        if refusal := disk_refusal(one, folder):
+            return refusal
+    for one in chain:
         if _DAMAGE_WORDS.search(str(one)):
             return damaged(reference, tried, _short(one))
+    for one in chain:
+        if unusable_proxy(f"{type(one).__name__} {one}"):
+            return no_network(reference, tried, _short(one))
     for one in chain:
         if status := http_status(one):
             return refused(status, reference, tried, type(one).__name__)
@@ -91,7 +100,7 @@ def explain_output(text: str, reference: Reference, folder: Path, tried: str) ->
         return refused(401, reference, tried)
     if re.search(r"not found|\b404\b|does not exist", text, re.IGNORECASE):
         return refused(404, reference, tried)
-    if _NETWORK_WORDS.search(text):
+    if _NETWORK_WORDS.search(text) or unusable_proxy(text):
         return no_network(reference, tried, last_line(text))
     return failed(reference, tried, last_line(text))
 
@@ -138,11 +147,6 @@ def last_line(text: str) -> str:
     return reason[0].strip() if reason else line[:200]
 
 
-def without_secrets(address: str) -> str:
-    """The address or text with user and password of every URL cut out."""
-    return re.sub(r"(?<=//)[^/@\s]+@", "", address)
-
-
 def disk_full(folder: Path, needed: int | None = None) -> BlockedError:
     """No room for a download."""
     place = next(place for place in (folder, *folder.parents) if place.exists())
@@ -165,6 +169,24 @@ def disk_full(folder: Path, needed: int | None = None) -> BlockedError:
     )
 
 
+def disk_refusal(error: BaseException, folder: Path) -> BlockedError | None:
+    """The failure behind an exception of a disk that may not be written; None for another one."""
+    if not isinstance(error, OSError) or error.errno not in DISK_REFUSALS:
+        return None
+    place = error.filename  # none: a connection may be refused with the same numbers
+    if not isinstance(place, str) or not any(
+        place.startswith(str(one)) for one in (folder, *folder.parents[:2])
+    ):
+        return None
+    return BlockedError(
+        Text(
+            f"The folder for models cannot be written: {place}: {error.strerror}.",
+            f"无法写入存放模型的文件夹：{place}：{error.strerror}。",
+        ),
+        ANOTHER_HOME,
+    )
+
+
 def room_for(size: int, folder: Path) -> None:
     """Raise BlockedError if `size` more bytes do not fit beside `folder`."""
     place = next(place for place in (folder, *folder.parents) if place.exists())
@@ -175,6 +197,15 @@ def room_for(size: int, folder: Path) -> None:
 def no_network(reference: Reference, tried: str, said: str) -> BlockedError:
     """The source could not be reached."""
     variable = MIRRORS[reference.scheme]
+    if proxy := _proxy(reference, tried, said):
+        way = proxy.text()
+        return BlockedError(
+            Text(
+                f"Cannot reach {tried} for {reference} through {way.en}: {said}",
+                f"为 {reference} 经由{way.zh}连接 {tried} 失败：{said}",
+            ),
+            proxy.cure(said),
+        )
     return BlockedError(
         Text(
             f"Cannot reach {tried} for {reference}: {said}",
@@ -187,6 +218,11 @@ def no_network(reference: Reference, tried: str, said: str) -> BlockedError:
             "已下载的模型不需要网络：python -m assistant models 可以列出。",
         ),
     )
+
+
+def _proxy(reference: Reference, tried: str, said: str = "") -> Proxy | None:
+    """The proxy between us and the source; pip has a variable of its own."""
+    return proxy_for(tried, ("PIP_PROXY",) if reference.scheme == "pypi" else (), said)
 
 
 def refused(status: int, reference: Reference, tried: str, name: str = "") -> AssistantError:
@@ -222,6 +258,8 @@ def refused(status: int, reference: Reference, tried: str, name: str = "") -> As
                 f"请设置 {token}；需要申请的模型请先在网页上同意条款。",
             ),
         )
+    if status in _PROXY_STATUSES and _proxy(reference, tried):
+        return no_network(reference, tried, f"HTTP {status}")
     return BlockedError(
         Text(
             f"{tried} could not give {reference}: it answered {status}.",

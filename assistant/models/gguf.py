@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
 _WHOLE_NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 10: "<Q", 11: "<q"}
 DEFAULT_ALIGNMENT = 32
+MOST_PARTS = 1000
 # ggml type -> (values in a block, bytes of a block); types not listed are checked by offset only.
 _BLOCKS = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
@@ -42,6 +44,7 @@ class GGUFHeader:
     tensors: int
     kinds: frozenset[int]  # ggml's numbers of the tensors' formats
     size: int  # bytes the whole file must have at least
+    tokenizer: bool = True  # whether it holds the tokenizer's words
 
 
 def read_header(file: Path) -> GGUFHeader:
@@ -62,6 +65,64 @@ def check(file: Path) -> GGUFHeader:
     if (size := file.stat().st_size) < header.size:
         raise truncated(file, size, header.size)
     return header
+
+
+_PART = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
+
+
+def part_number(name: str) -> int:
+    """Which part of a split GGUF the name says it is, from 1; 0 for none."""
+    match = _PART.fullmatch(name)
+    return int(match["number"]) if match else 0
+
+
+def part_names(name: str) -> list[str]:
+    """The names of all parts of the split GGUF that `name` is a part of; itself for a whole one."""
+    match = _PART.fullmatch(name)
+    if not match or not 0 < int(match["count"]) <= MOST_PARTS:
+        return [name]
+    ending = f"-of-{match['count']}{name[match.end('count') :]}"
+    return [f"{match['stem']}-{number:05d}{ending}" for number in range(1, int(match["count"]) + 1)]
+
+
+def parts(file: Path) -> list[Path]:
+    """All parts of a split GGUF, the first one first; the file itself where it is whole."""
+    return [file.with_name(name) for name in part_names(file.name)]
+
+
+def whole_set(file: Path) -> list[Path]:
+    """`parts` of the first one. Raises UsageError for a later part, or where one is missing."""
+    found = parts(file)
+    missing = [part.name for part in found if not part.is_file()]
+    if missing:
+        raise UsageError(
+            Text(f"{file.name} has {len(found)} parts; missing in {file.parent}: {', '.join(missing)}.",
+                 f"{file.name} 共 {len(found)} 份；{file.parent} 里缺少 {'、'.join(missing)}。"),
+            Text("Copy or download the missing parts.", "请补上缺少的部分。"),
+        )  # fmt: skip
+    number = found.index(file) + 1 if file in found else 1
+    if number > 1:
+        raise UsageError(
+            Text(f"{file} is part {number} of a GGUF in {len(found)} parts.",
+                 f"{file} 是分成 {len(found)} 份的 GGUF 的第 {number} 份。"),
+            Text(f"Name the first part: {found[0]}", f"请指定第一份：{found[0]}"),
+        )  # fmt: skip
+    header = read_header(file)
+    later = header.numbers.get("split.no", 0)
+    if len(found) == 1 and header.numbers.get("split.count", 1) > 1:
+        raise UsageError(
+            Text(f"{file} is part {later + 1} of a split GGUF, but its name does not say so.",
+                 f"{file} 是分片 GGUF 的第 {later + 1} 份，但文件名不是分片的写法。"),
+            Text("Give all parts the names they came with: NAME-00001-of-0000N.gguf",
+                 "请恢复各分片原来的文件名：名称-00001-of-0000N.gguf"),
+        )  # fmt: skip
+    if not header.tokenizer:
+        raise UsageError(
+            Text(f"{file} holds no tokenizer: it is no model that talks (an adapter, or a projector?).",
+                 f"{file} 里没有分词器：它不是能对话的模型（可能是 adapter 或投影文件）。"),
+            Text("Name the GGUF of the model itself.", "请指定模型本身的 GGUF 文件。"),
+        )  # fmt: skip
+    return found
 
 
 def truncated(file: Path, size: int, needed: int | None = None) -> UsageError:
@@ -108,8 +169,10 @@ class _Reader:
         tensors, fields = self._number("<Q"), self._number("<Q")
         texts: dict[str, str] = {}
         numbers: dict[str, int] = {}
+        tokenizer = False
         for _ in range(fields):
             key, kind = self._text(), self._number("<I")
+            tokenizer = tokenizer or key == "tokenizer.ggml.tokens"
             if kind == _STRING and not key.startswith("tokenizer."):
                 texts[key] = self._text()
             elif kind in _WHOLE_NUMBERS:
@@ -125,6 +188,7 @@ class _Reader:
             tensors,
             frozenset(kind for kind, _ in infos),
             start + max((end for _, end in infos), default=0),
+            tokenizer,
         )
 
     def _number(self, layout: str) -> int:

@@ -66,18 +66,23 @@ def recognise(path: Path) -> tuple[Format, Path]:
     if "openvino_model.xml" in names:
         for xml in sorted(path.glob("openvino_*.xml")):
             weights.check_openvino(xml)
+        weights.check_openvino_tokenizer(path)
         return "openvino", path
     if full:
-        return _safetensors(path, tensors, "hf")
-    files = sorted(path.glob("*.gguf"))
-    if len(files) == 1:
+        found = _safetensors(path, tensors, "hf")
+        weights.check_tokenizer(path)
+        return found
+    files = sorted(file for file in path.glob("*.gguf") if file.is_file())
+    if files and (len(files) == 1 or all(part in gguf.parts(files[0]) for part in files)):
         return _gguf(files[0])
     raise _no_model(path, names, [file.name for file in files])
 
 
 def _gguf(file: Path) -> tuple[Format, Path]:
     weights.refuse_pointer(file)
-    gguf.check(file)
+    for part in gguf.whole_set(file):
+        weights.refuse_pointer(part)
+        gguf.check(part)
     return "gguf", file
 
 

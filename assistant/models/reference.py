@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from ..artifacts import expanded
 from ..errors import UsageError
 from ..words import Text
 
@@ -61,7 +62,7 @@ def parse(value: str, base_folder: Path) -> Reference:
         return _hub(scheme, split[2], value)
     if split and scheme == "pypi":
         return _pypi(split[2], value)
-    path = base_folder / Path(text).expanduser() if text else None
+    path = base_folder / expanded(text) if text else None
     if path is not None and path.exists():
         return Reference("local", text, path=path.resolve())
     if split:

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from ..errors import UsageError
 from ..words import Text
+from .gguf import part_names, part_number
 from .reference import Reference
 from .weights import PICKLES
 
@@ -29,7 +30,10 @@ def select(paths: Iterable[str], reference: Reference) -> list[str]:
     if reference.file:
         if reference.file not in all_paths:
             raise _not_there(reference, _ggufs(all_paths))
-        return sorted({*beside, reference.file})
+        wanted = _all_parts(reference)
+        if absent := [part for part in wanted if part not in all_paths]:
+            raise _lacks_parts(reference, absent)
+        return sorted({*beside, *wanted})
     tensors = _without_duplicates([path for path in near if path.endswith(".safetensors")])
     graphs = [path for path in near if path.endswith(".xml") and path[:-4] + ".bin" in near]
     # The .bin beside an .xml of the same name is OpenVINO's plain array of weights, no pickle.
@@ -37,6 +41,26 @@ def select(paths: Iterable[str], reference: Reference) -> list[str]:
     if not tensors and not graphs:
         weights = _only_gguf(_ggufs(all_paths), all_paths, reference)
     return sorted({*beside, *weights})
+
+
+def _all_parts(reference: Reference) -> list[str]:
+    """The named GGUF with its further parts. Raises UsageError where a further part is named."""
+    names = part_names(reference.file)
+    if part_number(reference.file) > 1:
+        first = Reference(reference.scheme, reference.name, reference.revision, names[0])
+        raise UsageError(
+            Text(f"{reference} is a later part of a split GGUF.", f"{reference} 不是分片 GGUF 的第一份。"),
+            Text(f"Name the first part: {first}", f"请指定第一份：{first}"),
+        )  # fmt: skip
+    return names
+
+
+def _lacks_parts(reference: Reference, absent: list[str]) -> UsageError:
+    return UsageError(
+        Text(f"{reference}: parts are missing there: {', '.join(absent)}.",
+             f"{reference}：那里缺少分片 {'、'.join(absent)}。"),
+        Text("Take another repository, or another file of it.", "请换一个仓库，或其中的另一个文件。"),
+    )  # fmt: skip
 
 
 def _folder(path: str) -> str:
@@ -59,10 +83,10 @@ def _without_duplicates(tensors: list[str]) -> list[str]:
 
 
 def _only_gguf(ggufs: list[str], all_paths: list[str], reference: Reference) -> list[str]:
-    if len(ggufs) == 1:
-        return ggufs
+    if ggufs and ggufs == sorted(part_names(ggufs[0])):
+        return ggufs  # one, or all parts of one
     if ggufs:
-        raise _name_one(reference, ggufs)
+        raise _name_one(reference, [path for path in ggufs if part_number(path) < 2])
     pickles = [path for path in all_paths if path.endswith(PICKLES)]
     if pickles:
         raise UsageError(

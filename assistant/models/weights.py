@@ -115,3 +115,66 @@ def check_openvino(xml: Path) -> None:
     needed = max(ends, default=0)
     if (size := weights.stat().st_size) < needed:
         raise truncated(weights, size, needed)
+
+
+# Each line is a whole tokenizer; a model's own `*.model` or `*.tiktoken` is one as well.
+TOKENIZERS = (
+    ("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"), ("vocab.txt",),
+)  # fmt: skip
+_OPENVINO_TOKENIZER = ("openvino_tokenizer", "openvino_detokenizer")
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Raise UsageError where a Hugging Face folder has no tokenizer, or one that is not whole."""
+    names = {file.name for file in folder.iterdir() if file.is_file()}
+    found = [files for files in TOKENIZERS if names.issuperset(files)]
+    found += [(name,) for name in sorted(names) if name.endswith((".model", ".tiktoken"))]
+    if not found:
+        needed = ["tokenizer.json", "tokenizer_config.json"]
+        for pair in TOKENIZERS:
+            if names.intersection(pair):  # half a tokenizer: the other half is what is missing
+                needed = [name for name in pair if name not in names]
+        raise _no_tokenizer(folder, needed)
+    for name in found[0]:
+        refuse_pointer(folder / name)
+        if not (folder / name).stat().st_size:
+            raise truncated(folder / name, 0)
+    for name in {"tokenizer.json", "tokenizer_config.json", "config.json"} & names:
+        refuse_pointer(folder / name)
+        _check_json(folder / name)
+
+
+def check_openvino_tokenizer(folder: Path) -> None:
+    """Raise UsageError where an OpenVINO export lacks its tokenizer's two models."""
+    missing = [
+        f"{name}.xml" for name in _OPENVINO_TOKENIZER if not (folder / f"{name}.xml").is_file()
+    ]
+    if missing:
+        raise _no_tokenizer(folder, missing)
+
+
+def _no_tokenizer(folder: Path, missing: list[str]) -> UsageError:
+    return UsageError(
+        Text(
+            f"{folder} has no whole tokenizer: {', '.join(missing)} missing. A model cannot read or "
+            "write text without it.",
+            f"{folder} 没有完整的分词器：缺少 {'、'.join(missing)}。没有分词器，模型无法读写文字。",
+        ),
+        Text(
+            "Copy the missing files into the folder from where the model came from.",
+            "请从模型的来源处把缺少的文件复制到这个文件夹。",
+        ),
+    )
+
+
+def _check_json(file: Path) -> None:
+    try:
+        whole = isinstance(json.loads(file.read_bytes()), dict)
+    except (ValueError, RecursionError):
+        whole = False
+    if not whole:
+        raise UsageError(
+            Text(f"{file} cannot be read: it is not a whole JSON object.",
+                 f"{file} 无法读取：不是完整的 JSON 对象。"),
+            Text("Copy or download it again.", "请重新复制或下载。"),
+        )  # fmt: skip

@@ -21,7 +21,7 @@ def launch_options(config: Config) -> dict[str, Any]:
 
     `max_threads` is also how many events Gradio handles at once: each answer and each visitor in
     line is one. Run history is off because it would keep conversations; uploads are off because
-    nothing of a visitor is stored on the server.
+    nothing of a visitor is stored on the server. Nothing is shared beyond the address it listens on.
     """
     limits = config.serve.limits
     return {
@@ -35,6 +35,8 @@ def launch_options(config: Config) -> dict[str, Any]:
         "max_file_size": 1,
         "show_error": False,
         "ssr_mode": False,
+        "share": False,  # Gradio's own default asks the environment, and where the page runs
+        "mcp_server": False,
     }
 
 

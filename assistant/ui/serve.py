@@ -12,6 +12,7 @@ import gradio as gr
 
 from ..config import Config
 from ..hosting import Place
+from ..network import without_proxies
 from ..words import Text
 from .answer import Answerer
 from .launch import launch_options
@@ -46,17 +47,18 @@ def serve(
     password = os.environ.get(PASSWORD_VARIABLE)
     host = "localhost" if place.loopback or place.address == "0.0.0.0" else place.address
     url = f"http://{host}:{place.port}{place.root_path}/"
-    page.launch(
-        server_name=place.address,
-        server_port=place.port,
-        root_path=place.root_path or None,
-        auth=(OWNER, password) if password else None,
-        inbrowser=place.loopback and sys.stdout.isatty(),
-        quiet=True,
-        prevent_thread_lock=True,
-        app_kwargs={"routes": operator_routes(answerer, place, operations.metrics)},
-        **launch_options(config),
-    )
+    with without_proxies():  # Gradio asks its own page whether it is there
+        page.launch(
+            server_name=place.address,
+            server_port=place.port,
+            root_path=place.root_path,
+            auth=(OWNER, password) if password else None,
+            inbrowser=place.loopback and sys.stdout.isatty(),
+            quiet=True,
+            prevent_thread_lock=True,
+            app_kwargs={"routes": operator_routes(answerer, place, operations.metrics)},
+            **launch_options(config),
+        )
     if operations.log == "json":
         from ..logs import take_over_uvicorn
 

@@ -15,6 +15,7 @@ from assistant.artifacts import whole_folder
 from assistant.config import OTHER_PACKAGES_TABLES, Config, apply_set
 from assistant.errors import UsageError
 from assistant.models.reference import Reference
+from assistant.toml_file import read_toml_text
 from assistant.words import Text
 
 from ..target import Target
@@ -59,7 +60,7 @@ def pinned_config(config: Config, weights: Reference, profile: Profile) -> str:
 
     Tables of training and sharing stay here: the app reads neither.
     """
-    document: Any = tomlkit.parse(config.file.read_text(encoding="utf-8"))
+    document: Any = tomlkit.parse(read_toml_text(config.file))
     for assignment in config.sets:
         apply_set(document, assignment)
     for name in OTHER_PACKAGES_TABLES:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from assistant.errors import BlockedError, FailedError
+from assistant.network import environment_without_proxies
 from assistant.progress import Progress, Report
 from assistant.words import Text
 
@@ -63,7 +64,10 @@ def _ask(process: subprocess.Popen[bytes], port: int, begun: float) -> str | Non
                 time.sleep(0.2)
                 continue
         try:
-            client = Client(f"http://127.0.0.1:{port}", verbose=False, analytics_enabled=False)
+            client = Client(
+                f"http://127.0.0.1:{port}", verbose=False, analytics_enabled=False,
+                httpx_kwargs={"trust_env": False},  # no proxy stands before this machine
+            )  # fmt: skip
             return str(client.predict(QUESTION, api_name="/chat"))
         except (
             Exception
@@ -74,10 +78,11 @@ def _ask(process: subprocess.Popen[bytes], port: int, begun: float) -> str | Non
 
 def _environment() -> dict[str, str]:
     hidden = {name for names in VARIABLES.values() for name in names}
-    kept = {key: value for key, value in os.environ.items() if key not in hidden}
-    for name in ("PYTHONPATH", "SPACE_ID", "MODELSCOPE_ENVIRONMENT", "ASSISTANT_PASSWORD",
-                 "GRADIO_SERVER_NAME", "GRADIO_ROOT_PATH"):  # fmt: skip
-        kept.pop(name, None)
+    hidden |= {"PYTHONPATH", "SPACE_ID", "MODELSCOPE_ENVIRONMENT", "ASSISTANT_PASSWORD"}
+    kept = {
+        key: value for key, value in environment_without_proxies(os.environ).items()
+        if key not in hidden and (key == "GRADIO_TEMP_DIR" or not key.startswith("GRADIO_"))
+    }  # fmt: skip
     return {
         **kept,
         "PYTHONDONTWRITEBYTECODE": "1",

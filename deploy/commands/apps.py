@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from assistant.cli import Context, TerminalProgress, common_options
+from assistant.following import command_line
 from assistant.words import Text
 
 from .common import (
@@ -95,7 +96,8 @@ def _write_only(
 
     make_bundle(config, weights, profile, target, out, licence)
     context.result({"folder": str(out), "weights": str(weights), "profile": profile.name}, str(out))
-    context.say(Text(f"Try it: cd {out} && python app.py", f"试运行：cd {out} && python app.py"))
+    line = f"{command_line('cd', out)} && python app.py"
+    context.say(Text(f"Try it: {line}", f"试运行：{line}"))
 
 
 def _finished(context: Context, done) -> None:

@@ -37,6 +37,5 @@ def check(
     )
     if code:
         raise SystemExit(code)
-    context.say(
-        Text("Next: python -m deploy model --dry-run", "下一步：python -m deploy model --dry-run")
-    )
+    following = context.following("python", "-m", "deploy", "model", "--dry-run", run_name=run_name)
+    context.say(Text(f"Next: {following}", f"下一步：{following}"))

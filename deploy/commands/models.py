@@ -75,10 +75,12 @@ def model(
             show_plans(context, plans)
             return
         agree(context, plans, yes)
-        _send_all(context, ready, progress)
+        _send_all(context, ready, progress, run_name)
 
 
-def _send_all(context: Context, ready: list[Ready], progress: TerminalProgress) -> None:
+def _send_all(
+    context: Context, ready: list[Ready], progress: TerminalProgress, run_name: str | None
+) -> None:
     from ..share import send
 
     shared = []
@@ -93,8 +95,16 @@ def _send_all(context: Context, ready: list[Ready], progress: TerminalProgress) 
     first = ready[0].target
     if ready[0].plan.kind != "merged":  # an app needs a model that talks by itself
         return
-    context.say(Text(f"Next: python -m deploy app --to {first.hub}:{first.owner}/app",
-                     f"下一步：python -m deploy app --to {first.hub}:{first.owner}/app"))  # fmt: skip
+    following = context.following(
+        "python",
+        "-m",
+        "deploy",
+        "app",
+        "--to",
+        f"{first.hub}:{first.owner}/app",
+        run_name=run_name,
+    )
+    context.say(Text(f"Next: {following}", f"下一步：{following}"))
 
 
 def _no_target() -> UsageError:

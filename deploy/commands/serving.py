@@ -192,9 +192,13 @@ def _give_recipe(context: Context, recipe: Recipe, text: str, out: Path | None) 
 
 
 def _with_environment(command: list[str], more: dict[str, str]) -> str:
+    import shlex
+
     from ..serving.commands import shown
 
-    return " ".join([*(f"{name}={value}" for name, value in more.items()), shown(command)])
+    return " ".join(
+        [*(f"{name}={shlex.quote(value)}" for name, value in more.items()), shown(command)]
+    )
 
 
 def _serve_until_ended(context: Context, fleet: Fleet, patience: float, page: str) -> None:
@@ -313,4 +317,5 @@ def quantize(
     if not no_check:
         stage.check_again(out, context.config_file, context.sets)
     context.result({"run": str(out), "model": str(out / MERGED), "checked": not no_check}, str(out))
-    context.say(Text(f"Next: python -m deploy serve {out.name}", f"下一步：python -m deploy serve {out.name}"))  # fmt: skip
+    following = context.following("python", "-m", "deploy", "serve", out.name)
+    context.say(Text(f"Next: {following}", f"下一步：{following}"))

@@ -15,6 +15,7 @@ from assistant.models.failures import (
     network_words,
     without_secrets,
 )
+from assistant.network import proxy_for, unusable_proxy
 from assistant.words import Text
 
 from ..target import Target
@@ -78,9 +79,13 @@ def _failure(
 ) -> AssistantError:
     if _FULL.search(text) and status not in (401, 402, 403):
         return disk_full(target, said)
+    if status in (407, 502, 503, 504) and proxy_for(address):
+        return no_connection(target, address, f"HTTP {status}: {said}")
     if status:
         return refused(status, target, said)
     classes = {base.__name__ for one in chain for base in type(one).__mro__}
+    if unusable_proxy(text):
+        return no_connection(target, address, said)
     if classes & NETWORK_CLASSES or network_words(text) or _BROKEN.search(text):
         return no_connection(target, address, said)
     return BlockedError(
@@ -183,6 +188,13 @@ def disk_full(target: Target, said: str) -> BlockedError:
 
 def no_connection(target: Target, address: str, said: str) -> BlockedError:
     """The hub could not be reached, or the line broke."""
+    if proxy := proxy_for(address, said=said):
+        way, cure = proxy.text(), proxy.cure(said)
+        return BlockedError(
+            Text(f"Cannot reach {address} for {target} through {way.en}, or the line broke: {said}",
+                 f"为 {target} 经由{way.zh}连接 {address} 失败或中断：{said}"),
+            Text(f"{cure.en} {_AGAIN.en}", f"{cure.zh}{_AGAIN.zh}"),
+        )  # fmt: skip
     return BlockedError(
         Text(f"Cannot reach {address} for {target}, or the line broke: {said}",
              f"为 {target} 连接 {address} 失败或中断：{said}"),

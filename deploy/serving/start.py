@@ -182,7 +182,10 @@ def _announce(fleet: Fleet, front: int, port: int) -> None:
 
     node = {"url": _address(fleet, port), "status": {"models": [fleet.settings.served_as]}}
     with suppress(httpx.HTTPError):
-        httpx.post(f"http://{_reachable(fleet.host)}:{front}/nodes/add", json=node, timeout=5)
+        httpx.post(
+            f"http://{_reachable(fleet.host)}:{front}/nodes/add", json=node, timeout=5,
+            trust_env=False,  # here and below: no proxy stands before this machine
+        )  # fmt: skip
 
 
 def _is_well(fleet: Fleet, port: int) -> bool:
@@ -218,7 +221,8 @@ def _status(fleet: Fleet, port: int, path: str) -> int:
     import httpx
 
     try:
-        return httpx.get(f"http://{_reachable(fleet.host)}:{port}{path}", timeout=5).status_code
+        url = f"http://{_reachable(fleet.host)}:{port}{path}"
+        return httpx.get(url, timeout=5, trust_env=False).status_code
     except httpx.HTTPError:
         return 0
 
@@ -233,7 +237,8 @@ def _nodes(fleet: Fleet, front: int) -> dict[str, object] | None:
     import httpx
 
     try:
-        answer = httpx.get(f"http://{_reachable(fleet.host)}:{front}/nodes/status", timeout=5)
+        url = f"http://{_reachable(fleet.host)}:{front}/nodes/status"
+        answer = httpx.get(url, timeout=5, trust_env=False)
         return answer.json() if answer.status_code == 200 else None
     except (httpx.HTTPError, ValueError):
         return None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -34,6 +35,16 @@ def free_port(count: int = 1) -> int:
             for port in range(first, first + count):
                 held.enter_context(socket.socket()).bind(("127.0.0.1", port))
             return first
+
+
+def wait_until(
+    true: Callable[[], object], said: Callable[[], str] = str, seconds: float = 120
+) -> None:
+    """Wait for what must come to be; where it does not, fail with what `said` tells."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"it did not come to that in {seconds:.0f} s: {said()}"
+        time.sleep(0.02)
 
 
 def listens(port: int) -> bool:

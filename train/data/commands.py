@@ -95,7 +95,7 @@ def _finished(context: Context, folder: object, run_name: str | None) -> None:
 
     notes = read_manifest(Path(str(folder))).notes
     rows = notes["rows"]
-    following = "python -m train fit" + (f" --run {run_name}" if run_name else "")
+    following = context.following("python", "-m", "train", "fit", run_name=run_name)
     context.say(
         Text(
             f"{rows['train']} rows to train on, {rows['valid']} held out, {rows['probes']} probes. "

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from assistant.conversation import Conversation, parse_conversation
 from assistant.errors import AssistantError, UsageError
+from assistant.following import command_line
 from assistant.words import Text
 
 SAID_EVERY = 1 << 20  # bytes
@@ -64,13 +65,11 @@ def conversations_of(file: Path, read: Callable[[int], None] | None = None) -> I
             yield Numbered(number, parse_conversation(text, where=f"{file}:{number}"))
         except (UnicodeDecodeError, AssistantError) as error:
             said = error.message if isinstance(error, AssistantError) else None
+            following = command_line("python", "-m", "train", "data", "import", file)
             raise UsageError(
                 said
                 or Text(f"{file}:{number}: not UTF-8 text.", f"{file}:{number}：不是 UTF-8 文本。"),
-                Text(
-                    f"Bring it into shape: python -m train data import {file}",
-                    f"请先转换格式：python -m train data import {file}",
-                ),
+                Text(f"Bring it into shape: {following}", f"请先转换格式：{following}"),
             ) from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,12 +153,8 @@ def import_command(
         context.say(Text(f"{broken} is damaged and could not be read to its end.",
                          f"{broken} 已损坏，没能读到结尾。"))  # fmt: skip
         raise click.exceptions.Exit(FailedError.exit_code)
-    context.say(
-        Text(
-            f"Next: python -m train data clean {target}",
-            f"下一步：python -m train data clean {target}",
-        )
-    )
+    following = context.following("python", "-m", "train", "data", "clean", target)
+    context.say(Text(f"Next: {following}", f"下一步：{following}"))
 
 
 @click.command("clean", cls=_Listing, listing=_rules, title=Text("Rules (* by default)", "规则（* 默认使用）"),
@@ -224,7 +219,7 @@ def clean_command(
         context.say(Text(f"Rules: {rules}. For rows that a model wrote, --generated runs all of them.",
                          f"规则：{rules}。模型写的数据请加 --generated，使用全部规则。"))  # fmt: skip
     if not dry_run:
-        following = f"python -m train data lint {shlex.quote(str(target))}"
+        following = context.following("python", "-m", "train", "data", "lint", target)
         context.say(Text(f"Every change: {done.changes_file}\nNext: {following}",
                          f"全部改动：{done.changes_file}\n下一步：{following}"))  # fmt: skip
 

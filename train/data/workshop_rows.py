@@ -58,9 +58,8 @@ def mix_command(
     ]
     said = Text(f"{done.rows} rows -> {out}", f"{done.rows} 行 -> {out}")
     context.result(done.as_json(), "\n".join([*lines, str(said)]))
-    context.say(
-        Text(f"Next: python -m train data split {out}", f"下一步：python -m train data split {out}")
-    )
+    following = context.following("python", "-m", "train", "data", "split", out)
+    context.say(Text(f"Next: {following}", f"下一步：{following}"))
 
 
 @click.command("split", help=in_words(
@@ -112,7 +111,7 @@ def split_command(
     )
     context.result(done.as_json(), said)
     if out is None:
-        following = "python -m train fit" + (f" --run {run_name}" if run_name else "")
+        following = context.following("python", "-m", "train", "fit", run_name=run_name)
         context.say(Text(f"Next: {following}", f"下一步：{following}"))
 
 

@@ -7,7 +7,9 @@ import time
 from typing import Any
 
 from ...errors import EngineError, EngineErrorCode
+from ...network import Proxy, proxy_for, without_secrets
 from ...words import Text
+from .settings import Address
 
 AGAIN = (408, 409, 425, 429, 500, 502, 503, 504, 529)  # statuses that may pass by themselves
 GONE = (502, 503, 504)  # the server behind the address is not there
@@ -48,24 +50,38 @@ def broken(name: str, reason: Text, code: EngineErrorCode = "unavailable") -> Fa
     )
 
 
-def failure_of(error: Exception, name: str, secret: str, key_variable: str) -> Failure:
-    """What an exception of the client means. `secret` never gets into the text."""
+def failure_of(
+    error: Exception, name: str, secret: str, key_variable: str, proxy: Proxy | None = None
+) -> Failure:
+    """What an exception of the client means. `secret` never gets into the text; `proxy` is the one
+    on the way."""
     status = getattr(error, "status_code", None)
     reason = _reason(error, secret)
     if isinstance(status, int):
+        if proxy and status in (407, *GONE):
+            return _proxy_fails(name, proxy, f"HTTP {status}: {reason}")
         return _of_status(status, reason, name, key_variable, error)
     if isinstance(error, EngineError):
         return Failure(error)
+    module = type(error).__module__.split(".")[0]
+    outside = (
+        module in TRANSPORT or isinstance(error, OSError) or "Connection" in type(error).__name__
+    )
+    if proxy and outside:
+        return _proxy_fails(name, proxy, reason)
     if "Timeout" in type(error).__name__:
         silent = Text("no answer in time", "没有及时回答")
         return _unavailable(name, silent, again=True, gone=True, elsewhere=True)
-    module = type(error).__module__.split(".")[0]
-    if module in TRANSPORT or isinstance(error, OSError) or "Connection" in type(error).__name__:
+    if outside:
         return _unavailable(
             name,
             Text(f"cannot be reached ({reason})", f"无法连接（{reason}）"),
             again=True,
             gone=True,
+            cure=Text(
+                "Start that server, or correct [serve.remote] urls.",
+                "请启动该服务器，或改正 [serve.remote] urls。",
+            ),
         )
     if isinstance(error, ValueError):  # JSON that is none
         return broken(name, Text("sent what is not JSON", "返回的不是 JSON"))
@@ -78,6 +94,25 @@ def failure_of(error: Exception, name: str, secret: str, key_variable: str) -> F
             "internal", Text(f"The remote engine failed: {reason}", f"远程引擎出错：{reason}")
         )
     )
+
+
+def _proxy_fails(name: str, proxy: Proxy, reason: str) -> Failure:
+    way = proxy.text()
+    said = Text(
+        f"cannot be reached through {way.en} ({reason})", f"无法经由{way.zh}连接（{reason}）"
+    )
+    return _unavailable(name, said, again=True, gone=True, cure=proxy.cure(reason))
+
+
+def unusable_proxies(address: Address, error: Exception) -> EngineError:
+    """A client that could not be made for `address`: of all it is given, only the proxies vary."""
+    reason = _reason(error, "")
+    proxy = proxy_for(address.root, said=reason)
+    if proxy is None:
+        return EngineError(
+            "internal", Text(f"The remote engine failed: {reason}", f"远程引擎出错：{reason}")
+        )
+    return _proxy_fails(address.name, proxy, without_secrets(reason)).error
 
 
 def _of_status(status: int, reason: str, name: str, key_variable: str, error: Exception) -> Failure:

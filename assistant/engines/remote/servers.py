@@ -10,8 +10,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ...errors import EngineError
+from ...network import proxy_for
 from ...words import Text
-from .failures import Failure, broken, failure_of
+from .failures import Failure, broken, failure_of, unusable_proxies
 from .settings import Address, RemoteSettings
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ class Server:
         """What an exception of this server's client means."""
         if isinstance(error, Failure):
             return error
-        return failure_of(error, self.address.name, self.settings.key, self.settings.key_variable)
+        proxy = None if self.address.here else proxy_for(self.address.root)
+        return failure_of(
+            error, self.address.name, self.settings.key, self.settings.key_variable, proxy
+        )
 
     async def _get(self, url: str) -> Any:
         return await self.client.get(
@@ -156,14 +160,17 @@ def _client(address: Address, settings: RemoteSettings) -> openai.AsyncOpenAI:
             Text(f"The openai client is not installed: {error}.", f"没有安装 openai：{error}。"),
             Text("pip install -r requirements-cpu.txt", "pip install -r requirements-cpu.txt"),
         ) from None
+    try:
+        # this machine is never behind a proxy, whatever HTTP_PROXY says
+        http_client = openai.DefaultAsyncHttpxClient(trust_env=not address.here)
+    except Exception as error:  # what it says of a proxy variable that it cannot use
+        raise unusable_proxies(address, error) from None
     client = openai.AsyncOpenAI(
         base_url=address.base,
         api_key=settings.key or NO_KEY,
         timeout=openai.Timeout(settings.timeout_seconds, connect=CONNECT_SECONDS),
         max_retries=0,  # retried here, where it is known whether text has gone out
-        http_client=openai.DefaultAsyncHttpxClient(
-            mounts={f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
-        ),  # this machine is never behind a proxy, whatever HTTP_PROXY says
+        http_client=http_client,
     )
     client.organization = client.project = None  # OpenAI's variables are not for other servers
     return client

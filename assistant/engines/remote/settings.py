@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ...errors import EngineError
 from ...words import Text
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Address:
     root: str
     name: str
     plain: bool  # http to another machine: what is sent can be read on the way
+    here: bool  # on this machine
 
     @classmethod
     def of(cls, url: str) -> Address:
@@ -78,4 +79,5 @@ class Address:
             root=root + path.removesuffix("/v1"),
             name=netloc,
             plain=parts.scheme == "http" and host not in LOOPBACK,
+            here=host in LOOPBACK or host.startswith("127."),
         )

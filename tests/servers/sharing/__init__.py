@@ -2,6 +2,6 @@
 over HTTP with LFS, all over one store of bare git repositories. With switches for what goes wrong.
 """
 
-from .server import Fault, ShareServer, share_server
+from .server import Fault, Gate, ShareServer, share_server
 
-__all__ = ["Fault", "ShareServer", "share_server"]
+__all__ = ["Fault", "Gate", "ShareServer", "share_server"]

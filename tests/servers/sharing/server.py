@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,12 +20,27 @@ from .store import Kind, Repo, Store
 PIECE = 1 << 16
 
 
+class Gate:
+    """Where requests wait: `reached` tells that one does, `open` lets all of them go on."""
+
+    def __init__(self) -> None:
+        self.reached, self._opened = threading.Event(), threading.Event()
+
+    def wait(self) -> None:
+        self.reached.set()
+        self._opened.wait(300)
+
+    def open(self) -> None:
+        self._opened.set()
+
+
 @dataclass
 class Fault:
     """Something that goes wrong for the requests that match, `times` times (None: always).
 
-    Answer `status`, or break the line after `cut_after` bytes of the body, or take a while for
-    every MiB of it, or store something else than what came.
+    Answer `status`, or break the line after `cut_after` bytes of the body, or wait at a gate before
+    the answer (with `gate_from`, once the hub has received so many bytes of large files), or store
+    something else than what came.
     """
 
     request: str  # a regular expression on "METHOD /path"
@@ -34,9 +48,9 @@ class Fault:
     message: str = "told to"
     times: int | None = None
     cut_after: int | None = None
-    seconds_per_mib: float = 0.0
     flip: bool = False
-    hang: float = 0.0  # seconds before the answer
+    gate: Gate | None = None
+    gate_from: int = 0
 
 
 @dataclass
@@ -51,6 +65,7 @@ class ShareServer:
     faults: list[Fault] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     received: int = 0  # bytes of LFS bodies that came in, whole or not
+    busy: int = 0  # requests that are being answered
     multipart: bool = False  # plain LFS in parts of 1 MiB
     all_public: bool = False  # makes every repository public, whatever was asked
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -114,12 +129,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._unread = int(self.headers.get("Content-Length") or 0)
         self._chunked = self.headers.get("Transfer-Encoding") == "chunked"
         line = f"{self.command} {self.route}"
+        with self.hub.lock:
+            self.hub.log.append(line)
+            self.hub.busy += 1
+            self.fault = self._fault(line)
         try:
-            with self.hub.lock:
-                self.hub.log.append(line)
-                self.fault = self._fault(line)
-            if self.fault and self.fault.hang:
-                time.sleep(self.fault.hang)
+            if self.fault and self.fault.gate and not self.fault.gate_from:
+                self.fault.gate.wait()
             if self.fault and self.fault.status:
                 self.drain()
                 raise Refusal(self.fault.status, self.fault.message)
@@ -138,6 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(refusal.status, body, {"X-Error-Message": refusal.message, **refusal.headers})
         except (BrokenPipeError, ConnectionError):
             self.close_connection = True
+        finally:
+            with self.hub.lock:
+                self.hub.busy -= 1
 
     def _fault(self, line: str) -> Fault | None:
         for fault in self.hub.faults:
@@ -226,8 +245,8 @@ class _Handler(BaseHTTPRequestHandler):
             if fault and fault.cut_after is not None and done > fault.cut_after:
                 self.connection.shutdown(2)
                 raise ConnectionError
-            if fault and fault.seconds_per_mib:
-                time.sleep(fault.seconds_per_mib * len(piece) / (1 << 20))
+            if fault and fault.gate and 0 < fault.gate_from <= self.hub.received:
+                fault.gate.wait()
             if fault and fault.flip and done == len(piece):
                 piece = bytes([piece[0] ^ 1]) + piece[1:]
             out.write(piece)

@@ -43,6 +43,11 @@ def stored_bytes(folder: Path) -> int:
     return sum(sizes)
 
 
+def noted(folder: Path) -> int:
+    """How many lots the client has noted as sent: after a kill it goes on behind them."""
+    return len(list((folder / "xet" / "shard-session" / "xorb_metadata").glob("*.mdb")))
+
+
 def _files(folder: Path) -> Iterator[tuple[str, str]]:
     """(sha256, xet hash) of every file that a stored shard names."""
     for shard in (folder / "xet" / "xorbs" / "shards").glob("*.mdb"):

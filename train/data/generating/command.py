@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -96,7 +95,7 @@ def generate_command(
     if dry_run:
         context.result(
             {"jobs": len(work.jobs), "left": len(prepared.left), "out": str(out),
-             "estimated_at_most": prepared.estimate.as_json()},
+             "estimated_at_most": prepared.estimate.as_json(), **work.account},
             str(out),
         )  # fmt: skip
         return
@@ -156,6 +155,8 @@ def _say_plan(context: Context, config: Config, prepared: Prepared) -> None:
     work, estimate = prepared.work, prepared.estimate.text()
     done = len(work.jobs) - len(prepared.left)
     context.say(Text(f"{work.name}: {work.about.en}.", f"{work.name}：{work.about.zh}。"))
+    for note in work.notes:
+        context.say(note)
     context.say(
         Text(
             f"{len(prepared.left)} answers to ask for ({done} are there): at most {estimate.en}. "
@@ -231,10 +232,12 @@ def _finish(context: Context, prepared: Prepared, done: Generated) -> None:
             Text(f"See {prepared.report}; try again with --resume.",
                  f"参见 {prepared.report}；用 --resume 再试。"),
         )  # fmt: skip
-    following = f"python -m train data clean --generated {shlex.quote(str(prepared.out))}"
+    following = context.following(
+        "python", "-m", "train", "data", "clean", "--generated", prepared.out
+    )
     context.result(
         {"file": str(prepared.out), "rows": done.rows, "jobs": done.jobs,
-         "spent": done.spent.as_json(), "next": following},
+         "spent": done.spent.as_json(), "next": following, **prepared.work.account},
         str(prepared.out),
     )  # fmt: skip
     context.say(Text(f"Next: {following}", f"下一步：{following}"))

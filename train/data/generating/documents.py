@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from assistant.conversation import Message
-from assistant.errors import BlockedError, UsageError
+from assistant.errors import UsageError
 from assistant.words import Text
 
 from .jobs import Job, Unfit, Work, chance_of, language_of, refuse_leaks, room_for, said
+from .reading import ENDINGS, Account, Document, read_document, read_documents
 
-ENDINGS = (".txt", ".md", ".markdown", ".docx", ".pdf")
+__all__ = ["cut_up", "documents_work", "passages", "read_document", "read_pairs"]
+
 PASSAGE_CHARS = 600
 SHORTEST_PASSAGE = 40  # characters: less holds nothing to ask about
 ANSWER_CHARS = 160  # room for one question with its answer
@@ -44,86 +46,58 @@ ASK = {
 
 
 def documents_work(files: Sequence[Path], pairs: int, seed: int) -> Work:
-    """A job for every passage of the documents; folders are searched for documents.
+    """A job for every passage of the documents; folders are searched for documents. What was not
+    used is in the work's notes and account.
 
     Raises UsageError where there is nothing to read.
     """
-    found = [document for file in files for document in _documents(file)]
-    jobs = [
-        _job(document, number, heading, passage, pairs, seed)
-        for document in found
-        for number, (heading, passage) in enumerate(passages(read_document(document)), 1)
-    ]
+    documents, account = read_documents(files)
+    jobs = []
+    for document in documents:
+        cut = cut_up(document.text)
+        account.short_passages += cut.short
+        jobs += [
+            _job(document, number, heading, passage, pairs, seed)
+            for number, (heading, passage) in enumerate(cut.found, 1)
+        ]
     if not jobs:
-        raise UsageError(
-            Text("The documents hold no passage to ask about.", "文档里没有可以提问的段落。"),
-            Text(f"Read are: {' '.join(ENDINGS)}", f"可读取：{' '.join(ENDINGS)}"),
-        )
+        raise _nothing(account)
+    counted = "document" if len(documents) == 1 else "documents"
     about = Text(
-        f"{len(found)} documents, {len(jobs)} passages, {pairs} pairs each",
-        f"{len(found)} 份文档，{len(jobs)} 个段落，每段 {pairs} 组问答",
+        f"{len(documents)} {counted}, {len(jobs)} passages, {pairs} pairs each",
+        f"{len(documents)} 份文档，{len(jobs)} 个段落，每段 {pairs} 组问答",
     )
-    return Work("documents", jobs, found, about)
+    return Work(
+        "documents", jobs, account.used, about, notes=tuple(account.notes()),
+        account={"documents": account.as_json()},
+    )  # fmt: skip
 
 
-def _documents(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
-    if not path.is_file():
-        raise UsageError(Text(f"There is no document {path}.", f"没有文档 {path}。"))
-    if path.suffix.lower() not in ENDINGS:
-        raise UsageError(
-            Text(f"{path} is no document that can be read.", f"无法读取 {path} 这种文档。"),
-            Text(f"Read are: {' '.join(ENDINGS)}", f"可读取：{' '.join(ENDINGS)}"),
-        )
-    return [path]
+def _nothing(account: Account) -> UsageError:
+    notes = account.notes()
+    return UsageError(
+        Text(
+            "\n".join(["The documents hold no passage to ask about.", *(one.en for one in notes)]),
+            "\n".join(["文档里没有可以提问的段落。", *(one.zh for one in notes)]),
+        ),
+        Text(f"Read are: {' '.join(ENDINGS)}", f"可读取：{' '.join(ENDINGS)}"),
+    )
 
 
-def read_document(file: Path) -> str:
-    """The document's text; headings as `# …` where the format tells them.
+class Cut(NamedTuple):
+    """A text in passages: heading and text of each, and how many pieces were too short for one."""
 
-    Raises UsageError for a file that cannot be read, BlockedError where the library is missing.
-    """
-    readers = {".docx": _read_docx, ".pdf": _read_pdf}
-    try:
-        return readers.get(file.suffix.lower(), _read_text)(file)
-    except ImportError as error:
-        raise BlockedError(
-            Text(f"{file} needs a library: {error.name}.", f"读取 {file} 需要 {error.name}。"),
-            Text("pip install -r train/requirements.txt", "pip install -r train/requirements.txt"),
-        ) from None
-    except Exception as error:  # whatever the library says of a file that is none of its own
-        raise UsageError(
-            Text(f"{file} cannot be read: {error}.", f"无法读取 {file}：{error}。")
-        ) from None
-
-
-def _read_text(file: Path) -> str:
-    from ..importing.encodings import detect_encoding, open_text
-
-    with open_text(file, detect_encoding(file)) as source:
-        return source.read().replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _read_docx(file: Path) -> str:
-    import docx
-
-    lines = []
-    for paragraph in docx.Document(str(file)).paragraphs:
-        style = paragraph.style.name if paragraph.style is not None else ""
-        heading = (style or "").startswith(("Heading", "Title"))
-        lines.append(("# " if heading and paragraph.text.strip() else "") + paragraph.text)
-    return "\n\n".join(lines)
-
-
-def _read_pdf(file: Path) -> str:
-    import pypdf
-
-    return "\n\n".join(page.extract_text() for page in pypdf.PdfReader(file).pages)
+    found: list[tuple[str, str]]
+    short: int
 
 
 def passages(text: str, limit: int = PASSAGE_CHARS) -> list[tuple[str, str]]:
-    """Heading and passage: whole paragraphs together up to `limit` characters; a longer paragraph is
+    """The headings and passages of `cut_up`."""
+    return cut_up(text, limit).found
+
+
+def cut_up(text: str, limit: int = PASSAGE_CHARS) -> Cut:
+    """Headings and passages: whole paragraphs together up to `limit` characters; a longer paragraph is
     cut between sentences."""
     found: list[tuple[str, str]] = []
     heading, held = "", ""
@@ -137,7 +111,8 @@ def passages(text: str, limit: int = PASSAGE_CHARS) -> list[tuple[str, str]]:
         else:
             held = f"{held}\n{block}".strip()
     found.append((heading, held))
-    return [(heading, passage) for heading, passage in found if len(passage) >= SHORTEST_PASSAGE]
+    long = [(heading, passage) for heading, passage in found if len(passage) >= SHORTEST_PASSAGE]
+    return Cut(long, sum(0 < len(passage) < SHORTEST_PASSAGE for _, passage in found))
 
 
 def _blocks(text: str) -> Iterator[str]:
@@ -159,9 +134,10 @@ def _blocks(text: str) -> Iterator[str]:
             yield piece.strip()
 
 
-def _job(document: Path, number: int, heading: str, passage: str, pairs: int, seed: int) -> Job:
+def _job(document: Document, number: int, heading: str, passage: str, pairs: int, seed: int) -> Job:
     language = language_of(passage)
-    where = f"{document.stem}, {heading}" if heading else document.stem
+    stem = document.path.stem
+    where = f"{stem}, {heading}" if heading else stem
     system, prompt = ASK[language]
     name = f"{document.name}#{number}"
 
@@ -185,7 +161,7 @@ def _job(document: Path, number: int, heading: str, passage: str, pairs: int, se
             "kind": "generated",
             "language": language,
             "source": name,
-            "topic": heading or document.stem,
+            "topic": heading or stem,
         },
     )
 

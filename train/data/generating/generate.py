@@ -140,6 +140,7 @@ def _report(
         "stage": "generate",
         "name": work.name,
         "inputs": {str(file): sha256_of(file) for file in work.inputs},
+        **work.account,
         "settings": prepared.table.model_dump(),
         "libraries": library_versions("openai", "openvino-genai"),
         "started": started,

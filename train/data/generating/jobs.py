@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Work:
-    """All jobs of one generation, in order; `inputs` are the files they come from."""
+    """All jobs of one generation, in order; `inputs` are the files they come from. `notes` say what
+    of these was not used, `account` says it for the report."""
 
     name: str
     jobs: Sequence[Job]
     inputs: Sequence[Path]
     about: Text  # what will be asked, for people
     triggers: tuple[str, ...] = ()
+    notes: tuple[Text, ...] = ()
+    account: Mapping[str, Any] = field(default_factory=dict)
 
 
 def said(role: str, content: str) -> Message:

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import tomlkit
-import tomlkit.exceptions
 from pydantic import Field, ValidationError
 
 from assistant.config import Filled, Table
 from assistant.conversation import Message
 from assistant.errors import UsageError
+from assistant.toml_file import read_toml
 from assistant.words import Language, Text
 
 from .jobs import Job, Unfit, Work, chance_of, refuse_leaks, room_for, said
@@ -151,12 +150,7 @@ def _plan_file(reference: str, folder: Path) -> Path:
 def read_plan(file: Path) -> Plan:
     """Read and check a plan. Raises UsageError naming all its faults."""
     try:
-        document = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()
-        plan = Plan.model_validate(document)
-    except (tomlkit.exceptions.TOMLKitError, UnicodeDecodeError) as error:
-        raise UsageError(
-            Text(f"{file} is not valid TOML: {error}.", f"{file} 不是有效的 TOML：{error}。")
-        ) from None
+        plan = Plan.model_validate(read_toml(file))
     except ValidationError as error:
         faults = [f"  {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise _faulty(file, faults) from None

@@ -1,0 +1,144 @@
+"""What comes from outside and was not foreseen: terminals of another encoding, disks that refuse."""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from .errors import AssistantError, BlockedError, UsageError
+from .words import Text
+
+_NOT_UTF8 = range(0xDC80, 0xDD00)  # how Python holds a byte that it could not decode (PEP 383)
+_HANDLER = "assistant.as_it_can"
+_SHOWN = 60  # characters of a damaged text that a message repeats
+
+
+def hear_any_bytes() -> None:
+    """Let `input` give a line whatever its bytes are; see `damaged`."""
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="surrogateescape")
+
+
+def speak_any_text() -> None:
+    """Let stdout and stderr take any text: what a terminal cannot show becomes "?", and a file name
+    goes out with the bytes that it has."""
+    codecs.register_error(_HANDLER, _as_it_can)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=_HANDLER)
+
+
+def _as_it_can(error: UnicodeError) -> tuple[bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    found = error.object[error.start : error.end]
+    return b"".join(_byte_of(letter) for letter in found), error.end
+
+
+def _byte_of(letter: str) -> bytes:
+    return bytes([ord(letter) - 0xDC00]) if ord(letter) in _NOT_UTF8 else b"?"
+
+
+def readable(text: str) -> bool:
+    """Whether stdout can show every letter of `text`."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeError:
+        return False
+    return True
+
+
+def damaged(text: str) -> bool:
+    """Whether `text` holds bytes that were not decoded, or half letters that nothing can write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def shown(text: str) -> str:
+    """The text with what cannot be decoded as "\ufffd", shortened."""
+    whole = "".join("\ufffd" if damaged(letter) else letter for letter in text)
+    return whole if len(whole) <= _SHOWN else whole[: _SHOWN - 1] + "…"
+
+
+def refuse_damaged(arguments: Mapping[str, Any]) -> None:
+    """Raise UsageError for an argument that is text, and not whole. Paths may have any bytes."""
+    for name, text in _texts(arguments):
+        if damaged(text):
+            raise not_whole(text, name)
+
+
+def _texts(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in arguments.items():
+        for one in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(one, str):
+                yield name.replace("_", "-"), one
+
+
+def not_whole(text: str, name: str = "") -> UsageError:
+    """The one wording for text with bytes that are not UTF-8."""
+    encoding = sys.getfilesystemencoding().upper()
+    where = Text(f" ({name})", f"（{name}）") if name else Text("", "")
+    return UsageError(
+        Text(
+            f"The text{where.en} holds bytes that are not {encoding}: {shown(text)}",
+            f"文本{where.zh}里有不是 {encoding} 的字节：{shown(text)}",
+        ),
+        Text(
+            "Set the terminal to UTF-8 and type it again.",
+            "请把终端设为 UTF-8 后重新输入。",
+        ),
+    )
+
+
+def failure_from_outside(error: BaseException) -> AssistantError:
+    """The expected failure behind one of the disk, a file or an encoding."""
+    if isinstance(error, AssistantError):
+        return error
+    if isinstance(error, UnicodeEncodeError):
+        return not_whole(str(error.object)[max(0, error.start - 20) : error.end + 20])
+    if isinstance(error, UnicodeError):
+        return UsageError(
+            Text(f"Text that was read is not in its encoding: {error}.", f"读到的文本编码不对：{error}。"),
+            Text("Save the file as UTF-8.", "请把文件另存为 UTF-8。"),
+        )  # fmt: skip
+    assert isinstance(error, OSError)
+    return _of_the_disk(error)
+
+
+def _of_the_disk(error: OSError) -> BlockedError:
+    if "temporary directory" in str(error):
+        return BlockedError(
+            Text("No folder for temporary files can be written.", "没有可写的临时文件夹。"),
+            Text("Name one: export TMPDIR=/path/to/folder", "请指定一个：export TMPDIR=/路径/文件夹"),
+        )  # fmt: skip
+    reason = error.strerror or str(error)
+    if error.filename is None:
+        return BlockedError(Text(f"The system refused: {reason}.", f"系统拒绝了操作：{reason}。"))
+    place = shown_path(error.filename)
+    return BlockedError(Text(f"{place}: {reason}.", f"{place}：{reason}。"), _cure(error, place))
+
+
+def shown_path(path: Any) -> str:
+    """A path for a message: whatever bytes it has."""
+    return os.fsdecode(path) if isinstance(path, (str, bytes, PurePath)) else str(path)
+
+
+def _cure(error: OSError, place: str) -> Text | None:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Text("Free some space, or choose another place.", "请腾出空间，或换一个位置。")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return Text(
+            f"Make {place} readable and writable for you, or choose another place.",
+            f"请让自己对 {place} 有读写权限，或换一个位置。",
+        )
+    if error.errno == errno.ENAMETOOLONG:
+        return Text("Choose a shorter name.", "请换一个短一些的名字。")
+    return Text("Check that path, or choose another.", "请检查这个路径，或换一个。")
