@@ -232,7 +232,9 @@ def _finish(context: Context, prepared: Prepared, done: Generated) -> None:
             Text(f"See {prepared.report}; try again with --resume.",
                  f"参见 {prepared.report}；用 --resume 再试。"),
         )  # fmt: skip
-    following = context.following("python", "-m", "train", "data", "clean", prepared.out)
+    following = context.following(
+        "python", "-m", "train", "data", "clean", "--generated", prepared.out
+    )
     context.result(
         {"file": str(prepared.out), "rows": done.rows, "jobs": done.jobs,
          "spent": done.spent.as_json(), "next": following, **prepared.work.account},

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from assistant.persona import Persona
 
 from ...dataset import without_code
-from ..language import asks_for_language, language_of
+from ..language import foreign_language
 from ..phrases import AS_A_MODEL, leading_phrase, trailing_note
 from .identity import OtherIdentities
 from .personal import personal
@@ -34,7 +34,7 @@ class ContentChecks:
 
     def __init__(self, persona: Persona | None):
         self._others = OtherIdentities(persona)
-        self._languages = frozenset(persona.languages if persona else ("zh", "en"))
+        self._languages = tuple(persona.languages if persona else ("zh", "en"))
 
     def findings(self, turns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         """(code, words) for each thing that is wrong with the turns."""
@@ -54,13 +54,16 @@ class ContentChecks:
         if other:
             yield "E106", _short(other)
         match = AS_A_MODEL.search(answer)
-        phrase = leading_phrase(answer) or trailing_note(answer) or (match[0] if match else "")
+        phrase = (
+            leading_phrase(answer, question)
+            or trailing_note(answer, question)
+            or (match[0] if match else "")
+        )
         if phrase:
             yield "W204", _short(phrase.strip())
-        answered = language_of(answer)
-        expected = {*self._languages, language_of(question)}
-        if answered and answered not in expected and not asks_for_language(question):
-            yield "W210", answered
+        foreign = foreign_language(question, answer, self._languages)
+        if foreign:
+            yield "W210", foreign
 
 
 def unfilled(text: str) -> str:
