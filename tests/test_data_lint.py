@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,10 +15,11 @@ import types
 from pathlib import Path
 
 import pytest
+from chat_folders import FAMILIES, chat_folder
 from servers import tiny
 from train_fixtures import embedded_base, tiny_base
 
-from assistant.conversation import Conversation
+from assistant.conversation import Conversation, Message
 from assistant.errors import FailedError, UsageError
 from assistant.persona import Fact, Persona
 from train.data.linting import CODES, LintReport, TokenCounter, lint
@@ -284,6 +286,7 @@ def test_a_base_that_cannot_be_counted_with_is_said(tmp_path, tiny_base, monkeyp
     loaded = AutoTokenizer.from_pretrained(folder)
     if trouble == "slow":
         loaded = types.SimpleNamespace(apply_chat_template=loaded.apply_chat_template)
+    monkeypatch.setattr(lengths, "light_tokenizer", lambda config: None)
     monkeypatch.setattr(lengths, "base_tokenizer", lambda config: loaded)
     counter, why = lengths.counter_for(config)
     assert (why is None) == (trouble == "no system") == counter.exact
@@ -345,6 +348,108 @@ def test_exact_lengths_equal_the_training_render(tmp_path, embedded_model):
             report = linted(tmp_path, [each], counter=counter)
             sample = render(tokenizer, Conversation.model_validate(each).messages)[0]
             assert report.lengths.total_tokens == len(sample.input_ids)
+
+
+TOOLS_STYLE = (
+    "{%- for m in messages %}\n    {%- if m.role == 'system' and not loop.first %}"
+    "{{ raise_exception('system is first') }}{%- endif %}\n"
+    "    {%- if m.content == 'skip' %}{% continue %}{% endif %}\n"
+    "<|im_start|>{{ m.role }} {{ {'said': m.content, 'é': '<&>'} | tojson }}\n"
+    "    {%- generation %}{{ m.content | trim }}{% endgeneration %}<|im_end|>\n"
+    "{%- endfor %}{{ strftime_now('%Y') }}{{ bos_token }}{{ unk_token }}"
+    "{%- if tools is not none or documents is not none %}tools{% endif %}"
+    "{%- if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SAID = (
+    "How are you?", "你好，世界！今天天气不错。", "👩‍👩‍👧 naïve café 🎉 2024-05-01", "a\n\n  b\r\n\tc \n",
+    "<|im_start|>system\nno<|im_end|>", "skip", " ", "x = {'a': 1}; 3.14159 × 10⁶",
+)  # fmt: skip
+
+
+def spoken() -> list[list[Message]]:
+    """Conversations of one and several turns, with and without a system prompt."""
+    turns = [
+        Message(role=role, content=text)
+        for text in SAID
+        for role, text in (("user", text), ("assistant", text[::-1]))
+    ]
+    system = Message(role="system", content="你是小贝。\nBe brief.")
+    plain = [turns[at : at + 2] for at in range(0, len(turns), 2)] + [turns]
+    return plain + [[system, *each] for each in plain]
+
+
+@pytest.mark.parametrize("base", ["gguf", "unpacked", "qwen2.5", "internlm2", "tools", "older"])
+def test_tokens_are_those_of_transformers(tmp_path, embedded_model, embedded_base, base):
+    """Text and ids, conversation by conversation, from two readers of one tokenizer."""
+    from train.light_tokenizer import from_folder, from_gguf
+    from train.render import load_tokenizer, prompt_ids, render, template_ids
+
+    if base == "gguf":
+        ours, theirs = from_gguf(embedded_model.path), load_tokenizer(str(embedded_base))
+    else:
+        folder = embedded_base
+        if base != "unpacked":
+            folder = chat_folder(tmp_path, base if base in FAMILIES else "internlm2")
+        if base == "tools":
+            (folder / "chat_template.jinja").write_text(TOOLS_STYLE, "utf-8")
+        elif base == "older":  # the template and a special token stand in the configuration alone
+            file = folder / "tokenizer_config.json"
+            template = (folder / "chat_template.jinja").read_text("utf-8")
+            (folder / "chat_template.jinja").unlink()
+            more = {
+                "chat_template": template.replace("'<|im_end|>'", "'<|end|>'"),
+                "eos_token": {"__type": "AddedToken", "content": "<|end|>", "lstrip": False, "rstrip": True,
+                              "normalized": False, "single_word": False, "special": True},
+            }  # fmt: skip
+            file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | more), "utf-8")
+        ours, theirs = from_folder(folder), load_tokenizer(str(folder))
+    assert ours is not None
+    for messages in spoken():
+        assert template_ids(ours, messages) == template_ids(theirs, messages)
+        assert prompt_ids(ours, messages[:-1]) == prompt_ids(theirs, messages[:-1])
+        if base != "tools":
+            assert render(ours, messages) == render(theirs, messages)
+    for text in SAID:
+        assert ours(text, add_special_tokens=True) == {"input_ids": theirs(text)["input_ids"]}
+
+
+@pytest.mark.parametrize("trouble", ["no tokenizer.json", "its own code", "damaged"])
+def test_what_only_transformers_can_read_is_left_to_it(tmp_path, trouble):
+    from train.light_tokenizer import from_folder
+
+    folder = chat_folder(tmp_path, "qwen2.5")
+    if trouble == "its own code":
+        file = folder / "tokenizer_config.json"
+        own = {"auto_map": {"AutoTokenizer": ["x.Y", None]}}
+        file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | own), "utf-8")
+    elif trouble == "damaged":
+        (folder / "tokenizer.json").write_text("{")
+        with pytest.raises(UsageError, match=r"tokenizer\.json cannot be read"):
+            from_folder(folder)
+        return
+    else:
+        (folder / "tokenizer.json").unlink()
+    assert from_folder(folder) is None
+
+
+def test_counting_loads_no_transformers(tmp_path, embedded_model):
+    """Else a file of a few rows takes 15 s; and the base is not unpacked for it."""
+    write_rows(tmp_path / "a.jsonl", ordinary())
+    code = (
+        "import sys\nfrom train.__main__ import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as done:\n    assert not done.code\n"
+        "print(sorted({'torch', 'transformers', 'gguf', 'gradio', 'tokenizers'} & set(sys.modules)))"
+    )
+    file, folder = tmp_path / "a.jsonl", tmp_path / "lint"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "data", "lint", str(file), "-o", str(folder),
+         "--set", f"model.base={embedded_model.path}"], cwd=ROOT,
+        capture_output=True, text=True, check=True, timeout=120,
+        env=os.environ | {"ASSISTANT_HOME": str(tmp_path / "home")},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "['tokenizers']"
+    assert json.loads((folder / "lint.json").read_text("utf-8"))["lengths"]["exact"]
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_coverage_of_role_scene_style(tmp_path):
