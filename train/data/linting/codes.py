@@ -120,6 +120,11 @@ CODES: dict[str, Code] = {
         Text("Separate them again: python -m train data split FILE --force",
              "请重新划分：python -m train data split 文件 --force"),
     ),
+    "W214": Code(
+        Text("Perhaps a placeholder: look at it", "可能是占位符，请看一下"),
+        Text("If it is one, put in what belongs there; in code or as an example it may stay.",
+             "若是占位符，请填上实际内容；若是代码或举例，可以保留。"),
+    ),
 }  # fmt: skip
 
 
