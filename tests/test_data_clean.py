@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.conversation import Conversation, Message, read_conversations
 from assistant.errors import FailedError, UsageError
 from assistant.persona import Style
-from train.data.cleaning import NAMES, Cleaner, Limits, chosen, clean_files
+from train.__main__ import main
+from train.data.cleaning import DEFAULT, NAMES, Cleaner, Limits, chosen, clean_files
 from train.data.cleaning.emoji import EMOJI
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +32,7 @@ def cleaned(
     answer: str, question: str = "祝姐姐生日快乐", **how
 ) -> tuple[str | None, tuple[str, ...]]:
     """The answer after cleaning (None: removed), and the rules that were used."""
-    kept, change = Cleaner(**how).clean(1, row(answer, question))
+    kept, change = Cleaner(**{"names": NAMES, **how}).clean(1, row(answer, question))
     return kept.messages[-1].content if kept else None, change.rules if change else ()
 
 
@@ -107,8 +109,8 @@ def test_rules_work_together_in_one_go():
 @pytest.mark.parametrize(
     ("question", "answer", "kept"),
     [
-        ("祝姐姐生日快乐", "Happy birthday to my dear sister!", False),
-        ("How do I cook rice?", "先把米洗干净，然后加水煮二十分钟就好了。", False),
+        ("祝姐姐生日快乐", "Happy birthday to my dear sister!", True),
+        ("How do I cook rice?", "先把米洗干净，然后加水煮二十分钟就好了。", True),
         ("把“你好，世界”翻译成英文", "Hello, world, and good morning", True),
         ("Write hello world in Python code", "print('hello') 这是代码，可以直接运行看看", True),
         ("祝姐姐生日快乐", "OK", True),
@@ -125,7 +127,7 @@ def test_language(question, answer, kept):
 def test_length_goes_by_the_style_of_meta_or_of_the_trigger():
     style = Style(name="rednote", label_zh="小红书", label_en="Lively", prompt="活泼", trigger="，小红书风格",
                   max_chars=8)  # fmt: skip
-    cleaner = Cleaner(styles={"rednote": style})
+    cleaner = Cleaner(NAMES, styles={"rednote": style})
     for conversation in (
         row("这是一段太长太长的祝福", style="小红书"),
         row("这是一段太长太长的祝福", style="rednote"),
@@ -151,10 +153,15 @@ def test_emoji_are_counted_as_people_see_them():
 
 
 def test_only_and_skip():
-    assert chosen([], []) == NAMES
+    assert chosen() == DEFAULT == ("control", "html", "unicode", "space")
+    assert chosen(generated=True) == NAMES
+    assert chosen(skip=["html", "lead"]) == ("control", "unicode", "space")
+    assert chosen(skip=["lead"], generated=True) == tuple(n for n in NAMES if n != "lead")
     assert chosen(["lead", "quotes"], ["quotes"]) == ("lead",)
     with pytest.raises(UsageError, match="laed"):
         chosen(["laed"], [])
+    with pytest.raises(UsageError, match="--generated"):
+        chosen(["lead"], [], generated=True)
 
 
 def test_files_report_and_changes(tmp_path):
@@ -162,14 +169,14 @@ def test_files_report_and_changes(tmp_path):
     rows = [
         row("姐姐生日快乐！"),
         row("“生日快乐”", scene="生日"),
-        row("Happy birthday, my dear sister!"),
+        row("Je te souhaite un très joyeux anniversaire, ma chère sœur."),
     ]
     before = "".join(item.line() + "\n" for item in rows)
     file.write_text(before, "utf-8")
-    report = clean_files([file], out, Cleaner(), dry_run=True)
+    report = clean_files([file], out, Cleaner(NAMES), dry_run=True)
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
     assert (report.rows_in, report.rows_out, report.changed) == (3, 2, 1)
-    report = clean_files([file], out, Cleaner())
+    report = clean_files([file], out, Cleaner(NAMES))
     assert file.read_text("utf-8") == before
     assert list(read_conversations(out)) == [rows[0], row("生日快乐", scene="生日")]
     changes = [json.loads(line) for line in report.changes_file.open(encoding="utf-8")]
@@ -180,12 +187,12 @@ def test_files_report_and_changes(tmp_path):
     ]  # fmt: skip
     assert (dict(report.rules), dict(report.removed)) == ({"quotes": 1}, {"language": 1})
     with pytest.raises(UsageError, match="--force"):
-        clean_files([file], out, Cleaner())
+        clean_files([file], out, Cleaner(NAMES))
     with pytest.raises(UsageError, match="never touched"):
-        clean_files([file], file, Cleaner(), force=True)
+        clean_files([file], file, Cleaner(NAMES), force=True)
     file.write_text(rows[2].line(), "utf-8")
-    with pytest.raises(FailedError):
-        clean_files([file], tmp_path / "c.jsonl", Cleaner())
+    with pytest.raises(FailedError, match="--skip language"):
+        clean_files([file], tmp_path / "c.jsonl", Cleaner(NAMES))
     assert not (tmp_path / "c.jsonl").exists()
 
 
@@ -206,39 +213,102 @@ def test_a_file_of_another_shape_is_pointed_to_import(tmp_path):
     ).map("".join)
 )  # fmt: skip
 def test_cleaning_twice_changes_nothing_more(answer):
-    cleaner = Cleaner()
+    cleaner = Cleaner(NAMES)
     once, _ = cleaner.clean(1, row(answer))
     if once is not None:
         twice, change = cleaner.clean(1, once)
         assert (twice, change) == (once, None)
 
 
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["data", "clean", *map(str, arguments)])
+
+
 def test_the_command_shows_a_diff(tmp_path):
     file = tmp_path / "a.jsonl"
     file.write_text(row("姐姐生日快乐！啦~").line() + "\n", "utf-8")
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "train", "data", "clean", str(file), *arguments], cwd=ROOT,
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
-
-    done = run("--dry-run")
-    assert done.returncode == 0, done.stderr
+    done = run(file, "--generated", "--dry-run")
+    assert done.exit_code == 0, done.output
     assert "- 姐姐生日快乐！啦~\n+ 姐姐生日快乐！\n" in done.stdout
     assert "punctuation" in done.stdout
     assert not (tmp_path / "a.clean.jsonl").exists()
-    assert json.loads(run("--json").stdout)["rules"] == {"punctuation": 1}
+    assert json.loads(run(file, "--generated", "--json").stdout)["rules"] == {"punctuation": 1}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "a.clean.changes.jsonl", "a.clean.jsonl", "a.clean.report.json", "a.jsonl",
     ]  # fmt: skip
-    assert run("--only", "nothing").returncode == 2
+    assert run(file, "--only", "nothing").exit_code == 2
+    assert run(file, "--only", "lead", "--generated").exit_code == 2
+
+
+def test_without_being_asked_no_words_are_taken_out(tmp_path):
+    file = tmp_path / "a b.jsonl"
+    answer = "好的，以下是为您生成的祝福语：\n“生日快乐！啦~”\n\n（注：可修改）"
+    file.write_text(row(answer + " \n\n\n").line() + "\n", "utf-8")
+    done = run(file)
+    assert done.exit_code == 0, done.output
+    assert [
+        item.messages[-1].content for item in read_conversations(tmp_path / "a b.clean.jsonl")
+    ] == [answer]
+    assert "--generated" in done.stderr
+    following = next(line for line in done.stderr.splitlines() if line.startswith("Next: "))
+    assert Path(shlex.split(following)[-1]) == tmp_path / "a b.clean.jsonl"
+    report = json.loads((tmp_path / "a b.clean.report.json").read_text("utf-8"))
+    assert report["ran"] == list(DEFAULT)
 
 
 def test_a_published_file_is_hardly_changed(tmp_path):
     from train.data.importing import import_files
 
     import_files([RIDDLES], tmp_path / "a.jsonl")
-    report = clean_files([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", Cleaner())
+    report = clean_files([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", Cleaner(NAMES))
     assert report.rows_out == 61
     assert report.changed < 4
+
+
+# --- Right rows of six kinds, and rows with something to mend --------------------------------------
+
+CASES = [
+    json.loads(line)
+    for line in (ROOT / "tests" / "data" / "clean_cases.jsonl").read_text("utf-8").splitlines()
+]
+LEAST_PRECISION, LEAST_RECALL = 0.98, 0.9
+
+
+def test_the_cases_are_of_six_kinds():
+    kinds = Counter(case["kind"] for case in CASES)
+    assert len(kinds) == 6
+    assert min(kinds.values()) >= 25
+
+
+def test_each_rule_finds_what_it_is_for_and_nothing_else():
+    fired, right, wanted = Counter(), Counter(), Counter()
+    for case in CASES:
+        text, used = cleaned(case["answer"], case["question"])
+        expected = case.get("rules", ())
+        fired.update(used)
+        wanted.update(expected)
+        if text == case.get("expected", case["answer"]):
+            right.update(set(used) & set(expected))
+    rules = set(NAMES) - {"length"}  # goes by the style that the configuration gives
+    assert set(wanted) == rules
+    table = {
+        name: (right[name] / max(fired[name], 1), right[name] / wanted[name]) for name in rules
+    }
+    assert min(precision for precision, _ in table.values()) >= LEAST_PRECISION, table
+    assert min(recall for _, recall in table.values()) >= LEAST_RECALL, table
+
+
+def test_by_default_no_words_of_any_case_go():
+    cleaner = Cleaner(DEFAULT)
+    for case in CASES:
+        kept, change = cleaner.clean(1, row(case["answer"], case["question"]))
+        assert kept is not None, case
+        if not set(case.get("rules", ())) & set(DEFAULT):
+            assert kept.messages[-1].content.split() == _bare(case["answer"]).split(), (
+                case,
+                change,
+            )
+
+
+def _bare(text: str) -> str:
+    return text.replace("\u200b", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,11 +34,15 @@ class _Listing(click.Command):
 
 
 def _rules() -> dict[str, Text]:
-    from .cleaning.rules import REMOVING, RULES
+    from .cleaning.rules import DEFAULT, REMOVING, RULES
 
     goes = Text("removes the row: ", "去掉整行：")
-    return {rule.name: rule.says for rule in RULES} | {
+    listed = {rule.name: rule.says for rule in RULES} | {
         name: Text(goes.en + says.en, goes.zh + says.zh) for name, says in REMOVING.items()
+    }
+    return {
+        name: Text(f"* {says.en}", f"* {says.zh}") if name in DEFAULT else says
+        for name, says in listed.items()
     }
 
 
@@ -157,9 +162,11 @@ def import_command(
     )
 
 
-@click.command("clean", cls=_Listing, listing=_rules, title=Text("Rules", "规则"), help=in_words(
-    "Take out what the generating model left around its answers; every change is listed.",
-    "清除生成模型留下的多余内容；每处改动都有记录。"))  # fmt: skip
+@click.command("clean", cls=_Listing, listing=_rules, title=Text("Rules (* by default)", "规则（* 默认使用）"),
+               help=in_words(
+    "Mend characters and spaces; no words are taken out unless asked for by --generated or --only. "
+    "Every change is listed.",
+    "修正字符和空白；不加 --generated 或 --only 就不会去掉任何文字。每处改动都有记录。"))  # fmt: skip
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("-o", "--out", type=FILE, help=in_words("File to write (default: NAME.clean.jsonl).",
                                                    "输出文件（默认 名称.clean.jsonl）。"))  # fmt: skip
@@ -169,6 +176,9 @@ def import_command(
     metavar="RULE",
     help=in_words("Only this rule; may be repeated.", "只用这条规则，可重复。"),
 )
+@click.option("--generated", is_flag=True, help=in_words(
+    "All rules: for rows that a model wrote (`data generate`), they take out what it says around its answers.",
+    "使用全部规则：用于模型写的数据（`data generate`），会去掉它在回答前后说的套话。"))  # fmt: skip
 @click.option(
     "--skip",
     multiple=True,
@@ -190,7 +200,7 @@ def import_command(
 @common_options
 def clean_command(
     context: Context, files: tuple[Path, ...], out: Path | None, only: tuple[str, ...],
-    skip: tuple[str, ...], max_emoji: int, dry_run: bool, shown: int, force: bool,
+    generated: bool, skip: tuple[str, ...], max_emoji: int, dry_run: bool, shown: int, force: bool,
 ) -> None:  # fmt: skip
     from assistant.persona import persona_from_config
 
@@ -201,7 +211,7 @@ def clean_command(
     config = optional_config(context)
     persona = persona_from_config(config) if config else None
     cleaner = Cleaner(
-        chosen(only, skip), {style.name: style for style in persona.styles} if persona else {},
+        chosen(only, skip, generated=generated), {style.name: style for style in persona.styles} if persona else {},
         persona.languages if persona else ("zh", "en"), Limits(max_emoji),
     )  # fmt: skip
     target = out or files[0].with_name(f"{files[0].stem}.clean.jsonl")
@@ -209,9 +219,14 @@ def clean_command(
         done = clean_files(files, target, cleaner, dry_run=dry_run, force=force, report=progress)
     parts = [diff(done.changes, shown), str(summary(done))]
     context.result(done.as_json(), "\n\n".join(part for part in parts if part))
+    rules = ", ".join(done.ran)
+    if not (generated or only):
+        context.say(Text(f"Rules: {rules}. For rows that a model wrote, --generated runs all of them.",
+                         f"规则：{rules}。模型写的数据请加 --generated，使用全部规则。"))  # fmt: skip
     if not dry_run:
-        context.say(Text(f"Every change: {done.changes_file}\nNext: python -m train data lint {target}",
-                         f"全部改动：{done.changes_file}\n下一步：python -m train data lint {target}"))  # fmt: skip
+        following = f"python -m train data lint {shlex.quote(str(target))}"
+        context.say(Text(f"Every change: {done.changes_file}\nNext: {following}",
+                         f"全部改动：{done.changes_file}\n下一步：{following}"))  # fmt: skip
 
 
 @click.command(

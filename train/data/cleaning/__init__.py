@@ -14,13 +14,14 @@ from assistant.persona import Style
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from ..language import asks_for_language, language_of
+from ..language import foreign_language
 from ..lines import conversations_of, size_of
 from ..outputs import left_over, refuse_replacing, side_file
 from .report import Change, CleanReport
-from .rules import NAMES, REMOVING, RULES, Limits
+from .rules import DEFAULT, NAMES, REMOVING, RULES, Around, Limits
 
 __all__ = [
+    "DEFAULT",
     "NAMES",
     "REMOVING",
     "RULES",
@@ -32,7 +33,6 @@ __all__ = [
 ]
 
 ROUNDS = 4  # rules lay bare what others mend: quotes under a title under an opening
-SHORTEST_TOLD = 12  # characters: a shorter answer ("OK", a name) may be in any language
 SHOWN = 500  # changes kept for the terminal
 
 
@@ -41,7 +41,7 @@ class Cleaner:
 
     def __init__(
         self,
-        names: Iterable[str] = NAMES,
+        names: Iterable[str] = DEFAULT,
         styles: Mapping[str, Style] | None = None,
         languages: Sequence[str] = ("zh", "en"),
         limits: Limits | None = None,
@@ -52,42 +52,63 @@ class Cleaner:
         self._languages = tuple(languages)
         self._limits = limits or Limits()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the rules, in the order in which they apply."""
+        return tuple(name for name in NAMES if name in self._names)
+
     def clean(
         self, row: int, conversation: Conversation
     ) -> tuple[Conversation | None, Change | None]:
         """The conversation as it should be, None if it is to go; and what changed, None if nothing."""
         used: dict[str, None] = {}
-        messages = []
-        mended = []
-        for place, message in enumerate(conversation.messages):
-            text = self._mended(message.content, message.role == "assistant", used)
-            if text != message.content:
-                mended.append((place, message.content, text))
-            messages.append(Message(role=message.role, content=text))
+        before = tuple(message.content for message in conversation.messages)
+        texts = before
+        for _ in range(ROUNDS):
+            mended = self._mended(conversation.messages, texts, used)
+            if mended == texts:
+                break
+            texts = mended
+        messages = [
+            Message(role=message.role, content=text)
+            for message, text in zip(conversation.messages, texts, strict=True)
+        ]
         removed = self._reason(messages, conversation.meta)
         if removed:
             return None, Change(row, (removed,), removed=removed, text=conversation.line())
-        if not mended:
+        if texts == before:
             return conversation, None
+        changes = tuple(
+            (place, old, new)
+            for place, (old, new) in enumerate(zip(before, texts, strict=True))
+            if old != new
+        )
         changed = Conversation(messages=tuple(messages), meta=conversation.meta)
-        return changed, Change(row, tuple(used), tuple(mended))
+        return changed, Change(row, tuple(used), changes)
 
-    def _mended(self, text: str, is_answer: bool, used: dict[str, None]) -> str:
-        for _ in range(ROUNDS):
-            before = text
+    def _mended(
+        self, messages: Sequence[Message], texts: tuple[str, ...], used: dict[str, None]
+    ) -> tuple[str, ...]:
+        """The texts of a row, each rule applied once; the names of those that did go to `used`."""
+        said = [t for m, t in zip(messages, texts, strict=True) if m.role != "system"]
+        whole, question, after = "\n".join(said), "", []
+        for message, text in zip(messages, texts, strict=True):
+            row = Around(question, whole, self._limits)
+            mended = text
             for rule in self._rules:
-                if rule.where == "all" or is_answer:
-                    after = rule.mend(text, self._limits)
-                    if after != text:
+                if rule.where == "all" or message.role == "assistant":
+                    result = rule.mend(mended, row)
+                    if result != mended:
                         used[rule.name] = None
-                        text = after
-            if text == before:
-                break
-        return text
+                        mended = result
+            after.append(mended)
+            question = mended if message.role == "user" else ""
+        return tuple(after)
 
     def _reason(self, messages: Sequence[Message], meta: Mapping[str, Any]) -> str:
         """The removing rule that applies, "" for none."""
-        if "empty" in self._names and any(not message.content.strip() for message in messages):
+        said = [message.content for message in messages if message.role != "system"]
+        if "empty" in self._names and not all(text.strip() for text in said):
             return "empty"
         pairs = _pairs(messages)
         if "length" in self._names:
@@ -95,19 +116,11 @@ class Cleaner:
                 style = self._style(question, meta)
                 if style and style.max_chars and len(answer) > style.max_chars:
                     return "length"
-        if "language" in self._names and any(self._wrong(*pair) for pair in pairs):
+        if "language" in self._names and any(
+            foreign_language(*pair, self._languages) for pair in pairs
+        ):
             return "language"
         return ""
-
-    def _wrong(self, question: str, answer: str) -> bool:
-        """Whether an answer is in another language than its question, and was not asked to be."""
-        answered = language_of(answer)
-        if not answered or len(answer) < SHORTEST_TOLD:
-            return False
-        asked = language_of(question)
-        if answered != (asked or answered) and not asks_for_language(question):
-            return True
-        return answered not in {*self._languages, asked} and not asks_for_language(question)
 
     def _style(self, question: str, meta: Mapping[str, Any]) -> Style | None:
         named = meta.get("style")
@@ -125,15 +138,28 @@ def _pairs(messages: Sequence[Message]) -> list[tuple[str, str]]:
     return list(zip(turns[0::2], turns[1::2]))  # noqa: B905 - a last question may be unanswered
 
 
-def chosen(only: Sequence[str], skip: Sequence[str]) -> tuple[str, ...]:
-    """The names of the rules that --only and --skip leave. Raises UsageError for unknown ones."""
+def chosen(
+    only: Sequence[str] = (), skip: Sequence[str] = (), *, generated: bool = False
+) -> tuple[str, ...]:
+    """The names of the rules to run: DEFAULT, all with `generated`, or those of `only`; less `skip`.
+
+    Raises UsageError for unknown names, and for `only` with `generated`.
+    """
     unknown = [name for name in (*only, *skip) if name not in NAMES]
     if unknown:
         raise UsageError(
             Text(f"There is no rule {unknown[0]!r}.", f"没有叫 {unknown[0]!r} 的规则。"),
             Text(f"The rules are: {', '.join(NAMES)}.", f"可用的规则：{', '.join(NAMES)}。"),
         )
-    return tuple(name for name in NAMES if (not only or name in only) and name not in skip)
+    if only and generated:
+        raise UsageError(
+            Text("--only names the rules, --generated takes all of them.",
+                 "--only 指定规则，--generated 则使用全部规则。"),
+            Text("Give one of the two; --generated with --skip leaves a rule out.",
+                 "二者只能用一个；要关掉某条规则，用 --generated 加 --skip。"),
+        )  # fmt: skip
+    asked = set(only) or set(NAMES if generated else DEFAULT)
+    return tuple(name for name in NAMES if name in asked and name not in skip)
 
 
 def clean_files(
@@ -151,7 +177,15 @@ def clean_files(
     Raises UsageError for a line that is no conversation, or if `out` is there without `force`;
     FailedError if the rules would remove every row.
     """
-    result = CleanReport(out, side_file(out, "changes.jsonl"), dry_run)
+    if not out.name:
+        raise UsageError(
+            Text(f"{str(out)!r} names no file to write.", f"{str(out)!r} 不是要写的文件名。"),
+            Text(
+                "Give one, for example -o data/rows.jsonl.",
+                "请给出文件名，例如 -o data/rows.jsonl。",
+            ),
+        )
+    result = CleanReport(out, side_file(out, "changes.jsonl"), dry_run, cleaner.names)
     if dry_run:
         for _ in _cleaned(files, cleaner, result, report):
             pass
@@ -168,12 +202,17 @@ def clean_files(
                     changes.write(json.dumps(line, ensure_ascii=False) + "\n")
         write_json(result.as_json(), report_file)
         if result.rows_in and not result.rows_out:
+            names = ", ".join(result.removed)
+            skips = " ".join(f"--skip {name}" for name in result.removed)
             raise FailedError(
                 Text(
-                    f"Every row would be removed; see {result.changes_file}.",
-                    f"所有行都会被去掉，见 {result.changes_file}。",
+                    f"Every row would be removed ({names}); see {result.changes_file}.",
+                    f"所有行都会被去掉（{names}），见 {result.changes_file}。",
                 ),
-                Text("Leave a rule out with --skip.", "用 --skip 关掉某条规则。"),
+                Text(
+                    f"Look whether the file was imported as meant; to keep such rows: {skips}.",
+                    f"请检查文件导入得是否正确；要保留这些行：{skips}。",
+                ),
             )
     return result
 

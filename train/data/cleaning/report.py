@@ -37,6 +37,7 @@ class CleanReport:
     out: Path
     changes_file: Path
     dry_run: bool
+    ran: tuple[str, ...] = ()  # the names of the rules
     rows_in: int = 0
     rows_out: int = 0
     changed: int = 0
@@ -47,7 +48,7 @@ class CleanReport:
     def as_json(self) -> dict[str, Any]:
         return {
             "stage": "clean", "out": str(self.out), "changes_file": str(self.changes_file),
-            "dry_run": self.dry_run, "finished": now(), "rows_in": self.rows_in,
+            "dry_run": self.dry_run, "ran": list(self.ran), "finished": now(), "rows_in": self.rows_in,
             "rows_out": self.rows_out, "changed": self.changed, "rules": dict(self.rules),
             "removed": dict(self.removed),
         }  # fmt: skip

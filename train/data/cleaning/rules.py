@@ -7,13 +7,15 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from assistant.words import Text
 
-from ..phrases import leading_phrase, trailing_note
+from ..phrases import asks_for_text, leading_phrase, trailing_note
 from .emoji import EMOJI, without_emoji_beyond
 
+MOST = 10  # openings or notes taken off an answer at a time, whatever a file holds
 Where = Literal["all", "answers"]
 
 
@@ -24,6 +26,38 @@ class Limits:
     max_emoji: int = 3
 
 
+_ABOUT_MARKUP = re.compile(
+    r"html|xml|\bentit(?:y|ies)\b|实体|转义|escap|标签|\btags?\b|markdown|\bjsx?\b|\bvue\b|\bcss\b|\bphp\b|jinja|网页|前端|爬虫|"
+    r"BeautifulSoup|&amp;\w{2,8};|</[a-z]",
+    re.IGNORECASE,
+)
+_ABOUT_SIGNS = re.compile(
+    r"标点|逗号|顿号|句号|冒号|分号|感叹号|问号|省略号|波浪号|颜文字|符号|表情|全角|半角|引号|punctuat|emoticon|emoji|symbol|"
+    r"full-?width|half-?width|quotation mark|unicode|编码|"
+    r"[“\"「'‘][^\w\s“”\"「」'‘’]{1,6}[”\"」'’]",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Around:
+    """What a text stands in: the question it answers ("" for none), and all that its row says."""
+
+    question: str
+    whole: str
+    limits: Limits
+
+    @cached_property
+    def about_markup(self) -> bool:
+        """Whether the row speaks of HTML and the like: then tags and entities are its matter."""
+        return bool(_ABOUT_MARKUP.search(self.whole))
+
+    @cached_property
+    def about_signs(self) -> bool:
+        """Whether the row speaks of punctuation, emoji or character forms."""
+        return bool(_ABOUT_SIGNS.search(self.whole))
+
+
 @dataclass(frozen=True)
 class Rule:
     """A rule that mends text. `where` says which messages it looks at."""
@@ -31,7 +65,7 @@ class Rule:
     name: str
     says: Text
     where: Where
-    mend: Callable[[str, Limits], str]
+    mend: Callable[[str, Around], str]
 
 
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
@@ -49,11 +83,15 @@ _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#[xX][0-9a-fA-F]{2,5});")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 
-def html_entities(text: str, _: Limits) -> str:
+def html_entities(text: str, row: Around) -> str:
+    """Entities and <br> as what they stand for; in a row about HTML they are what it is about."""
+
     def mend(part: str) -> str:
         return _BREAK.sub("\n", _ENTITY.sub(lambda match: html.unescape(match[0]), part))
 
-    return outside_code(text, mend) if "&" in text or "<" in text else text
+    if ("&" not in text and "<" not in text) or row.about_markup:
+        return text
+    return outside_code(text, mend)
 
 
 _CONTROL = re.compile(
@@ -65,7 +103,7 @@ _JOINED = (
 _LONE_JOINER = re.compile(f"(?<![{_JOINED}])\u200d|\u200d(?![{_JOINED}])")
 
 
-def control_characters(text: str, _: Limits) -> str:
+def control_characters(text: str, _: Around) -> str:
     text = (
         text.replace("\r\n", "\n")
         .replace("\r", "\n")
@@ -79,82 +117,125 @@ _WIDE = {code: code - 0xFEE0 for code in [*range(0xFF10, 0xFF1A), *range(0xFF21,
 _WIDE |= {0x3000: 0x20, 0xA0: 0x20, 0x2007: 0x20, 0x202F: 0x20}
 
 
-def unicode_form(text: str, _: Limits) -> str:
+def unicode_form(text: str, row: Around) -> str:
     """NFC, full-width letters and digits and odd spaces made plain; Chinese punctuation stays."""
-    return unicodedata.normalize("NFC", text).translate(_WIDE)
+    form = unicodedata.normalize("NFC", text)
+    plain = form.translate(_WIDE)
+    return form if plain != form and row.about_signs else plain
 
 
-def leading_phrases(text: str, _: Limits) -> str:
-    while phrase := leading_phrase(text.lstrip()):
+def leading_phrases(text: str, row: Around) -> str:
+    for _ in range(MOST):
+        phrase = leading_phrase(text.lstrip(), row.question)
+        if not phrase:
+            break
         text = text.lstrip()[len(phrase) :]
     return text
 
 
+_KIND = (
+    r"(?:祝福语?|祝词|祝愿|贺词|贺卡|寄语|文案|小红书风格|朋友圈|happy birthday|birthday|wish(?:es)?|greetings?|blessings?|"
+    r"congratulations|caption|message)"
+)
 _TITLE = re.compile(
-    r"\A\s*(?:#{1,6}\s+[^\n]{1,40}|\*\*[^*\n]{1,30}\*\*|【[^】\n]{1,30}】|《[^》\n]{1,30}》|(?:标题|题目|主题|title)\s*[：:][^\n]{1,40})[：:]?\s*\n+(?=\S)",
+    rf"\A\s*(?:#{{1,6}}\s+[^\n]{{0,24}}?{_KIND}[^\n]{{0,16}}|\*\*[^*\n]{{0,24}}?{_KIND}[^*\n]{{0,16}}\*\*|"
+    rf"【[^】\n]{{0,24}}?{_KIND}[^】\n]{{0,16}}】|(?:标题|题目|主题|title)\s*[：:][^\n]{{1,40}})[：:]?\s*\n+(?=\S)",
     re.IGNORECASE,
+)
+_ASKS_FOR_A_TITLE = re.compile(
+    r"标题|题目|title|headline|诗|poem|作文|文章|故事|story", re.IGNORECASE
 )
 
 
-def titles(text: str, _: Limits) -> str:
-    """A title line over a single passage; the headings of a structured answer stay."""
-    if len(re.findall(r"(?m)^\s*(?:#{1,6}\s|\*\*[^*\n]+\*\*[：:]?\s*$)", text)) > 1:
+def titles(text: str, row: Around) -> str:
+    """A title over a wish or another text of one passage, where no title was asked for."""
+    if not asks_for_text(row.question) or _ASKS_FOR_A_TITLE.search(row.question):
+        return text
+    if len(re.findall(r"(?m)^\s*(?:#{1,6}\s|\*\*[^*\n]+\*\*[：:]?\s*$|【[^】\n]+】)", text)) > 1:
         return text
     return _TITLE.sub("", text, count=1)
 
 
-_QUOTES = {'"': '"', "“": "”", "「": "」", "『": "』", "'": "'", "‘": "’", "«": "»"}
+_QUOTES = {'"': '"', "“": "”", "「": "」", "『": "』", "‘": "’", "«": "»"}
+_ASKS_TO_QUOTE = re.compile(
+    r"引用|引号|名言|原文|原话|台词|谚语|说(?:了|过)|对话|歌词|quot|said|\bsays?\b|proverb|dialog|lyric|\bline\b",
+    re.IGNORECASE,
+)
 
 
-def whole_quotes(text: str, _: Limits) -> str:
-    """Quotation marks around the whole; those of two quotations side by side stay."""
+def whole_quotes(text: str, row: Around) -> str:
+    """Quotation marks around a text that was asked for; those of a quotation are its own."""
+    if not asks_for_text(row.question) or _ASKS_TO_QUOTE.search(row.question):
+        return text
     bare = text.strip()
     while len(bare) > 2 and _QUOTES.get(bare[0]) == bare[-1]:
         inside = bare[1:-1]
-        if bare[0] in inside or bare[-1] in inside:
+        if bare[0] in inside or bare[-1] in inside or not inside.strip():
             break
         text = bare = inside.strip()
     return text
 
 
-def trailing_notes(text: str, _: Limits) -> str:
-    while note := trailing_note(text.rstrip()):
-        text = text.rstrip()[: -len(note.rstrip())].rstrip() if note.strip() else text.rstrip()
+def trailing_notes(text: str, row: Around) -> str:
+    for _ in range(MOST):
+        note = trailing_note(text, row.question)
+        if not note:
+            break
+        text = text[: -len(note)].rstrip()
     return text
 
 
+_NOT_AFTER_SIGN = r"(?:[~～！!。]+(?=\s|$|[^~～！!。])|(?=\s*$))"
 _STRAY = (
-    # a particle of speech stranded after the end of a sentence: ！啦~ 。哦！
-    (re.compile(r"([。！？!?~～…])\s*(?:啦|哦|呀|哟|呢|喔|噢|嘛|哈|咯|耶|嘻|啊)(?:[~～！!。]+(?=\s|$|[^~～！!。])|(?=\s*$))"), r"\1"),
-    (re.compile(r"^[\s，。、；：,.;:！!？?~～]+(?=[\w\u3400-\u9fff“\"「《【*#])(?<!\.\.\.)"), ""),
-    (re.compile(r"([，、；：])[，、；：]+"), r"\1"),
-    (re.compile(r"[，、；：]+([。！？])"), r"\1"),
-    (re.compile(r"([。！？])[，、；：。]+"), r"\1"),
-    (re.compile(r"([！!？?~～])\1{2,}"), r"\1"),
-    (re.compile(r"[，、,]+\s*$"), ""),
+    (re.compile(r"^\s*[，。、；：]+(?=[\w\u3400-\u9fff“「《【])"), ""),
+    (re.compile(r"([，、；：])\1+"), r"\1"),
+    (re.compile(r"(?<![，、；：])[，、；：]+([。！？])(?!\1)"), r"\1"),
+    (re.compile(r"(?<!。)([。！？])(?:[，、；：]+|。(?!。))"), r"\1"),
+    (re.compile(r"([！？～])\1{2,}"), r"\1"),
+    (re.compile(r"(?<=[\w\u3400-\u9fff])([!?])\1{2,}(?=\s*$)"), r"\1"),
+    (re.compile(r"(?<=[\u3400-\u9fff])[，、]+\s*$"), ""),
 )  # fmt: skip
+# A particle of speech stranded after the end of a sentence (！啦~ 。哦！), as models write wishes.
+_STRANDED = re.compile(rf"([。！？!?~～…])\s*(?:啦|哦|呀|哟|呢|喔|噢|嘛|咯){_NOT_AFTER_SIGN}")
 
 
-def stray_punctuation(text: str, _: Limits) -> str:
+def stray_punctuation(text: str, row: Around) -> str:
+    mended = text
+    for pattern, instead in _STRAY:
+        mended = pattern.sub(instead, mended)
+    if asks_for_text(row.question):
+        mended = _STRANDED.sub(r"\1", mended)
+    return text if mended == text or "`" in text or row.about_signs else mended
+
+
+def too_many_emoji(text: str, row: Around) -> str:
+    """Ornament beyond the limit; emoji that were asked for, or that are all there is, stay."""
+    if not EMOJI.search(text) or row.about_signs or EMOJI.search(row.question):
+        return text
+    if "`" in text or not any(letter.isalpha() for letter in text):
+        return text
+    return without_emoji_beyond(text, row.limits.max_emoji)
+
+
+def spacing(text: str, _: Around) -> str:
+    """Spaces at the ends of lines and superfluous blank lines; indentation is the text's own."""
+
     def mend(part: str) -> str:
-        for pattern, instead in _STRAY:
-            part = pattern.sub(instead, part)
-        return part
+        part = re.sub(r"(?<![ \t])[ \t]+(?=\n)", _line_end, part)
+        return re.sub(r"\n{3,}", "\n\n", part)
 
-    if "`" not in text:
-        return mend(text)
-    return text
-
-
-def too_many_emoji(text: str, limits: Limits) -> str:
-    return without_emoji_beyond(text, limits.max_emoji) if EMOJI.search(text) else text
+    text = outside_code(text, mend).rstrip()
+    bare = text.lstrip()
+    indented = re.search(r"\n[ \t]+\S", bare)
+    head = text[: len(text) - len(bare)].rpartition("\n")[2]
+    return head + bare if indented else bare
 
 
-def spacing(text: str, _: Limits) -> str:
-    def mend(part: str) -> str:
-        return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+(?=\n)", "", part))
-
-    return outside_code(text, mend).strip()
+def _line_end(match: re.Match[str]) -> str:
+    """Two spaces where Markdown reads them as a line break, nothing elsewhere."""
+    text, start, end = match.string, match.start(), match.end()
+    breaks = match[0].startswith("  ") and start and text[start - 1] != "\n"
+    return "  " if breaks and text[end + 1 : end + 2].strip() else ""
 
 
 RULES: tuple[Rule, ...] = (
@@ -175,3 +256,4 @@ REMOVING: dict[str, Text] = {
     "language": Text("answered in the wrong language", "回答的语言不对"),
 }
 NAMES: tuple[str, ...] = (*(rule.name for rule in RULES), *REMOVING)
+DEFAULT = ("control", "html", "unicode", "space")  # these take no words out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -230,7 +231,7 @@ def _finish(context: Context, prepared: Prepared, done: Generated) -> None:
             Text(f"See {prepared.report}; try again with --resume.",
                  f"参见 {prepared.report}；用 --resume 再试。"),
         )  # fmt: skip
-    following = f"python -m train data clean {prepared.out}"
+    following = f"python -m train data clean --generated {shlex.quote(str(prepared.out))}"
     context.result(
         {"file": str(prepared.out), "rows": done.rows, "jobs": done.jobs,
          "spent": done.spent.as_json(), "next": following},
