@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -530,6 +531,88 @@ def test_who_says_what_of_itself():
     assert not found("Apple was founded by Steve Jobs; I am sure of it.")
     assert OtherIdentities(None).found("我是Qwen")
     assert not found("我是Qwen")  # the persona itself says so
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("<image>What is it?", "<image>"),
+        ("What is it?\n<image>", "<image>"),
+        ("听这段录音：<audio>", "<audio>"),
+        ("<video>\n视频里有什么？", "<video>"),
+        ("<|image_pad|>图里是谁？", "<|image_pad|>"),
+        ("Picture 1: <img>a/b.jpg</img>", "<img>a/b.jpg</img>"),
+        ("<ImageHere>请描述。", "<ImageHere>"),
+        ("<image_1> and <image_2>: which?", "<image_1>"),
+        ("The <video> element of HTML plays films.", ""),
+        ("用 <audio> 标签播放声音。", ""),
+        ("<audio controls><source src='a.mp3'></audio>", ""),
+        ("Write `<image>` there.", ""),
+        ("```\n<image>\n```", ""),
+        ("an image of a cat", ""),
+        ("“<image>”是什么意思？", ""),
+    ],
+)
+def test_marks_of_pictures_sound_and_video(tmp_path, text, found):
+    from train.data.linting.media import media_mark
+
+    assert media_mark(text) == found
+    report = linted(tmp_path, [*ordinary(), row(text, "不知道，请说明一下。")])
+    assert codes(report) == ({"E110": [25]} if found else {})
+
+
+CURED = {
+    "E101": row("说说茶", "茶要慢慢喝。") | {"id": 7},
+    "E103": row("说说酒", ""),
+    "E110": row("<image>这是什么？", "一只猫，正在睡觉。"),
+    "W202": row("今天适合去哪里走走看看啊", "可以去河边的公园走走，那里的樱花正好开啦。"),
+    "W204": row("祝生日", "好的，以下是为您生成的祝福语：祝你生日快乐！"),
+    "W210": row("说说你今天好吗朋友", "Сегодня у меня всё хорошо, спасибо большое, мой друг."),
+}
+_COMMAND = re.compile(r"python -m train (data (?:'[^']*'|[^;.,'])+?)(?=[;.,]|$| without| they)")
+
+
+@pytest.mark.parametrize("shape", ["conversations", "columns"])
+@pytest.mark.parametrize("code", CURED)
+def test_cures_followed_to_the_letter_work(tmp_path, monkeypatch, code, shape):
+    """Each command of a cure runs as printed, loses no sound row, and the finding is gone."""
+    from click.testing import CliRunner
+
+    from train.__main__ import main
+
+    def run(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(main, words)
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+        return done.exit_code, done.stdout
+
+    def found(file: Path) -> dict[str, str]:
+        said = json.loads(run("data", "lint", str(file), "--json")[1])
+        return {finding["code"]: finding["cure"] for finding in said["findings"]}
+
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        *ordinary(),
+        row("今天适合去哪里走走看看呢", "可以去河边的公园走走，那里的樱花正好开了。"),
+    ]
+    rows.append(CURED[code])
+    if shape == "columns":
+        texts = [[message["content"] for message in item["messages"]] for item in rows]
+        rows = [{"question": question, "answer": answer} for question, answer in texts]
+        if code == "E101":
+            rows[-1] = {"question": 7.5, "answer": {"x": 1}}
+    file = tmp_path / "my data.jsonl"
+    write_rows(file, rows)
+    commands = _COMMAND.findall(found(file)[code])
+    assert commands
+    for command in commands:
+        status, _ = run(*shlex.split(command))
+        assert status == (1 if "--sound" in command else 0), command
+    new = tmp_path / "my data.sound.jsonl"
+    if code.startswith("E"):
+        kept = [json.loads(line)["messages"] for line in new.read_text("utf-8").splitlines()]
+        assert kept[:24] == [item["messages"] for item in ordinary()]
+        assert len(kept) == (26 if (code, shape) == ("E101", "conversations") else 25)
+        assert found(new) == {}
 
 
 def test_codes_can_be_ignored_and_unknown_ones_are_refused(tmp_path):

@@ -169,9 +169,9 @@ class _Reader:
             if inner == _STRING:
                 return self._texts(count)
             if inner in _WHOLE_NUMBERS:
-                layout = f"<{count}{_WHOLE_NUMBERS[inner][1]}"
-                values = struct.unpack_from(layout, self._data, self._at)
-                self._at += struct.calcsize(layout)
+                numbers = struct.Struct(f"<{count}{_WHOLE_NUMBERS[inner][1]}")
+                values = numbers.unpack_from(self._data, self._at)
+                self._at += numbers.size
                 return list(values)
             return [self._value(inner) for _ in range(count)]
         layout = _WHOLE_NUMBERS.get(kind) or _OTHER_NUMBERS.get(kind)

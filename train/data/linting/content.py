@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from assistant.persona import Persona
 
 from ...placeholders import of_turns
-from ..language import asks_for_language, language_of
+from ..language import foreign_language
 from ..phrases import AS_A_MODEL, leading_phrase, trailing_note
 from .identity import OtherIdentities
+from .media import media_mark
 from .personal import personal
 
 
@@ -18,10 +19,13 @@ class ContentChecks:
 
     def __init__(self, persona: Persona | None):
         self._others = OtherIdentities(persona)
-        self._languages = frozenset(persona.languages if persona else ("zh", "en"))
+        self._languages = tuple(persona.languages if persona else ("zh", "en"))
 
     def findings(self, turns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         """(code, words) for each thing that is wrong with the turns."""
+        mark = next((mark for _, text in turns if (mark := media_mark(text))), "")
+        if mark:
+            yield "E110", mark
         found = [*of_turns(turns)]
         unfilled = next((text for text, certain in found if certain), "")
         if unfilled:
@@ -44,10 +48,9 @@ class ContentChecks:
         phrase = leading_phrase(answer) or trailing_note(answer) or (match[0] if match else "")
         if phrase:
             yield "W204", _short(phrase.strip())
-        answered = language_of(answer)
-        expected = {*self._languages, language_of(question)}
-        if answered and answered not in expected and not asks_for_language(question):
-            yield "W210", answered
+        foreign = foreign_language(question, answer, self._languages)
+        if foreign:
+            yield "W210", foreign
 
 
 def _short(text: str) -> str:
