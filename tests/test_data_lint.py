@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import random
 import re
 import shlex
 import shutil
@@ -22,7 +23,7 @@ from servers import tiny
 from train_fixtures import embedded_base, tiny_base
 
 from assistant.conversation import Conversation, Message
-from assistant.errors import FailedError, UsageError
+from assistant.errors import AssistantError, FailedError, UsageError
 from assistant.persona import Fact, Persona
 from train.data.linting import CODES, LintReport, TokenCounter, lint
 from train.data.linting.identity import OtherIdentities
@@ -659,6 +660,77 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
 def test_an_answer_in_a_language_that_was_asked_for_is_expected(tmp_path):
     asked = row('Translate "how are you" into French.', "Comment allez-vous aujourd'hui, mon ami ?")
     assert codes(linted(tmp_path, [*ordinary(), asked])) == {}
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "found"),
+    [
+        ("happy 的三个同义词是什么？", "三个同义词是 joyful、content、pleased。", False),
+        ("hello?", "你好，这里是前台，请问有什么事？", False),
+        ("用 opulent 造一个句子。", "The wedding was held in an opulent hall.", False),
+        ("说说这句话", "他常说“C'est la vie, mon ami, il faut être patient”，意思是人生如此。", False),
+        ("What is this song?", "It is “Die Gedanken sind frei, wer kann sie erraten”, an old one.", False),
+        ("怎么打印", "```python\nprint('Bonjour le monde, comment allez-vous')\n```", False),
+        ("谁写的", "Gabriel García Márquez, Isabel Allende, Jorge Luis Borges.", False),
+        ("公式是什么", "$\\alpha + \\beta = \\gamma$", False),
+        ("今天怎么样", "<div class=\"très\">好</div>", False),
+        ("今天过得怎么样", "Сегодня всё хорошо, я гулял в парке и читал книгу у реки.", True),
+        ("How was your day?", "今日はとても楽しかったです。公園で友達と話しました。", True),
+        ("今天过得怎么样", "오늘은 정말 즐거웠어요. 공원에서 친구와 이야기했어요.", True),
+        ("How was your day?", "Je suis allé au parc avec mes amis et nous avons parlé longtemps de la vie.", True),
+    ],
+)  # fmt: skip
+def test_an_answer_in_none_of_the_languages_is_told(tmp_path, question, answer, found):
+    """Code, names, markup and quoted words set aside."""
+    report = linted(tmp_path, [*ordinary(), row(question, answer)])
+    assert codes(report) == ({"W210": [25]} if found else {})
+
+
+def scrambled(draw: random.Random) -> bytes:
+    """A file as no person should write it: rows, pieces of rows, and bytes of any kind."""
+    pieces = [
+        b'{"messages":[', b'{"role":"user","content":', b'"\\ud800"', b'{"role":"assistant","content":"', b'"}]}', b"]}",
+        b"null", b"\xff\xfe", b"\x00", b"NaN", b"[" * 2000, b"1e999", b'"meta":7', b"{name}", b"<image>", b"\\begin{x}", b"```", b"$",
+        "你好".encode(), "你好".encode("utf-16"), b"\r", b",", b"\n", "\u2028".encode(), b"question,answer\n", b"PK\x03\x04", b"%PDF",
+        b"PAR1", b'{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"}]}', b"-" * 300, b"+86 138", b"sk-", b"@", b"9" * 400,
+    ]  # fmt: skip
+    good = json.dumps(row("说说茶", "茶要慢慢喝，一口一口地喝。"), ensure_ascii=False).encode()
+    lines = []
+    for _ in range(draw.randrange(1, 30)):
+        if draw.random() < 0.3:
+            lines.append(good)
+        elif draw.random() < 0.3:  # a row by its shape, with any text
+            texts = (b"".join(draw.choices(pieces, k=9)).decode("utf-8", "replace") for _ in "qa")
+            lines.append(json.dumps(row(*texts), ensure_ascii=False).encode())
+        elif draw.random() < 0.5:
+            at, text = draw.randrange(len(good)), bytearray(good)
+            text[at : at + draw.randrange(1, 9)] = draw.choice(pieces)
+            lines.append(bytes(text))
+        else:
+            lines.append(b"".join(draw.choices(pieces, k=draw.randrange(1, 12))))
+    return draw.choice([b"\n", b"\r\n", b"\n", b""]).join(lines)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "xlsx", "parquet", "txt"])
+def test_no_file_ends_in_a_traceback(tmp_path, ending):
+    """LINT_FUZZ_SECONDS lets it go on for longer than the suite can."""
+    draw = random.Random(f"{ending} {os.environ.get('LINT_FUZZ_SEED', '7')}")
+    until = time.monotonic() + float(os.environ.get("LINT_FUZZ_SECONDS", 0))
+    tried = 0
+    while tried < 12 or time.monotonic() < until:
+        tried += 1
+        file = tmp_path / f"a{tried % 8}.{ending}"
+        file.write_bytes(scrambled(draw))
+        started = time.process_time()
+        try:
+            report = lint([file], WHO, max_length=64, sound=lambda _: None)
+            page(report, "zh"), report.as_json(), str(report.text())
+        except AssistantError:
+            pass
+        except Exception as error:
+            raise AssertionError(f"a traceback for {file}") from error
+        assert time.process_time() - started < 20
+    print(f"{tried} files of .{ending}")
 
 
 def test_a_run_is_linted_before_training(tmp_path):
