@@ -6,19 +6,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
 import pytest
+from chat_folders import FAMILIES, chat_folder
 from servers import tiny
 from train_fixtures import embedded_base, tiny_base
 
-from assistant.conversation import Conversation
-from assistant.errors import FailedError, UsageError
+from assistant.conversation import Conversation, Message
+from assistant.errors import AssistantError, FailedError, UsageError
 from assistant.persona import Fact, Persona
 from train.data.linting import CODES, LintReport, TokenCounter, lint
 from train.data.linting.identity import OtherIdentities
@@ -26,6 +31,7 @@ from train.data.linting.page import page
 from train.data.linting.personal import is_id_number, personal
 
 ROOT = Path(__file__).resolve().parent.parent
+PLACEHOLDER_CASES = ROOT / "tests" / "data" / "placeholder_cases.jsonl"
 RIDDLES = ROOT / "tests" / "data" / "riddles.jsonl"
 WHO = Persona(
     name="小贝", author="贝贝", languages=("zh", "en"), system_prompt="你是小贝。",
@@ -129,6 +135,31 @@ def test_each_row_code(tmp_path, code, bad):
 )
 def test_what_only_looks_wrong_is_left_alone(tmp_path, answer):
     assert codes(linted(tmp_path, [*ordinary(), row("随便问问这个", answer)])) == {}
+
+
+def test_placeholders_are_told_from_formulas_sets_and_code(tmp_path):
+    """Of own rows of every kind: an error is right 98 times of 100 and misses 5 at most."""
+    cases = [json.loads(line) for line in PLACEHOLDER_CASES.read_text("utf-8").splitlines()]
+    rows = [row(case.get("question", "说说"), case["text"]) for case in cases]
+    found = codes(linted(tmp_path, rows))
+    errors, doubtful = set(found["E104"]), set(found["W214"])
+    meant = {kind: {number for number, case in enumerate(cases, 1) if case["is"] == kind}
+             for kind in ("placeholder", "doubtful", "content")}  # fmt: skip
+    assert min(map(len, meant.values())) >= 10 and len(cases) >= 120
+    assert len(errors & meant["placeholder"]) >= 0.98 * len(errors)
+    assert len(errors & meant["placeholder"]) >= 0.95 * len(meant["placeholder"])
+    assert not errors & meant["content"]
+    assert len(doubtful & meant["content"]) <= 0.02 * len(meant["content"])
+    assert meant["doubtful"] <= doubtful
+
+
+@pytest.mark.parametrize("unit", ["{name}", "<name>", "[Your Name]", "\\(", "$$", "{%", "<b>", "SELECT ", "{{", '= """', "`", "【姓名】", "a = {", "\n\n{x_y} "])  # fmt: skip
+def test_a_text_made_to_be_slow_is_not(unit):
+    from train.placeholders import placeholders
+
+    started = time.process_time()
+    list(placeholders(unit * (200_000 // len(unit)) + "{name} [Your Name]"))
+    assert time.process_time() - started < 5  # milliseconds; minutes where a rule is quadratic
 
 
 def test_a_line_that_is_no_json_is_named(tmp_path):
@@ -284,6 +315,7 @@ def test_a_base_that_cannot_be_counted_with_is_said(tmp_path, tiny_base, monkeyp
     loaded = AutoTokenizer.from_pretrained(folder)
     if trouble == "slow":
         loaded = types.SimpleNamespace(apply_chat_template=loaded.apply_chat_template)
+    monkeypatch.setattr(lengths, "light_tokenizer", lambda config: None)
     monkeypatch.setattr(lengths, "base_tokenizer", lambda config: loaded)
     counter, why = lengths.counter_for(config)
     assert (why is None) == (trouble == "no system") == counter.exact
@@ -347,6 +379,108 @@ def test_exact_lengths_equal_the_training_render(tmp_path, embedded_model):
             assert report.lengths.total_tokens == len(sample.input_ids)
 
 
+TOOLS_STYLE = (
+    "{%- for m in messages %}\n    {%- if m.role == 'system' and not loop.first %}"
+    "{{ raise_exception('system is first') }}{%- endif %}\n"
+    "    {%- if m.content == 'skip' %}{% continue %}{% endif %}\n"
+    "<|im_start|>{{ m.role }} {{ {'said': m.content, 'é': '<&>'} | tojson }}\n"
+    "    {%- generation %}{{ m.content | trim }}{% endgeneration %}<|im_end|>\n"
+    "{%- endfor %}{{ strftime_now('%Y') }}{{ bos_token }}{{ unk_token }}"
+    "{%- if tools is not none or documents is not none %}tools{% endif %}"
+    "{%- if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SAID = (
+    "How are you?", "你好，世界！今天天气不错。", "👩‍👩‍👧 naïve café 🎉 2024-05-01", "a\n\n  b\r\n\tc \n",
+    "<|im_start|>system\nno<|im_end|>", "skip", " ", "x = {'a': 1}; 3.14159 × 10⁶",
+)  # fmt: skip
+
+
+def spoken() -> list[list[Message]]:
+    """Conversations of one and several turns, with and without a system prompt."""
+    turns = [
+        Message(role=role, content=text)
+        for text in SAID
+        for role, text in (("user", text), ("assistant", text[::-1]))
+    ]
+    system = Message(role="system", content="你是小贝。\nBe brief.")
+    plain = [turns[at : at + 2] for at in range(0, len(turns), 2)] + [turns]
+    return plain + [[system, *each] for each in plain]
+
+
+@pytest.mark.parametrize("base", ["gguf", "unpacked", "qwen2.5", "internlm2", "tools", "older"])
+def test_tokens_are_those_of_transformers(tmp_path, embedded_model, embedded_base, base):
+    """Text and ids, conversation by conversation, from two readers of one tokenizer."""
+    from train.light_tokenizer import from_folder, from_gguf
+    from train.render import load_tokenizer, prompt_ids, render, template_ids
+
+    if base == "gguf":
+        ours, theirs = from_gguf(embedded_model.path), load_tokenizer(str(embedded_base))
+    else:
+        folder = embedded_base
+        if base != "unpacked":
+            folder = chat_folder(tmp_path, base if base in FAMILIES else "internlm2")
+        if base == "tools":
+            (folder / "chat_template.jinja").write_text(TOOLS_STYLE, "utf-8")
+        elif base == "older":  # the template and a special token stand in the configuration alone
+            file = folder / "tokenizer_config.json"
+            template = (folder / "chat_template.jinja").read_text("utf-8")
+            (folder / "chat_template.jinja").unlink()
+            more = {
+                "chat_template": template.replace("'<|im_end|>'", "'<|end|>'"),
+                "eos_token": {"__type": "AddedToken", "content": "<|end|>", "lstrip": False, "rstrip": True,
+                              "normalized": False, "single_word": False, "special": True},
+            }  # fmt: skip
+            file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | more), "utf-8")
+        ours, theirs = from_folder(folder), load_tokenizer(str(folder))
+    assert ours is not None
+    for messages in spoken():
+        assert template_ids(ours, messages) == template_ids(theirs, messages)
+        assert prompt_ids(ours, messages[:-1]) == prompt_ids(theirs, messages[:-1])
+        if base != "tools":
+            assert render(ours, messages) == render(theirs, messages)
+    for text in SAID:
+        assert ours(text, add_special_tokens=True) == {"input_ids": theirs(text)["input_ids"]}
+
+
+@pytest.mark.parametrize("trouble", ["no tokenizer.json", "its own code", "damaged"])
+def test_what_only_transformers_can_read_is_left_to_it(tmp_path, trouble):
+    from train.light_tokenizer import from_folder
+
+    folder = chat_folder(tmp_path, "qwen2.5")
+    if trouble == "its own code":
+        file = folder / "tokenizer_config.json"
+        own = {"auto_map": {"AutoTokenizer": ["x.Y", None]}}
+        file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | own), "utf-8")
+    elif trouble == "damaged":
+        (folder / "tokenizer.json").write_text("{")
+        with pytest.raises(UsageError, match=r"tokenizer\.json cannot be read"):
+            from_folder(folder)
+        return
+    else:
+        (folder / "tokenizer.json").unlink()
+    assert from_folder(folder) is None
+
+
+def test_counting_loads_no_transformers(tmp_path, embedded_model):
+    """Else a file of a few rows takes 15 s; and the base is not unpacked for it."""
+    write_rows(tmp_path / "a.jsonl", ordinary())
+    code = (
+        "import sys\nfrom train.__main__ import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as done:\n    assert not done.code\n"
+        "print(sorted({'torch', 'transformers', 'gguf', 'gradio', 'tokenizers'} & set(sys.modules)))"
+    )
+    file, folder = tmp_path / "a.jsonl", tmp_path / "lint"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "data", "lint", str(file), "-o", str(folder),
+         "--set", f"model.base={embedded_model.path}"], cwd=ROOT,
+        capture_output=True, text=True, check=True, timeout=120,
+        env=os.environ | {"ASSISTANT_HOME": str(tmp_path / "home")},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "['tokenizers']"
+    assert json.loads((folder / "lint.json").read_text("utf-8"))["lengths"]["exact"]
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 def test_coverage_of_role_scene_style(tmp_path):
     cells = [
         ("姐姐", "生日", "正常"),
@@ -400,6 +534,88 @@ def test_who_says_what_of_itself():
     assert not found("我是Qwen")  # the persona itself says so
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("<image>What is it?", "<image>"),
+        ("What is it?\n<image>", "<image>"),
+        ("听这段录音：<audio>", "<audio>"),
+        ("<video>\n视频里有什么？", "<video>"),
+        ("<|image_pad|>图里是谁？", "<|image_pad|>"),
+        ("Picture 1: <img>a/b.jpg</img>", "<img>a/b.jpg</img>"),
+        ("<ImageHere>请描述。", "<ImageHere>"),
+        ("<image_1> and <image_2>: which?", "<image_1>"),
+        ("The <video> element of HTML plays films.", ""),
+        ("用 <audio> 标签播放声音。", ""),
+        ("<audio controls><source src='a.mp3'></audio>", ""),
+        ("Write `<image>` there.", ""),
+        ("```\n<image>\n```", ""),
+        ("an image of a cat", ""),
+        ("“<image>”是什么意思？", ""),
+    ],
+)
+def test_marks_of_pictures_sound_and_video(tmp_path, text, found):
+    from train.data.linting.media import media_mark
+
+    assert media_mark(text) == found
+    report = linted(tmp_path, [*ordinary(), row(text, "不知道，请说明一下。")])
+    assert codes(report) == ({"E110": [25]} if found else {})
+
+
+CURED = {
+    "E101": row("说说茶", "茶要慢慢喝。") | {"id": 7},
+    "E103": row("说说酒", ""),
+    "E110": row("<image>这是什么？", "一只猫，正在睡觉。"),
+    "W202": row("今天适合去哪里走走看看啊", "可以去河边的公园走走，那里的樱花正好开啦。"),
+    "W204": row("祝生日", "好的，以下是为您生成的祝福语：祝你生日快乐！"),
+    "W210": row("说说你今天好吗朋友", "Сегодня у меня всё хорошо, спасибо большое, мой друг."),
+}
+_COMMAND = re.compile(r"python -m train (data (?:'[^']*'|[^;.,'])+?)(?=[;.,]|$| without| they)")
+
+
+@pytest.mark.parametrize("shape", ["conversations", "columns"])
+@pytest.mark.parametrize("code", CURED)
+def test_cures_followed_to_the_letter_work(tmp_path, monkeypatch, code, shape):
+    """Each command of a cure runs as printed, loses no sound row, and the finding is gone."""
+    from click.testing import CliRunner
+
+    from train.__main__ import main
+
+    def run(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(main, words)
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+        return done.exit_code, done.stdout
+
+    def found(file: Path) -> dict[str, str]:
+        said = json.loads(run("data", "lint", str(file), "--json")[1])
+        return {finding["code"]: finding["cure"] for finding in said["findings"]}
+
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        *ordinary(),
+        row("今天适合去哪里走走看看呢", "可以去河边的公园走走，那里的樱花正好开了。"),
+    ]
+    rows.append(CURED[code])
+    if shape == "columns":
+        texts = [[message["content"] for message in item["messages"]] for item in rows]
+        rows = [{"question": question, "answer": answer} for question, answer in texts]
+        if code == "E101":
+            rows[-1] = {"question": 7.5, "answer": {"x": 1}}
+    file = tmp_path / "my data.jsonl"
+    write_rows(file, rows)
+    commands = _COMMAND.findall(found(file)[code])
+    assert commands
+    for command in commands:
+        status, _ = run(*shlex.split(command))
+        assert status == (1 if "--sound" in command else 0), command
+    new = tmp_path / "my data.sound.jsonl"
+    if code.startswith("E"):
+        kept = [json.loads(line)["messages"] for line in new.read_text("utf-8").splitlines()]
+        assert kept[:24] == [item["messages"] for item in ordinary()]
+        assert len(kept) == (26 if (code, shape) == ("E101", "conversations") else 25)
+        assert found(new) == {}
+
+
 def test_codes_can_be_ignored_and_unknown_ones_are_refused(tmp_path):
     rows = [*ordinary(), row("你是谁", "我是{name}。")]
     assert linted(tmp_path, rows, ignore=["e104"]).passed
@@ -444,6 +660,77 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
 def test_an_answer_in_a_language_that_was_asked_for_is_expected(tmp_path):
     asked = row('Translate "how are you" into French.', "Comment allez-vous aujourd'hui, mon ami ?")
     assert codes(linted(tmp_path, [*ordinary(), asked])) == {}
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "found"),
+    [
+        ("happy 的三个同义词是什么？", "三个同义词是 joyful、content、pleased。", False),
+        ("hello?", "你好，这里是前台，请问有什么事？", False),
+        ("用 opulent 造一个句子。", "The wedding was held in an opulent hall.", False),
+        ("说说这句话", "他常说“C'est la vie, mon ami, il faut être patient”，意思是人生如此。", False),
+        ("What is this song?", "It is “Die Gedanken sind frei, wer kann sie erraten”, an old one.", False),
+        ("怎么打印", "```python\nprint('Bonjour le monde, comment allez-vous')\n```", False),
+        ("谁写的", "Gabriel García Márquez, Isabel Allende, Jorge Luis Borges.", False),
+        ("公式是什么", "$\\alpha + \\beta = \\gamma$", False),
+        ("今天怎么样", "<div class=\"très\">好</div>", False),
+        ("今天过得怎么样", "Сегодня всё хорошо, я гулял в парке и читал книгу у реки.", True),
+        ("How was your day?", "今日はとても楽しかったです。公園で友達と話しました。", True),
+        ("今天过得怎么样", "오늘은 정말 즐거웠어요. 공원에서 친구와 이야기했어요.", True),
+        ("How was your day?", "Je suis allé au parc avec mes amis et nous avons parlé longtemps de la vie.", True),
+    ],
+)  # fmt: skip
+def test_an_answer_in_none_of_the_languages_is_told(tmp_path, question, answer, found):
+    """Code, names, markup and quoted words set aside."""
+    report = linted(tmp_path, [*ordinary(), row(question, answer)])
+    assert codes(report) == ({"W210": [25]} if found else {})
+
+
+def scrambled(draw: random.Random) -> bytes:
+    """A file as no person should write it: rows, pieces of rows, and bytes of any kind."""
+    pieces = [
+        b'{"messages":[', b'{"role":"user","content":', b'"\\ud800"', b'{"role":"assistant","content":"', b'"}]}', b"]}",
+        b"null", b"\xff\xfe", b"\x00", b"NaN", b"[" * 2000, b"1e999", b'"meta":7', b"{name}", b"<image>", b"\\begin{x}", b"```", b"$",
+        "你好".encode(), "你好".encode("utf-16"), b"\r", b",", b"\n", "\u2028".encode(), b"question,answer\n", b"PK\x03\x04", b"%PDF",
+        b"PAR1", b'{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"}]}', b"-" * 300, b"+86 138", b"sk-", b"@", b"9" * 400,
+    ]  # fmt: skip
+    good = json.dumps(row("说说茶", "茶要慢慢喝，一口一口地喝。"), ensure_ascii=False).encode()
+    lines = []
+    for _ in range(draw.randrange(1, 30)):
+        if draw.random() < 0.3:
+            lines.append(good)
+        elif draw.random() < 0.3:  # a row by its shape, with any text
+            texts = (b"".join(draw.choices(pieces, k=9)).decode("utf-8", "replace") for _ in "qa")
+            lines.append(json.dumps(row(*texts), ensure_ascii=False).encode())
+        elif draw.random() < 0.5:
+            at, text = draw.randrange(len(good)), bytearray(good)
+            text[at : at + draw.randrange(1, 9)] = draw.choice(pieces)
+            lines.append(bytes(text))
+        else:
+            lines.append(b"".join(draw.choices(pieces, k=draw.randrange(1, 12))))
+    return draw.choice([b"\n", b"\r\n", b"\n", b""]).join(lines)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "xlsx", "parquet", "txt"])
+def test_no_file_ends_in_a_traceback(tmp_path, ending):
+    """LINT_FUZZ_SECONDS lets it go on for longer than the suite can."""
+    draw = random.Random(f"{ending} {os.environ.get('LINT_FUZZ_SEED', '7')}")
+    until = time.monotonic() + float(os.environ.get("LINT_FUZZ_SECONDS", 0))
+    tried = 0
+    while tried < 12 or time.monotonic() < until:
+        tried += 1
+        file = tmp_path / f"a{tried % 8}.{ending}"
+        file.write_bytes(scrambled(draw))
+        started = time.process_time()
+        try:
+            report = lint([file], WHO, max_length=64, sound=lambda _: None)
+            page(report, "zh"), report.as_json(), str(report.text())
+        except AssistantError:
+            pass
+        except Exception as error:
+            raise AssertionError(f"a traceback for {file}") from error
+        assert time.process_time() - started < 20
+    print(f"{tried} files of .{ending}")
 
 
 def test_a_run_is_linted_before_training(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,13 @@ from assistant.conversation import Conversation, read_conversations
 from assistant.errors import UsageError
 from assistant.words import Text
 
+from .placeholders import UNFILLED, of_turns
 from .render import Rendered, load_tokenizer, render_conversation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 DATA_FOLDER, TRAIN_FILE, VALID_FILE = "data", "train.jsonl", "valid.jsonl"  # of a run
-UNFILLED = re.compile(r"\{\{?\s*(name|author)\s*\}\}?", re.IGNORECASE)
-_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\$[^$\n]+\$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -86,22 +84,17 @@ def refuse_unfilled(conversations: Sequence[Conversation], file: Path) -> None:
     """Raise UsageError if a conversation still says `{name}` where a name should stand; in code,
     `{name}` is what it should be."""
     for number, conversation in enumerate(conversations, 1):
-        for message in conversation.messages:
-            found = "{" in message.content and UNFILLED.search(without_code(message.content))
-            if found:
+        turns = [(message.role, message.content) for message in conversation.messages]
+        for found, certain in of_turns(turns):
+            if certain and UNFILLED.search(found):
                 raise UsageError(
                     Text(
-                        f"{file}: conversation {number} still has the placeholder {found[0]}; the "
+                        f"{file}: conversation {number} still has the placeholder {found}; the "
                         "model would learn to say just that.",
-                        f"{file}：第 {number} 段对话里还有占位符 {found[0]}；模型会照着说出来。",
+                        f"{file}：第 {number} 段对话里还有占位符 {found}；模型会照着说出来。",
                     ),
                     Text(
                         "Fill it in, or make the data again: python -m train data identity --force",
                         "请填好它，或重新生成数据：python -m train data identity --force",
                     ),
                 )
-
-
-def without_code(text: str) -> str:
-    """`text` with code and formulas of Markdown left out."""
-    return _CODE.sub(" ", text) if "`" in text or "$" in text else text

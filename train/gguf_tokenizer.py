@@ -6,13 +6,15 @@ another version, loses newlines and spaces without a word. Here the ids are thos
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assistant.errors import UsageError
 from assistant.words import Text
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 CONTROL, USER_DEFINED = 3, 4  # llama.cpp's token types
@@ -20,11 +22,19 @@ KNOWN_SPLITTERS = ("smollm",)
 PAD_PREFERENCE = ("<|endoftext|>", "<pad>", "<|pad|>", "[PAD]")
 
 
+class Parts(NamedTuple):
+    """What a tokenizer is made of."""
+
+    backend: Tokenizer
+    end: str
+    pad: str
+    chat_template: str | None
+
+
 def read_tokenizer(reader: GGUFReader, name: str) -> PreTrainedTokenizerFast:
     """The tokenizer of the GGUF `name` with byte-level BPE, its chat template with it; it adds no BOS.
 
-    Padding is never the end-of-turn token: labels of padding are masked, and a model whose
-    end-of-turn is masked never learns to stop. Raises UsageError for a kind not known here.
+    Raises UsageError for a kind not known here.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -32,6 +42,24 @@ def read_tokenizer(reader: GGUFReader, name: str) -> PreTrainedTokenizerFast:
         field = reader.get_field(f"tokenizer.{key}")
         return None if field is None else field.contents()
 
+    parts = read_parts(value, name)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=parts.backend,
+        eos_token=parts.end,
+        pad_token=parts.pad,
+        padding_side="right",
+        clean_up_tokenization_spaces=False,
+        chat_template=parts.chat_template,
+        model_max_length=_context_length(reader),
+    )
+
+
+def read_parts(value: Callable[[str], Any], name: str) -> Parts:
+    """The parts of the tokenizer of the GGUF `name`; `value` gives the field `tokenizer.KEY`.
+
+    Padding is never the end-of-turn token: labels of padding are masked, and a model whose
+    end-of-turn is masked never learns to stop. Raises UsageError for a kind not known here.
+    """
     kind, splitter = value("ggml.model"), value("ggml.pre")
     if kind != "gpt2" or splitter not in KNOWN_SPLITTERS:
         raise UsageError(
@@ -52,20 +80,13 @@ def read_tokenizer(reader: GGUFReader, name: str) -> PreTrainedTokenizerFast:
     pad = next((token for token in PAD_PREFERENCE if token in special and token != end), None)
     if pad is None:
         pad = next(token for token in special if token != end)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=_byte_level_bpe(tokens, value("ggml.merges"), special, added),
-        eos_token=end,
-        pad_token=pad,
-        padding_side="right",
-        clean_up_tokenization_spaces=False,
-        chat_template=value("chat_template"),
-        model_max_length=_context_length(reader),
-    )
+    backend = _byte_level_bpe(tokens, value("ggml.merges"), special, added)
+    return Parts(backend, end, pad, value("chat_template"))
 
 
 def _byte_level_bpe(
     tokens: list[str], merges: list[str], special: list[str], added: list[str]
-) -> Any:
+) -> Tokenizer:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     tokenizer = Tokenizer(

@@ -9,7 +9,7 @@ from typing import Literal
 from assistant.persona import Persona, Style
 from assistant.words import Text
 
-from ..dataset import UNFILLED
+from ..placeholders import UNFILLED, placeholders
 from ..probes import Probe, says
 
 REPEATED_UNITS = 4
@@ -49,8 +49,11 @@ def _characters(word: str) -> list[str]:
 
 
 def leaks_placeholder(answer: str) -> bool:
-    """Whether `answer` says a placeholder such as {name} or {{AUTHOR}} aloud."""
-    return bool(UNFILLED.search(answer) or _DOUBLE_BRACES.search(answer))
+    """Whether `answer` says a placeholder such as {name} or {{AUTHOR}} aloud; in code it may."""
+    return any(
+        certain and (UNFILLED.search(found) or _DOUBLE_BRACES.search(found))
+        for found, certain in placeholders(answer)
+    )
 
 
 def falsely_triggered(probe: Probe, answer: str, persona: Persona) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -256,17 +257,27 @@ def clean_command(
     type=click.IntRange(min=1),
     help=in_words("Tokens of a row that training reads.", "训练每行读取的 token 数。"),
 )
+@click.option(
+    "--sound",
+    type=FILE,
+    help=in_words(
+        "File for the rows without errors of their own.", "把自身没有错误的行写入这个文件。"
+    ),
+)
 @common_options
 def lint_command(
     context: Context, files: tuple[Path, ...], run_name: str | None, out: Path | None,
-    ignore: tuple[str, ...], max_length: int | None,
+    ignore: tuple[str, ...], max_length: int | None, sound: Path | None,
 ) -> None:  # fmt: skip
     from .linting.command import run_lint
 
     report, folder = run_lint(
-        context, optional_config(context), files, run_name, out, ignore, max_length
+        context, optional_config(context), files, run_name, out, ignore, max_length, sound
     )
     context.result(report.as_json() | {"folder": str(folder)}, report.text())
     context.say(Text(f"The page: {folder / 'lint.html'}", f"网页报告：{folder / 'lint.html'}"))
+    if sound:
+        context.say(Text(f"Rows without errors of their own: {sound}\nNext: python -m train data lint {quote(str(sound))}",
+                         f"自身没有错误的行：{sound}\n下一步：python -m train data lint {quote(str(sound))}"))  # fmt: skip
     if not report.passed:
         raise click.exceptions.Exit(FailedError.exit_code)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from assistant.conversation import Conversation, Message
 from assistant.errors import UsageError
 from assistant.persona import Persona
 from assistant.progress import Report, unreported
@@ -17,7 +18,7 @@ from ..language import language_of
 from ..near import near_groups, normalised
 from ..questions_of import cell
 from . import whole
-from .codes import CODES
+from .codes import CODES, is_error
 from .content import ContentChecks
 from .lengths import BATCH, TokenCounter, histogram
 from .report import KEPT, Finding, Lengths, LintReport, Place
@@ -33,11 +34,13 @@ def lint(
     max_length: int | None = None,
     ignore: Iterable[str] = (),
     report: Report = unreported,
+    sound: Callable[[Conversation], None] | None = None,
 ) -> LintReport:
     """Check files of conversations, all together; files of other shapes are imported on the way.
 
     `persona` is who the answers may say they are. `counter` counts tokens (None: an estimate);
-    rows longer than `max_length` tokens would be cut in training. `ignore` leaves codes out.
+    rows longer than `max_length` tokens would be cut in training. `ignore` leaves codes out. `sound`
+    is given each row that has no error of its own.
     Raises UsageError for a file that cannot be read or an unknown code.
     """
     left_out = tuple(code.upper() for code in ignore)
@@ -51,8 +54,15 @@ def lint(
     work = _Work(persona, counter or TokenCounter(str(Text("estimate", "估算"))), max_length)
     for file in files:
         for row in loose_rows(file, report):
-            work.row(row)
+            found = work.row(row)
+            if sound and not any(is_error(code) for code in found.difference(left_out)):
+                sound(_conversation(row))
     return work.finish(tuple(map(str, files)), left_out, started, report)
+
+
+def _conversation(row: LooseRow) -> Conversation:
+    turns = (Message.model_validate({"role": role, "content": text}) for role, text in row.turns)
+    return Conversation(messages=tuple(turns), meta=dict(row.meta))
 
 
 class _Work:
@@ -67,6 +77,7 @@ class _Work:
         self._places: dict[str, list[Place]] = {}
         self._notes: dict[str, Text] = {}
         self._rows = 0
+        self._imported: set[str] = set()
         self._files: list[str] = []
         self._systems: dict[str, str] = {}  # each text once: all rows may carry the same one
         self._gathered = whole.Gathered()
@@ -76,20 +87,22 @@ class _Work:
         self._chars: list[int] = []
         self._cut_tokens = 0
 
-    def row(self, row: LooseRow) -> None:
-        """Check one row."""
+    def row(self, row: LooseRow) -> set[str]:
+        """Check one row; returns the codes of what is wrong with it alone."""
         self._rows += 1
+        if row.imported:
+            self._imported.add(row.file)
         if row.code:
             self._found(row.code, row.file, row.row, row.detail)
+        seen = {row.code} - {""}
         if not row.turns:
-            return
-        seen = set()
+            return seen
         for code, detail in self._checks.findings(row.turns):
             if code not in seen:
                 seen.add(code)
                 self._found(code, row.file, row.row, detail)
         if row.code:
-            return
+            return seen
         answers = [text for role, text in row.turns if role == "assistant"]
         self._languages[language_of(answers[0]) or "?"] += 1
         self._chars += map(len, answers)
@@ -97,6 +110,7 @@ class _Work:
         self._waiting.append(row)
         if len(self._waiting) >= BATCH:
             self._measure()
+        return seen
 
     def _remember(self, row: LooseRow) -> None:
         if not self._files or self._files[-1] != row.file:
@@ -215,7 +229,8 @@ class _Work:
                     count=self._counts[code],
                     share=min(1.0, self._counts[code] / max(1, self._rows)),
                     note=self._notes.get(code, Text("", "")),
-                    rows=tuple(self._places.get(code, ())),
+                    rows=(places := tuple(self._places.get(code, ()))),
+                    imported=bool(places) and places[0].file in self._imported,
                 )
 
     def _lengths(self) -> Lengths:

@@ -17,8 +17,9 @@ class Code(NamedTuple):
 CODES: dict[str, Code] = {
     "E101": Code(
         Text("Not a conversation", "不是一段对话"),
-        Text("Bring the file into shape: python -m train data import FILE",
-             "请转换格式：python -m train data import 文件"),
+        Text("Bring the file into shape: python -m train data import FILE -o NEW; it tells row by row "
+             "what cannot be read.",
+             "请转换格式：python -m train data import FILE -o NEW；读不了的行会逐行说明原因。"),
     ),
     "E102": Code(
         Text("Roles out of order", "角色顺序不对"),
@@ -27,8 +28,11 @@ CODES: dict[str, Code] = {
     ),
     "E103": Code(
         Text("Empty turn, or no answer", "有空消息，或没有回答"),
-        Text("Fill the message in, or take the row out: python -m train data clean --only empty",
-             "请补全，或去掉该行：python -m train data clean --only empty"),
+        Text("See what the rows hold beside it before you take any out: where the answer stands under "
+             "another name, import the file that they came from; else write it in. Only rows that are empty in "
+             "the original too may go: python -m train data lint FILE --sound NEW",
+             "删除之前先看看这些行还有什么：回答若写在别的字段里，请从原始文件重新导入；否则请补写。"
+             "只有原始文件里也为空的行才可以去掉：python -m train data lint FILE --sound NEW"),
     ),
     "E104": Code(
         Text("Placeholder not filled in", "占位符没有填写"),
@@ -60,14 +64,21 @@ CODES: dict[str, Code] = {
         Text("Contradictory answers to one question", "同一问题的回答互相矛盾"),
         Text("Keep the true answer.", "请只保留正确的回答。"),
     ),
+    "E110": Code(
+        Text("The mark of a picture, sound or video", "图片、声音或视频的标记"),
+        Text("This kit trains text; without the picture such a row teaches to invent. Leave these rows "
+             "out: python -m train data lint FILE --sound NEW",
+             "本工具只训练文字；没有图片，这样的行只会教模型编造。去掉这些行："
+             "python -m train data lint FILE --sound NEW"),
+    ),
     "W201": Code(
         Text("Exact duplicates", "完全重复"),
         Text("Keep one of each unless the repetition is meant.", "除非有意重复，每条只留一份。"),
     ),
     "W202": Code(
         Text("Near duplicates", "近似重复"),
-        Text("Keep one of each; split keeps them on one side: python -m train data split",
-             "每组只留一条；split 会把它们放在同一边：python -m train data split"),
+        Text("Keep one of each; split keeps them on one side: python -m train data split FILE -o FOLDER",
+             "每组只留一条；split 会把它们放在同一边：python -m train data split FILE -o FOLDER"),
     ),
     "W203": Code(
         Text("Several different answers to one question", "同一问题有多个不同回答"),
@@ -75,8 +86,10 @@ CODES: dict[str, Code] = {
     ),
     "W204": Code(
         Text("Phrases of the generating model", "生成模型的套话"),
-        Text("python -m train data clean --only lead --only notes",
-             "python -m train data clean --only lead --only notes"),
+        Text("See what would be cut: python -m train data clean --only lead --only notes --dry-run FILE; then the "
+             "same without --dry-run. What says “as a language model” is to be written anew.",
+             "先看会删掉什么：python -m train data clean --only lead --only notes --dry-run FILE；"
+             "再去掉 --dry-run 执行。“作为语言模型”之类的话请改写。"),
     ),
     "W205": Code(
         Text("A telephone number", "电话号码"),
@@ -97,12 +110,15 @@ CODES: dict[str, Code] = {
     ),
     "W209": Code(
         Text("Identity and ordinary rows are out of balance", "身份数据与普通数据比例失衡"),
-        Text("One identity row to two to eleven ordinary ones works: python -m train data mix",
-             "一条身份数据配二到十一条普通数据为宜：python -m train data mix"),
+        Text("One identity row to two to eleven ordinary ones works: python -m train data mix FILE ORDINARY -o NEW",
+             "一条身份数据配二到十一条普通数据为宜：python -m train data mix FILE 普通数据 -o NEW"),
     ),
     "W210": Code(
         Text("Answered in an unexpected language", "回答的语言出乎意料"),
-        Text("python -m train data clean --only language", "python -m train data clean --only language"),
+        Text("See which rows: python -m train data clean --only language --dry-run FILE; without --dry-run "
+             "they are left out of the new file.",
+             "先看是哪些行：python -m train data clean --only language --dry-run FILE；"
+             "去掉 --dry-run 则在新文件里不保留它们。"),
     ),
     "W211": Code(
         Text("One answer to many different questions", "许多不同问题用同一个回答"),
@@ -117,8 +133,13 @@ CODES: dict[str, Code] = {
     ),
     "W213": Code(
         Text("Held out, but its question is trained on", "留出的数据，问题却在训练集里"),
-        Text("Separate them again: python -m train data split FILE --force",
-             "请重新划分：python -m train data split 文件 --force"),
+        Text("Separate the file that both were made of again: python -m train data split ORIGINAL -o PLACE --force",
+             "请把两者的原始文件重新划分：python -m train data split 原文件 -o PLACE --force"),
+    ),
+    "W214": Code(
+        Text("Perhaps a placeholder: look at it", "可能是占位符，请看一下"),
+        Text("If it is one, put in what belongs there; in code or as an example it may stay.",
+             "若是占位符，请填上实际内容；若是代码或举例，可以保留。"),
     ),
 }  # fmt: skip
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.artifacts import whole_file, whole_folder, write_json
 from assistant.cli import Context, TerminalProgress
+from assistant.conversation import Conversation
 from assistant.errors import FailedError, UsageError
 from assistant.persona import persona_from_config
 from assistant.progress import Report, unreported
@@ -49,8 +51,12 @@ def run_lint(
     out: Path | None,
     ignore: Sequence[str],
     max_length: int | None,
+    sound: Path | None = None,
 ) -> tuple[LintReport, Path]:
-    """Lint the files, or those of the run; returns the report and the folder it was written to."""
+    """Lint the files, or those of the run; returns the report and the folder it was written to.
+
+    The rows without errors of their own are written to `sound`, a file that is not there yet.
+    """
     if files and run_name:
         raise UsageError(
             Text("Name files or --run, not both.", "文件和 --run 只能指定一种。"),
@@ -59,14 +65,31 @@ def run_lint(
     named = list(files) or _run_files(run)
     folder = out or (run / REPORT_FOLDER if run else side_file(named[0], REPORT_FOLDER))
     names = ", ".join(map(str, named))
-    context.say(Text(f"Reads {names}, writes {folder}.", f"读取 {names}，写入 {folder}。"))
-    with TerminalProgress(context.quiet) as progress:
-        return _lint(named, config, folder, ignore, max_length, progress, context.say), folder
+    written = f"{folder}, {sound}" if sound else str(folder)
+    context.say(Text(f"Reads {names}, writes {written}.", f"读取 {names}，写入 {written}。"))
+    with TerminalProgress(context.quiet) as progress, contextlib.ExitStack() as closing:
+        keep = None
+        if sound:
+            _refuse_there(sound)
+            lines = closing.enter_context(whole_file(sound))
+            keep = lambda row: print(row.line(), file=lines)  # noqa: E731
+        how = (ignore, max_length, progress, context.say, keep)
+        return _lint(named, config, folder, *how), folder
+
+
+def _refuse_there(file: Path) -> None:
+    """Raise UsageError where `file` would be replaced."""
+    if file.exists():
+        raise UsageError(
+            Text(f"{file} is there already.", f"{file} 已经存在。"),
+            Text("Name another file with --sound.", "请用 --sound 指定别的文件。"),
+        )
 
 
 def _lint(
     files: Sequence[Path], config: Config | None, folder: Path, ignore: Sequence[str],
     max_length: int | None, report: Report, say: Callable[[Text], None] = lambda _: None,
+    sound: Callable[[Conversation], None] | None = None,
 ) -> LintReport:  # fmt: skip
     """The report, written to `folder`; an earlier one is replaced, and nothing else."""
     refuse_losing(folder, (JSON_FILE, PAGE_FILE), files)
@@ -77,7 +100,7 @@ def _lint(
         counter, why = counter_for(config)
         if why is not None:
             say(Text(f"Lengths are estimated: {why.en}", f"长度为估算：{why.zh}"))
-    found = lint(files, persona, counter, max_length, ignore, report)
+    found = lint(files, persona, counter, max_length, ignore, report, sound)
     with whole_folder(folder, force=True) as partial:
         write_json(found.as_json(), partial / JSON_FILE)
         with whole_file(partial / PAGE_FILE) as out:

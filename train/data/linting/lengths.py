@@ -16,6 +16,7 @@ from assistant.models import LocalModel, fetch
 from assistant.words import Text
 
 from ...base import converted_folder
+from ...light_tokenizer import LightTokenizer, from_folder, from_gguf
 from ...machine import this_machine
 from ...recipes import all_recipes, automatic
 from ...render import TemplateError, template_ids
@@ -67,12 +68,23 @@ def counter_for(config: Config) -> tuple[TokenCounter, Text | None]:
     Nothing is downloaded for this.
     """
     try:
-        tokenizer = base_tokenizer(config)
+        tokenizer = light_tokenizer(config) or base_tokenizer(config)
         backend = tokenizer.backend_tokenizer  # missing where a tokenizer has no fast version
         return TokenCounter(config.model.base, backend, *_template_tokens(tokenizer)), None
     except (AssistantError, AttributeError, ImportError, OSError, ValueError) as error:
         why = error.message if isinstance(error, AssistantError) else Text(str(error), str(error))
         return TokenCounter(str(Text("estimate", "估算"))), why
+
+
+def light_tokenizer(config: Config) -> LightTokenizer | None:
+    """The tokenizer of `[model] base` read without transformers; None where that takes it.
+
+    Raises AssistantError if the base is not here, or of a kind that training does not read.
+    """
+    if find_spec("tokenizers") is None:
+        return None
+    model = fetch(config.model.base, base_folder=config.folder, offline=True)
+    return from_gguf(model.path) if model.format == "gguf" else from_folder(model.path)
 
 
 def base_tokenizer(config: Config, offline: bool = True) -> Any:

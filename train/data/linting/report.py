@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -35,6 +38,7 @@ class Finding(_Frozen):
     share: float  # of all rows
     note: Text = Text("", "")
     rows: tuple[Place, ...] = ()
+    imported: bool = False  # the first file is of another shape, and was imported on the way
 
     @property
     def title(self) -> Text:
@@ -42,7 +46,32 @@ class Finding(_Frozen):
 
     @property
     def cure(self) -> Text:
-        return CODES[self.code].cure
+        """What mends it; its commands name the first file concerned, and run when pasted."""
+        cure = CODES[self.code].cure
+        if not self.rows:
+            return cure
+        file = Path(self.rows[0].file)
+        named = {
+            "FILE": file, "NEW": file.with_name(f"{file.stem}.sound.jsonl"),
+            "FOLDER": file.with_name(f"{file.stem}-split"), "PLACE": file.parent,
+        }  # fmt: skip
+        if self.imported and re.search(
+            "data (?:clean|split) ", cure.en
+        ):  # they read no other shape
+            first = "python -m train data import FILE -o NEW"
+            cure = Text(
+                f"First {first}; then: {cure.en.replace('FILE', 'NEW')}",
+                f"先 {first}；然后：{cure.zh.replace('FILE', 'NEW')}",
+            )
+        return Text(_filled(cure.en, named), _filled(cure.zh, named))
+
+
+def _filled(text: str, named: dict[str, Path]) -> str:
+    return re.sub(
+        r"(?<![A-Za-z])(?:FILE|NEW|FOLDER|PLACE)(?![A-Za-z])",
+        lambda word: shlex.quote(str(named[word[0]])),
+        text,
+    )
 
 
 class Histogram(_Frozen):
@@ -115,7 +144,7 @@ class LintReport(_Frozen):
         """For --json and the report file; titles and cures in English."""
         whole = self.model_dump(mode="json", exclude={"findings"})
         findings = [
-            finding.model_dump(mode="json", exclude={"note"})
+            finding.model_dump(mode="json", exclude={"note", "imported"})
             | {
                 "level": "error" if is_error(finding.code) else "warning",
                 "title": finding.title.en, "cure": finding.cure.en, "note": finding.note.en,

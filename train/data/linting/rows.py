@@ -31,6 +31,7 @@ class LooseRow(NamedTuple):
     meta: Mapping[str, Any] = MappingProxyType({})
     code: str = ""
     detail: str = ""
+    imported: bool = False  # from a file of another shape
 
 
 def loose_rows(file: Path, report: Report) -> Iterator[LooseRow]:
@@ -101,7 +102,9 @@ def _imported(file: Path) -> Iterator[LooseRow]:
     for number, item in read_file(file):
         if isinstance(item, Conversation):
             turns = tuple((message.role, message.content) for message in item.messages)
-            yield LooseRow(str(file), number, turns, item.meta)
+            yield LooseRow(str(file), number, turns, item.meta, imported=True)
         elif item["reason"] not in ("blank", "above_header"):
             code = _CODE_OF.get(item["reason"], "E101")
-            yield LooseRow(str(file), number, code=code, detail=str(REASONS[item["reason"]]))
+            yield LooseRow(
+                str(file), number, code=code, detail=str(REASONS[item["reason"]]), imported=True
+            )
