@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -68,8 +69,8 @@ def conversations_of(file: Path, read: Callable[[int], None] | None = None) -> I
                 said
                 or Text(f"{file}:{number}: not UTF-8 text.", f"{file}:{number}：不是 UTF-8 文本。"),
                 Text(
-                    f"Bring it into shape: python -m train data import {file}",
-                    f"请先转换格式：python -m train data import {file}",
+                    f"Bring it into shape: python -m train data import {shlex.quote(str(file))}",
+                    f"请先转换格式：python -m train data import {shlex.quote(str(file))}",
                 ),
             ) from None
 

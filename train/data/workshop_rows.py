@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -47,20 +48,24 @@ def mix_command(
     context: Context, sources: tuple[Path, ...], out: Path, weights: tuple[str, ...],
     total: int | None, seed: int, force: bool,
 ) -> None:  # fmt: skip
-    from .mix import files_in, mix, parse_weights
+    from .mix import files_in, files_left_out, mix, parse_weights, said_left_out
 
     files = files_in(sources, out)
+    left_out = files_left_out(sources)
     with TerminalProgress(context.quiet) as progress:
-        done = mix(parse_weights(weights, files), out, seed, total, force=force, report=progress)
+        done = mix(
+            parse_weights(weights, files), out, seed, total, left_out, force=force, report=progress
+        )  # fmt: skip
     lines = [
         f"{file['rows_out']:>8}  {file['rows_out'] / done.rows:>6.1%}  {file['file']}"
         for file in done.files
     ]
     said = Text(f"{done.rows} rows -> {out}", f"{done.rows} 行 -> {out}")
     context.result(done.as_json(), "\n".join([*lines, str(said)]))
-    context.say(
-        Text(f"Next: python -m train data split {out}", f"下一步：python -m train data split {out}")
-    )
+    if left_out:
+        context.say(said_left_out(left_out))
+    following = f"python -m train data split {shlex.quote(str(out))}"
+    context.say(Text(f"Next: {following}", f"下一步：{following}"))
 
 
 @click.command("split", help=in_words(
@@ -112,7 +117,7 @@ def split_command(
     )
     context.result(done.as_json(), said)
     if out is None:
-        following = "python -m train fit" + (f" --run {run_name}" if run_name else "")
+        following = "python -m train fit" + (f" --run {shlex.quote(run_name)}" if run_name else "")
         context.say(Text(f"Next: {following}", f"下一步：{following}"))
 
 
