@@ -25,6 +25,10 @@ _DOCUMENTS = Text(
     "Questions from a document: python -m train data generate --documents {file}",
     "从文档出题：python -m train data generate --documents {file}",
 )
+_AS_DOCUMENT = Text(
+    "Save it as docx, pdf or txt; questions from it: python -m train data generate --documents NEWFILE",
+    "请另存为 docx、pdf 或 txt，再从中出题：python -m train data generate --documents 新文件",
+)
 _AS_XLSX = Text(
     "Open it in a spreadsheet program and save it as xlsx or csv.",
     "请用表格软件打开，另存为 xlsx 或 csv。",
@@ -54,13 +58,13 @@ _REFUSED: tuple[tuple[bytes, Text, Text], ...] = (
           "请把表导出为 csv：sqlite3 -header -csv 文件 'select * from 表' > rows.csv")),
     (b"version https://git-lfs", Text("a git-lfs pointer, not the file itself", "git-lfs 指针，不是文件本身"),
      Text("Fetch the file: git lfs pull", "请取回文件：git lfs pull")),
-    (b"{\\rtf", Text("an RTF document", "RTF 文档"), _DOCUMENTS),
+    (b"{\\rtf", Text("an RTF document", "RTF 文档"), _AS_DOCUMENT),
     (b"\x89PNG", Text("a picture", "图片"), Text("Import text or tables.", "请导入文本或表格。")),
     (b"\xff\xd8\xff", Text("a picture", "图片"), Text("Import text or tables.", "请导入文本或表格。")),
 )  # fmt: skip
 _ZIPS: tuple[tuple[str, Text, Text], ...] = (
     ("word/document.xml", Text("a Word document", "Word 文档"), _DOCUMENTS),
-    ("ppt/presentation.xml", Text("a presentation", "演示文稿"), _DOCUMENTS),
+    ("ppt/presentation.xml", Text("a presentation", "演示文稿"), _AS_DOCUMENT),
     ("xl/workbook.bin", Text("a binary workbook (xlsb)", "二进制工作簿（xlsb）"), _AS_XLSX),
     ("mimetype", Text("an OpenDocument file", "OpenDocument 文件"), _AS_XLSX),
 )
@@ -92,7 +96,7 @@ def reader_of(file: Path, options: Options) -> tuple[str, Reader]:
     if _is_json(text, suffix in _JSON_ENDINGS):
         return "json", json_records
     if re.match(r"\s*(<!doctype html|<html|<table|<\?xml)", text, re.IGNORECASE):
-        cure = _AS_XLSX if suffix.startswith(".xls") else _DOCUMENTS
+        cure = _AS_XLSX if suffix.startswith(".xls") else _AS_DOCUMENT
         raise _refused(file, Text("an HTML or XML page", "HTML 或 XML 页面"), cure)
     if suffix in _TABLE_ENDINGS or not text.strip() or is_table(text, options):
         return suffix.lstrip(".") if suffix in _TABLE_ENDINGS else "csv", delimited_records
@@ -149,7 +153,7 @@ def _refused(file: Path, what: Text, cure: Text) -> UsageError:
     quoted = shlex.quote(str(file))
     return UsageError(
         Text(f"{file} is {what.en}: no rows can be read from it.", f"{file} 是{what.zh}，无法从中读取数据行。"),
-        Text(*(text.replace("{file}", quoted).replace("FILE", quoted) for text in cure)),
+        Text(*(re.sub(r"\{file\}|\bFILE\b", lambda _: quoted, text) for text in cure)),
     )  # fmt: skip
 
 

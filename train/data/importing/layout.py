@@ -54,6 +54,8 @@ _REFUSED: tuple[tuple[str, frozenset[str]], ...] = (
     ("chat_log", frozenset({"talker", "msg"})),
 )
 
+_MESSAGE = ({"role", "content"}, {"from", "value"}, {"role", "text"})
+
 
 class Layout(NamedTuple):
     """The parts that the keys of a row name. `refused` is a reason, empty for a shape of use."""
@@ -83,7 +85,7 @@ def layout(keys: tuple[str, ...]) -> Layout:
 
     fields = headers.recognise(keys)
     refused = next((reason for reason, told in _REFUSED if told <= names), "")
-    if not refused and ({"role", "content"} <= names or {"from", "value"} <= names):
+    if not refused and any(told <= names for told in _MESSAGE):
         refused = "single_message"
     if refused != "critique" and headers.usable(fields):
         refused = ""

@@ -175,9 +175,6 @@ CURES: dict[str, Text] = {
     "not_to_learn": Text(
         "If {key} says something else: --ignore {key}", "如果 {key} 另有含义：--ignore {key}"
     ),
-    "media": Text(
-        "To learn the text alone: --ignore KEY", "只学文字：--ignore 名称"
-    ),
     "plain_text": Text(
         "Save the texts as a .txt file; questions from it: python -m train data generate --documents FILE",
         "请把文本存为 .txt 文件，再从中出题：python -m train data generate --documents 文件",

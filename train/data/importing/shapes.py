@@ -134,12 +134,14 @@ def _recognised(value: Mapping[str, Any], seen: Layout, options: Options, found:
     if seen.refused:
         raise UnusableError(seen.refused, _keys(value))
     if headers.usable(seen.fields):
+        if _is_columnar([value[seen.fields["question"]], value[seen.fields["answer"]]]):
+            raise UnusableError("columnar", _keys(value))
         return _columns(value, seen, options, found)
     if seen.rejected and not seen.chosen:
         raise UnusableError("no_chosen", _keys(value))
     if any(isinstance(value.get(key), str) for key in ("text", "content")):
         raise UnusableError("plain_text", _keys(value))
-    if _is_columnar(value):
+    if _is_columnar(list(value.values())):
         raise UnusableError("columnar", _keys(value))
     if "question" in seen.fields and len(value) <= 3:
         raise UnusableError("prompt_only", _keys(value))
@@ -150,9 +152,12 @@ def _keys(value: Mapping[str, Any]) -> str:
     return ", ".join(str(key) for key in value)[:120]
 
 
-def _is_columnar(value: Mapping[str, Any]) -> bool:
-    held = [item for item in value.values() if isinstance(item, (dict, list))]
-    return len(held) >= 2 and len({len(item) for item in held}) == 1 and len(held[0]) > 1
+def _is_columnar(held: Sequence[Any]) -> bool:
+    """Whether values are whole columns: as many objects or lists of as many items, not messages."""
+    columns = [item for item in held if isinstance(item, (dict, list)) and len(item) > 1]
+    if len(columns) < 2 or len(columns) < len(held) or len({len(item) for item in columns}) > 1:
+        return False
+    return not any(isinstance(item, list) and any(map(is_message, item)) for item in columns)
 
 
 def _as_named(value: Mapping[str, Any], seen: Layout, options: Options, found: Found) -> _Taken:
