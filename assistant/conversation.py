@@ -80,11 +80,11 @@ def parse_conversation(line: str, where: str) -> Conversation:
     try:
         return Conversation.model_validate_json(line)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        what = f"{place}: {first['msg']}" if place else first["msg"]
+        what = what_is_wrong(error)
         raise UsageError(
-            Text(f"{where}: not a conversation ({what}).", f"{where}：不是一段对话（{what}）。"),
+            Text(
+                f"{where}: not a conversation ({what.en}).", f"{where}：不是一段对话（{what.zh}）。"
+            ),
             Text(
                 'A line looks like {"messages":[{"role":"user","content":"…"},'
                 '{"role":"assistant","content":"…"}]}.',
@@ -92,6 +92,18 @@ def parse_conversation(line: str, where: str) -> Conversation:
                 '{"role":"assistant","content":"…"}]}。',
             ),
         ) from None
+
+
+def what_is_wrong(error: ValidationError) -> Text:
+    """Why a line is no conversation: the keys that one does not have, else the first fault."""
+    places = [(".".join(map(str, found["loc"])), found) for found in error.errors()]
+    extra = [place for place, found in places if found["type"] == "extra_forbidden"]
+    if extra:
+        keys = ", ".join(extra[:6])
+        return Text(f"keys it does not have: {keys}", f"多出的字段：{keys}")
+    place, first = places[0]
+    what = f"{place}: {first['msg']}" if place else str(first["msg"])
+    return Text(what, what)
 
 
 def write_conversations(conversations: Iterable[Conversation], file: Path) -> int:

@@ -489,11 +489,12 @@ def test_shapes_are_recognised(tmp_path, row, shape, said):
     ("row", "reason"),
     [
         ({"messages": [{"role": "assistant", "content": "一"}, {"role": "user", "content": "甲"}]}, "order"),
-        ({"messages": [{"role": "user", "content": "甲"}, {"role": "tool", "content": "{}"}]}, "role"),
+        ({"messages": [{"role": "user", "content": "甲"}, {"role": "tool", "content": "{}"}]}, "tools"),
         ({"messages": [{"role": "user", "content": "甲"}]}, "no_answer"),
         ({"messages": []}, "no_question"),
+        ({"messages": [{"role": "user", "content": "甲"}, {"role": "tutor", "content": "一"}]}, "role"),
         ({"messages": [{"role": "user", "content": [{"type": "image"}]},
-                       {"role": "assistant", "content": "一"}]}, "not_text"),
+                       {"role": "assistant", "content": "一"}]}, "media"),
         ({"question": "", "answer": "一"}, "no_question"),
         ({"question": "甲", "answer": None}, "no_answer"),
         ({"question": "甲", "answer": ["一"]}, "not_text"),
@@ -703,7 +704,7 @@ def test_fuzzed_json_values(tmp_path, rows, suffix):
     report = survives(file)
     as_lines = suffix == "jsonl" and len(rows) > 1 and isinstance(rows[0], (dict, list))
     if report and report["whole"] and (suffix == "json" or as_lines):
-        assert report["rows_in"] == len(rows)
+        assert report["rows_in"] >= len(rows)  # more where an array holds arrays of rows
 
 
 @FUZZ

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shlex
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class Mix:
     out: Path
     seed: int
     files: list[dict[str, Any]] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)  # kind -> files not read
 
     @property
     def rows(self) -> int:
@@ -34,8 +36,13 @@ class Mix:
     def as_json(self) -> dict[str, Any]:
         return {
             "stage": "mix", "out": str(self.out), "seed": self.seed, "rows_out": self.rows,
-            "finished": now(), "files": self.files,
+            "finished": now(), "files": self.files, "left_out": self.left_out,
         }  # fmt: skip
+
+
+ROWS = (".jsonl", ".ndjson")
+IMPORTED = (".json", ".csv", ".tsv", ".tab", ".txt", ".xlsx", ".xlsm", ".xls", ".parquet")
+_OWN = (*SIDES, ".report.json")  # what the kit itself writes beside rows
 
 
 def files_in(sources: Sequence[Path], out: Path) -> list[Path]:
@@ -49,17 +56,71 @@ def files_in(sources: Sequence[Path], out: Path) -> list[Path]:
     for source in sources:
         if source.is_dir():
             found += sorted(
-                file for file in source.glob("*.jsonl")
-                if not file.name.endswith(SIDES) and file.absolute() != out.absolute()
+                file for file in source.iterdir()
+                if file.suffix.lower() in ROWS and file.is_file() and not file.name.endswith(SIDES)
+                and file.absolute() != out.absolute()
             )  # fmt: skip
         else:
             found.append(source)
     if not found:
+        others = files_left_out(sources)
         raise UsageError(
             Text("There are no .jsonl files to mix.", "没有可混合的 .jsonl 文件。"),
-            Text("Name a folder or files of conversations.", "请指定对话文件或其文件夹。"),
+            said_left_out(others)
+            if others
+            else Text("Name a folder or files of conversations.", "请指定对话文件或其文件夹。"),
         )
     return found
+
+
+def files_left_out(sources: Sequence[Path]) -> dict[str, list[str]]:
+    """What stands in the folders and is not read, by kind: an ending, or "folder" for folders with
+    rows in them. What the kit itself wrote beside rows, and hidden files, are not among them."""
+    left: dict[str, list[str]] = {}
+    for folder in sources:
+        if not folder.is_dir():
+            continue
+        for item in sorted(folder.iterdir()):
+            if item.name.startswith((".", "~$")) or item.name.endswith(_OWN):
+                continue
+            if item.is_dir():
+                if _holds_rows(item):
+                    left.setdefault("folder", []).append(str(item))
+            elif (kind := item.suffix.lower()) not in ROWS:
+                left.setdefault(kind or item.name, []).append(str(item))
+    return left
+
+
+def _holds_rows(folder: Path) -> bool:
+    try:
+        return any(
+            item.suffix.lower() in (*ROWS, *IMPORTED)
+            and not item.name.endswith((*_OWN, "lint.json"))
+            for item in folder.iterdir()
+        )
+    except OSError:
+        return False
+
+
+def said_left_out(left: Mapping[str, Sequence[str]]) -> Text:
+    """What is not read, and how to bring it in."""
+    counts_en, counts_zh = [], []
+    for kind, items in left.items():
+        counts_en.append(f"{len(items)} {kind}" if kind != "folder" else f"{len(items)} subfolders")
+        counts_zh.append(
+            f"{len(items)} 个 {kind}" if kind != "folder" else f"{len(items)} 个子文件夹"
+        )
+    en, zh = [f"Not read: {', '.join(counts_en)}."], [f"未读取：{'、'.join(counts_zh)}。"]
+    rows = [item for kind in IMPORTED for item in left.get(kind, ())]
+    if rows:
+        target = Path(rows[0]).parent / "imported.jsonl"
+        command = f"python -m train data import {shlex.join(rows)} -o {shlex.quote(str(target))}"
+        en.append(f"To bring them in: {command}")
+        zh.append(f"要一并使用，请先运行：{command}")
+    if folders := left.get("folder"):
+        en.append(f"Name subfolders too: {shlex.join(folders)}")
+        zh.append(f"子文件夹请一并写上：{shlex.join(folders)}")
+    return Text("\n".join(en), "\n".join(zh))
 
 
 def parse_weights(texts: Sequence[str], files: Sequence[Path]) -> dict[Path, float]:
@@ -92,6 +153,7 @@ def mix(
     out: Path,
     seed: int = 42,
     total: int | None = None,
+    left_out: Mapping[str, Sequence[str]] | None = None,
     *,
     force: bool = False,
     report: Report = unreported,
@@ -106,7 +168,9 @@ def mix(
     report_file = side_file(out, "report.json")
     refuse_replacing([out, report_file], files, force)
     chooser = random.Random(seed)
-    result = Mix(out, seed)
+    result = Mix(
+        out, seed, left_out={kind: list(names) for kind, names in (left_out or {}).items()}
+    )
     places = [_offsets(file, report) for file in files]
     counts = _counts(weights, [len(offsets) for offsets in places], total)
     rows: list[tuple[int, int]] = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -112,6 +113,15 @@ def _column_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--delimiter",
     help=in_words("Delimiter of csv files (found by itself).", "csv 分隔符（自动识别）。"),
 )
+@click.option("--assistant", multiple=True, metavar="NAME", help=in_words(
+    "In chats by name: who answers; may be repeated. Everyone else asks.",
+    "按人名记录的对话：谁是回答的一方，可重复；其余的人都算提问。"))  # fmt: skip
+@click.option("--ignore", multiple=True, metavar="KEY", help=in_words(
+    "Read nothing from this key or column, marks not to learn included; may be repeated.",
+    "不读这个字段或列（包括“不参与训练”的标记），可重复。"))  # fmt: skip
+@click.option("--least", multiple=True, metavar="KEY=NUMBER", help=in_words(
+    "Leave out rows with less than NUMBER under this key; may be repeated.",
+    "去掉该字段小于此数的行，可重复。"))  # fmt: skip
 @click.option(
     "--force", is_flag=True, help=in_words("Replace an earlier result.", "覆盖先前的结果。")
 )
@@ -138,9 +148,10 @@ def import_command(
     )  # fmt: skip
     options = Options(
         columns, shape, named["system"], named["sheet"], named["header_row"],
-        not named["no_header"], named["encoding"], delimiter,
+        not named["no_header"], named["encoding"], delimiter, named["assistant"], named["ignore"],
+        tuple(_least(text) for text in named["least"]),
     )  # fmt: skip
-    target = out or context.config_file.parent / "data" / f"{files[0].stem}.jsonl"
+    target = out or _import_target(context.config_file.parent / "data", files)
     names = ", ".join(map(str, files))
     context.say(Text(f"Reads {names}, writes {target}.", f"读取 {names}，写入 {target}。"))
     with TerminalProgress(context.quiet) as progress:
@@ -156,6 +167,26 @@ def import_command(
         raise click.exceptions.Exit(FailedError.exit_code)
     following = context.following("python", "-m", "train", "data", "clean", target)
     context.say(Text(f"Next: {following}", f"下一步：{following}"))
+
+
+def _least(text: str) -> tuple[str, float]:
+    """KEY=NUMBER. Raises UsageError."""
+    key, equals, number = text.rpartition("=")
+    try:
+        if key and equals and math.isfinite(value := float(number)):
+            return key, value
+    except ValueError:
+        pass
+    raise UsageError(Text(f"--least {text!r} is not KEY=NUMBER.", f"--least {text!r} 不是 名称=数字。"),
+                     Text("For example: --least rating=4", "例如：--least rating=4"))  # fmt: skip
+
+
+def _import_target(folder: Path, files: Sequence[Path]) -> Path:
+    """Where the conversations go; beside a file that already stands there under that name."""
+    target = folder / f"{files[0].stem}.jsonl"
+    if any(target.exists() and file.exists() and target.samefile(file) for file in files):
+        return folder / f"{files[0].stem}.imported.jsonl"
+    return target
 
 
 @click.command("clean", cls=_Listing, listing=_rules, title=Text("Rules (* by default)", "规则（* 默认使用）"),

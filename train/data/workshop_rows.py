@@ -47,17 +47,22 @@ def mix_command(
     context: Context, sources: tuple[Path, ...], out: Path, weights: tuple[str, ...],
     total: int | None, seed: int, force: bool,
 ) -> None:  # fmt: skip
-    from .mix import files_in, mix, parse_weights
+    from .mix import files_in, files_left_out, mix, parse_weights, said_left_out
 
     files = files_in(sources, out)
+    left_out = files_left_out(sources)
     with TerminalProgress(context.quiet) as progress:
-        done = mix(parse_weights(weights, files), out, seed, total, force=force, report=progress)
+        done = mix(
+            parse_weights(weights, files), out, seed, total, left_out, force=force, report=progress
+        )  # fmt: skip
     lines = [
         f"{file['rows_out']:>8}  {file['rows_out'] / done.rows:>6.1%}  {file['file']}"
         for file in done.files
     ]
     said = Text(f"{done.rows} rows -> {out}", f"{done.rows} 行 -> {out}")
     context.result(done.as_json(), "\n".join([*lines, str(said)]))
+    if left_out:
+        context.say(said_left_out(left_out))
     following = context.following("python", "-m", "train", "data", "split", out)
     context.say(Text(f"Next: {following}", f"下一步：{following}"))
 

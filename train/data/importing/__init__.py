@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from assistant.artifacts import whole_file, write_json
 from assistant.conversation import Conversation
-from assistant.errors import FailedError, UsageError
+from assistant.errors import FailedError
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from ..lines import cannot_read, size_of
+from ..lines import size_of
 from ..outputs import left_over, refuse_replacing, side_file
 from .encodings import DAMAGED
+from .headers import plain_name
+from .kinds import Reader, reader_of
+from .layout import CHOSEN
+from .marks import LOOKED_AT, Evidence, evidence_of
 from .records import (
+    CURES,
     EXCERPT,
     NOTES,
     REASONS,
@@ -32,15 +39,14 @@ from .records import (
     Record,
     UnusableError,
 )
-from .report import FileCounts, ImportReport
+from .report import FileCounts, ImportReport, printable
 from .shapes import SHAPES, Shaped, shape
 from .values import excerpt
 
 __all__ = [
-    "NOTES", "REASONS", "SHAPES", "Columns", "ImportReport", "Options", "import_files", "read_file",
+    "CURES", "NOTES", "REASONS", "SHAPES", "Columns", "ImportReport", "Options", "import_files", "read_file",
 ]  # fmt: skip
 
-Reader = Callable[[Path, Options, Reading], Iterator[Record | Dropped]]
 SAID_EVERY = 2000  # rows
 
 
@@ -61,7 +67,8 @@ def import_files(
     result = ImportReport(out, side_file(out, "dropped.jsonl"))
     report_file = side_file(out, "report.json")
     refuse_replacing([out, result.dropped_file, report_file], files, force or left_over(out))
-    readers = [(file, _reader(file)) for file in files]
+    options = options or Options()
+    readers = [(file, reader_of(file, options)) for file in files]
     started = time.monotonic()
     with whole_file(out) as rows:
         with whole_file(result.dropped_file) as left_out:
@@ -69,7 +76,7 @@ def import_files(
                 counts = FileCounts(str(file), kind, size=size_of(file))
                 result.files.append(counts)
                 what = Text(f"Reading {file.name}", f"正在读取 {file.name}")
-                for _, item in _shaped(file, reader, options or Options(), counts):
+                for _, item in _shaped(file, reader, options, counts):
                     if isinstance(item, Conversation):
                         rows.write(item.line() + "\n")
                     else:
@@ -88,8 +95,9 @@ def read_file(
 ) -> Iterator[tuple[int, Conversation | dict[str, Any]]]:
     """The conversations of one file of any known kind; a dict for each row that is left out. Each
     with the row's number, as a person would look it up in the file."""
-    kind, reader = _reader(file)
-    yield from _shaped(file, reader, options or Options(), FileCounts(str(file), kind))
+    options = options or Options()
+    kind, reader = reader_of(file, options)
+    yield from _shaped(file, reader, options, FileCounts(str(file), kind))
 
 
 def _shaped(
@@ -97,26 +105,48 @@ def _shaped(
 ) -> Iterator[tuple[int, Conversation | dict[str, Any]]]:
     """Conversations and left-out rows of a file with their numbers, counted."""
     reading = Reading(counts.format)
-    for item in reader(file, options, reading):
+    counts.outside = reading.outside
+    rows = reader(file, options, reading)
+    first = deque(islice(rows, LOOKED_AT))
+    evidence = _evidence(first, reading)
+    for item in chain(_taken_from(first), rows):
         counts.format, counts.details = reading.format, reading.details
         counts.share_read = reading.share_read
-        rows = item.rows if isinstance(item, Dropped) else 1
-        counts.rows_in += rows
-        outcome = item if isinstance(item, Dropped) else _try_shape(item, options)
+        number = item.rows if isinstance(item, Dropped) else 1
+        counts.count(number, item.place)
+        outcome = item if isinstance(item, Dropped) else _try_shape(item, options, evidence)
         if isinstance(outcome, Dropped):
-            counts.dropped[outcome.reason] += rows
+            counts.drop(outcome.reason, outcome.detail, number)
             counts.whole = counts.whole and not outcome.fatal
             yield item.number, _as_line(file, outcome)
             continue
         counts.rows_out += 1
         counts.shapes[outcome.shape] += 1
-        counts.notes.update(outcome.notes)
+        counts.read_as[outcome.read] += 1
+        if outcome.notes:
+            counts.notes.update(outcome.notes)
+        if outcome.unused:
+            counts.not_used.update(outcome.unused)
         yield item.number, outcome.conversation
+    counts.format, counts.details = reading.format, reading.details
 
 
-def _try_shape(record: Record, options: Options) -> Shaped | Dropped:
+def _taken_from(first: deque[Record | Dropped]) -> Iterator[Record | Dropped]:
+    """Each item, and then no longer kept."""
+    while first:
+        yield first.popleft()
+
+
+def _evidence(first: Iterable[Record | Dropped], reading: Reading) -> Evidence:
+    """What the first rows of a file show of its marks."""
+    columns = reading.details.get("columns") or {}
+    pairs = any(plain_name(str(name)) in CHOSEN for name in columns.values())
+    return evidence_of((item for item in first if isinstance(item, Record)), pairs)
+
+
+def _try_shape(record: Record, options: Options, evidence: Evidence) -> Shaped | Dropped:
     try:
-        shaped = shape(record.value, options)
+        shaped = shape(record, options, evidence)
         whole = "".join(message.content for message in shaped.conversation.messages)
         if DAMAGED in whole or "\0" in whole:
             raise UnusableError("characters")
@@ -124,15 +154,21 @@ def _try_shape(record: Record, options: Options) -> Shaped | Dropped:
         if shaped.conversation.meta:
             json.dumps(shaped.conversation.meta, ensure_ascii=False).encode("utf-8")
     except UnusableError as error:
-        shown = excerpt(record.value, EXCERPT)
-        return Dropped(record.number, error.reason, error.detail, shown)
+        return _dropped(record, error.reason, error.detail)
     except ValueError:  # pydantic and UTF-8 refuse halves of surrogate pairs
-        return Dropped(record.number, "characters", "", excerpt(record.value, EXCERPT))
+        return _dropped(record, "characters")
     return shaped
+
+
+def _dropped(record: Record, reason: str, detail: str = "") -> Dropped:
+    value = {**record.value, **record.others} if record.others else record.value
+    return Dropped(record.number, reason, detail, excerpt(value, EXCERPT), place=record.place)
 
 
 def _as_line(file: Path, dropped: Dropped) -> dict[str, Any]:
     line: dict[str, Any] = {"file": str(file), "row": dropped.number, "reason": dropped.reason}
+    if dropped.place:
+        line["place"] = printable(dropped.place)
     if dropped.rows > 1:
         line["rows"] = dropped.rows
     if dropped.detail:
@@ -144,58 +180,17 @@ def _as_line(file: Path, dropped: Dropped) -> dict[str, Any]:
     return line
 
 
-def _reader(file: Path) -> tuple[str, Reader]:
-    """The kind of a file, by its first bytes and then its name. Raises UsageError."""
-    try:
-        with file.open("rb") as source:
-            head = source.read(4096)
-    except OSError as error:
-        raise cannot_read(file, error) from None
-    from .delimited import delimited_records
-    from .json_files import json_records
-    from .parquet_files import parquet_records
-    from .spreadsheet import spreadsheet_records
-
-    if head.startswith(b"PAR1"):
-        return "parquet", parquet_records
-    if head.startswith(b"PK\x03\x04"):
-        return "xlsx", spreadsheet_records
-    suffix = file.suffix.lower()
-    if suffix in (".json", ".jsonl", ".ndjson") or (
-        suffix == "" and head.lstrip()[:1] in (b"{", b"[")
-    ):
-        return "json", json_records
-    if suffix in (".csv", ".tsv", ".tab", ".txt"):
-        return suffix.lstrip("."), delimited_records
-    if suffix in (".xlsx", ".xlsm"):
-        return "xlsx", spreadsheet_records
-    raise _unknown_kind(file, head)
-
-
-def _unknown_kind(file: Path, head: bytes) -> UsageError:
-    old = head.startswith(b"\xd0\xcf\x11\xe0")
-    what = Text(" (the old xls format)", "（旧的 xls 格式）") if old else Text("", "")
-    return UsageError(
-        Text(f"{file} is of no kind known here{what.en}.", f"{file} 不是可识别的类型{what.zh}。"),
-        Text(
-            "Save it as xlsx, csv, tsv, json, jsonl or parquet. For questions from a text or PDF: "
-            "python -m train data generate --documents FILE",
-            "请另存为 xlsx、csv、tsv、json、jsonl 或 parquet。要从文档或 PDF 出题："
-            "python -m train data generate --documents 文件",
-        ),
-    )
-
-
 def _nothing(result: ImportReport) -> FailedError:
-    said = result.text()
     if not result.rows_in:
-        cure = Text("The file holds no rows.", "文件里没有数据行。")
-    elif not result.whole:
+        return _no_rows(result)
+    said = result.text(cures=False)
+    (reason, _), *_ = result.dropped.most_common()
+    if not result.whole:
         cure = Text(
             "The file is damaged; fetch or save it again.", "文件已损坏，请重新获取或另存。"
         )
     else:
-        cure = Text(
+        cure = result.cure(reason) or Text(
             "Say which columns hold what, e.g. --question B --answer C, or --shape.",
             "请指明各列的含义，例如 --question B --answer C，或用 --shape。",
         )
@@ -205,4 +200,19 @@ def _nothing(result: ImportReport) -> FailedError:
             f"没有得到任何对话。{said.zh}\n每一行及原因：{result.dropped_file}",
         ),
         cure,
+    )
+
+
+def _no_rows(result: ImportReport) -> FailedError:
+    files = ", ".join(file.file for file in result.files)
+    beside = "; ".join(str(file.text()).strip() for file in result.files if file.outside)
+    return FailedError(
+        Text(
+            "The file holds no rows: " + (beside or files) + ".",
+            "文件里没有数据行：" + (beside or files) + "。",
+        ),
+        Text(
+            "Name a file with questions and answers; the shapes that are read: docs/data-shapes.md",
+            "请指定含有问答的文件；可读取的格式见 docs/data-shapes.md",
+        ),
     )

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from assistant.errors import UsageError
+from assistant.words import Text
+
 from .encodings import DAMAGED, bounded_lines, detect_encoding, open_text, share_read
-from .records import EXCERPT, Dropped, Options, Reading, Record
-from .tables import HEADER_WITHIN, Row, is_header, table_records
+from .headers import plain_name
+from .layout import LOOSE_TURNS, TURNS
+from .records import EXCERPT, Columns, Dropped, Options, Reading, Record
+from .tables import HEADER_WITHIN, Row, TableKind, is_header, table_records
 from .values import excerpt
 
 DELIMITERS = (",", "\t", ";", "|", "，", "；")
@@ -29,13 +35,49 @@ def delimited_records(file: Path, options: Options, reading: Reading) -> Iterato
     declared = _declared(sample[0]) if sample else None
     delimiter = options.delimiter or declared or _delimiter(sample, file.suffix.lower(), options)
     reading.details |= {"encoding": encoding, "delimiter": delimiter}
+    if sample and not options.columns.named() and _is_prose(_filled_rows(sample, delimiter)):
+        raise plain_text(file)
     with open_text(file, encoding) as source:
         reading.share_read = share_read(source)
         lines = bounded_lines(source, LONGEST_LINE)
         if declared:
             next(lines)
         rows = _rows(lines, delimiter, first=2 if declared else 1)
-        yield from table_records(rows, options, reading)
+        yield from table_records(rows, options, reading, TableKind(overflows=True))
+
+
+def is_table(text: str, options: Options) -> bool:
+    """Whether one of the first lines of a text names question and answer."""
+    lines = text.splitlines(keepends=True)[:HEADER_WITHIN]
+    return any(
+        is_header(row, options.columns)
+        for delimiter in DELIMITERS
+        for row in _filled_rows(lines, delimiter)[:HEADER_WITHIN]
+    )
+
+
+def _is_prose(rows: list[list[str]]) -> bool:
+    """Whether rows are the lines of a text: mostly one cell, and no header among them."""
+    single = sum(len(row) == 1 for row in rows)
+    return single > len(rows) / 2 and not any(
+        is_header(row, Columns())
+        or (len(row) == 1 and plain_name(row[0]) in (*TURNS, *LOOSE_TURNS))
+        for row in rows[:HEADER_WITHIN]
+    )
+
+
+def plain_text(file: Path) -> UsageError:
+    """The error for a text that is no table."""
+    return UsageError(
+        Text(
+            f"{file} is plain text, not a table of questions and answers.",
+            f"{file} 是纯文本，不是问答表格。",
+        ),
+        Text(
+            f"Questions from a text: python -m train data generate --documents {shlex.quote(str(file))}",
+            f"从文本出题：python -m train data generate --documents {shlex.quote(str(file))}",
+        ),
+    )
 
 
 def _declared(line: str) -> str | None:

@@ -17,11 +17,16 @@ NAMES: dict[str, tuple[str, ...]] = {
     "question": (
         "instruction", "question", "prompt", "query", "ask", "usermessage", "user", "human",
         "问题", "提问", "指令", "提示词", "提示", "用户输入", "用户问题", "用户提问", "用户", "题目", "问句", "问", "q",
+        "problem", "inputs", "message1",
     ),
-    "input": ("input", "context", "输入", "上下文", "补充", "补充输入", "背景"),
+    "input": (
+        "input", "context", "article", "passage", "choices", "输入", "上下文", "补充", "补充输入", "背景", "材料",
+    ),
     "answer": (
+        "correctedanswer", "修正后的回答", "修改后的回答",
         "output", "answer", "completion", "response", "reply", "assistantmessage", "assistant", "target",
         "回答", "答案", "输出", "回复", "答复", "回应", "应答", "助手回答", "助手", "标准答案", "答", "a",
+        "generation", "solution", "explanation", "revision", "targets", "message2", "chosen", "chosenresponse",
     ),
     "system": ("system", "systemprompt", "系统提示词", "系统提示", "系统", "人设"),
     "history": ("history", "历史", "对话历史", "历史对话"),
@@ -99,14 +104,30 @@ def find_column(name: str, header: Sequence[str]) -> int:
     )
 
 
-def seen_columns(header: Sequence[str]) -> Text:
-    """The columns, as a hint how to name them."""
-    titles = [f"{column_letters(number)}={title!r}" for number, title in enumerate(header[:26])]
+def seen_columns(header: Sequence[str], header_row: bool = True) -> Text:
+    """The columns, as a hint how to name them. `header_row`: the row they stand on is a header."""
+    titles = [
+        f"{column_letters(number)}={_short(title)!r}" for number, title in enumerate(header[:12])
+    ]
     shown = ", ".join(titles) or "-"
+    if len(header) > 12:
+        shown += ", …"
+    if not header_row:
+        return Text(
+            f"The first row reads {shown}. If it is data, say which column is which: "
+            "--no-header --question A --answer B",
+            f"第一行是 {shown}。如果它是数据行，请指明各列：--no-header --question A --answer B",
+        )
     return Text(
-        f"The columns are {shown}. Say which is which: --question A --answer B",
-        f"这些列是 {shown}。请指明：--question A --answer B",
+        f"The columns are {shown}. Say which is which: --question A --answer B "
+        "(and --no-header if the first row is data)",
+        f"这些列是 {shown}。请指明：--question A --answer B（如果第一行就是数据，再加 --no-header）",
     )
+
+
+def _short(title: str) -> str:
+    flat = " ".join(title.split())
+    return flat if len(flat) <= 24 else flat[:23] + "…"
 
 
 def unique(header: Sequence[str]) -> list[str]:

@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from assistant.words import Text
 
-REASONS: dict[str, Text] = {
-    "blank": Text("blank row", "空行"),
-    "above_header": Text("stands above the header row", "在表头之上"),
-    "broken": Text("cannot be read", "无法读取"),
-    "too_many_cells": Text("more cells than the table has columns", "单元格多于表格的列"),
-    "too_long": Text("longer than a row can be", "超过一行的长度上限"),
-    "open_quote": Text("a quotation mark is opened and never closed", "引号没有闭合"),
-    "characters": Text("damaged characters", "有损坏的字符"),
-    "not_object": Text("not a row of named values", "不是由名称和值组成的一行"),
-    "unknown_shape": Text("no question and answer were recognised", "认不出问题和回答"),
-    "no_question": Text("the question is empty", "问题为空"),
-    "no_answer": Text("the answer is empty", "回答为空"),
-    "empty_turn": Text("a message is empty", "有一条消息为空"),
-    "order": Text("the roles are out of order", "角色顺序不对"),
-    "role": Text("a role that is not system, user or assistant", "角色不是系统、用户或助手"),
-    "not_text": Text("a value is not text", "有的值不是文字"),
-    "error_value": Text("a cell shows an error", "单元格显示错误值"),
-    "no_stored_value": Text(
-        "a formula whose result is not stored; open and save the file in a spreadsheet program",
-        "公式没有保存结果；请用表格软件打开并保存一次",
-    ),
-}
-NOTES: dict[str, Text] = {
-    "unanswered_end": Text(
-        "a last question without an answer was left out", "末尾没有回答的问题被去掉"
-    ),
-}
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 EXCERPT = 200  # characters of a dropped row that the side file keeps
 
 
 class Record(NamedTuple):
-    """A row as the file holds it: `number` as a person would look it up there."""
+    """A row as the file holds it: `number` as a person would look it up there, in the container
+    `place` (a sheet, the path of a JSON array) where a file has several. `others` are the filled
+    cells of a table that no field reads."""
 
     number: int
     value: dict[str, Any]
+    place: str = ""
+    others: Mapping[str, str] = NOTHING
 
 
 class Dropped(NamedTuple):
@@ -54,6 +34,7 @@ class Dropped(NamedTuple):
     excerpt: str = ""
     fatal: bool = False  # nothing after it could be read
     rows: int = 1  # how many rows from `number` on
+    place: str = ""
 
 
 class UnusableError(Exception):
@@ -87,7 +68,11 @@ class Columns:
 
 @dataclass(frozen=True)
 class Options:
-    """How to read. What is left None is found out from the file."""
+    """How to read. What is left None is found out from the file.
+
+    `assistant` names the speakers who answer, in chats by name; `ignore` the keys and columns to
+    read nothing from; `least` the smallest number a column may hold in a row that is learned.
+    """
 
     columns: Columns = Columns()
     shape: str = "auto"
@@ -97,6 +82,9 @@ class Options:
     header: bool = True
     encoding: str | None = None
     delimiter: str | None = None
+    assistant: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    least: tuple[tuple[str, float], ...] = ()
 
 
 def nothing_read() -> float:
@@ -106,8 +94,139 @@ def nothing_read() -> float:
 
 @dataclass
 class Reading:
-    """What was found out about one file while it was read, and how much of it was read."""
+    """What was found out about one file while it was read, and how much of it was read.
+
+    `outside` counts what stands in the file beside its rows: path -> items.
+    """
 
     format: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     share_read: Callable[[], float] = nothing_read
+    outside: Counter[str] = field(default_factory=Counter)
+
+
+REASONS: dict[str, Text] = {
+    "blank": Text("blank row", "空行"),
+    "above_header": Text("stands above the header row", "在表头之上"),
+    "taken_for_header": Text("was taken for the header row", "被当作表头"),
+    "broken": Text("cannot be read", "无法读取"),
+    "too_many_cells": Text(
+        "text in a column without a title (a comma in a cell without quotation marks?)",
+        "没有标题的列里有文字（单元格里有逗号而没有加引号？）",
+    ),
+    "too_long": Text("longer than a row can be", "超过一行的长度上限"),
+    "open_quote": Text("a quotation mark is opened and never closed", "引号没有闭合"),
+    "characters": Text("damaged characters", "有损坏的字符"),
+    "not_object": Text("not a row of named values", "不是由名称和值组成的一行"),
+    "unknown_shape": Text("no question and answer were recognised", "认不出问题和回答"),
+    "no_question": Text("the question is empty", "问题为空"),
+    "no_answer": Text("the answer is empty", "回答为空"),
+    "empty_turn": Text("a message is empty", "有一条消息为空"),
+    "order": Text("the roles are out of order", "角色顺序不对"),
+    "role": Text("a role that is not system, user or assistant", "角色不是系统、用户或助手"),
+    "not_text": Text("a value is not text", "有的值不是文字"),
+    "error_value": Text("a cell shows an error", "单元格显示错误值"),
+    "no_stored_value": Text(
+        "a formula whose result is not stored; open and save the file in a spreadsheet program",
+        "公式没有保存结果；请用表格软件打开并保存一次",
+    ),
+    # What says: do not learn this.
+    "judged_bad": Text("judged bad", "被标为不好的回答"),
+    "not_to_learn": Text("marked as not to be learned", "被标为不参与训练"),
+    "turn_not_to_learn": Text(
+        "its first answer is marked as not to be learned", "第一个回答被标为不参与训练"
+    ),
+    "below_least": Text("rated below --least", "评分低于 --least"),
+    "no_chosen": Text("a rejected answer and none that was chosen", "只有被拒绝的回答，没有选中的"),
+    # What this kit cannot carry.
+    "media": Text("pictures, sound or video: this kit trains text", "含图片、声音或视频：本工具只训练文字"),
+    "tools": Text("tool calls: this kit trains plain answers", "含工具调用：本工具只训练普通回答"),
+    # Shapes that are known and hold no conversation.
+    "plain_text": Text("text without question and answer (pre-training)", "没有问答的纯文本（预训练语料）"),
+    "single_message": Text("one message alone, not a conversation", "单独一条消息，不是一段对话"),
+    "chat_log": Text("one line of a chat log, not a conversation", "聊天记录中的一行，不是一段对话"),
+    "ranked": Text("several answers to choose from", "有多个候选回答"),
+    "stepwise": Text("an answer judged step by step", "逐步评判的回答"),
+    "critique": Text("an answer with its criticism", "回答附有批评"),
+    "summary": Text("an article and its summary, without a question", "文章和摘要，没有问题"),
+    "tree": Text("a tree of messages", "消息树"),
+    "columnar": Text("columns, not rows", "按列存放，不是按行"),
+    "tokens": Text("token ids, not text", "是 token 编号，不是文字"),
+    "prompt_only": Text("a question without an answer", "只有问题，没有回答"),
+}  # fmt: skip
+
+# What to do about a reason; each is tried in tests/test_data_shapes.py or test_data_import.py.
+CURES: dict[str, Text] = {
+    "taken_for_header": Text("If it is a row, add --no-header.", "如果它是数据行，请加 --no-header。"),
+    "too_many_cells": Text(
+        "Put the cell in quotation marks, or give the column a title.",
+        "请给该单元格加引号，或给这一列加标题。",
+    ),
+    "unknown_shape": Text(
+        "Name the keys: --question KEY --answer KEY", "请指明名称：--question 名称 --answer 名称"
+    ),
+    "role": Text(
+        "If these are names, say who answers: --assistant NAME",
+        "如果是人名，请指明谁是回答的一方：--assistant 名字",
+    ),
+    "judged_bad": Text(
+        "If {key} says something else: --ignore {key}", "如果 {key} 另有含义：--ignore {key}"
+    ),
+    "not_to_learn": Text(
+        "If {key} says something else: --ignore {key}", "如果 {key} 另有含义：--ignore {key}"
+    ),
+    "plain_text": Text(
+        "Save the texts as a .txt file; questions from it: python -m train data generate --documents FILE",
+        "请把文本存为 .txt 文件，再从中出题：python -m train data generate --documents 文件",
+    ),
+    "single_message": Text(
+        'Put the messages of a conversation into one row: {"messages": […]}',
+        '请把一段对话的消息放进一行：{"messages": […]}',
+    ),
+    "chat_log": Text(
+        "Make conversations of it first (WeClone: weclone-cli make-dataset), then import sft-my.json.",
+        "请先整理成对话（WeClone：weclone-cli make-dataset），再导入 sft-my.json。",
+    ),
+    "ranked": Text(
+        "Name the answer to learn: --question KEY --answer KEY (of a list, the first is taken)",
+        "请指明要学的回答：--question 名称 --answer 名称（列表取第一个）",
+    ),
+    "stepwise": Text(
+        'Write the right steps as one answer: {"prompt": …, "completion": …}',
+        '请把正确的步骤写成一个回答：{"prompt": …, "completion": …}',
+    ),
+    "tree": Text(
+        'Write each path as a row: {"messages": […]}', '请把每条路径写成一行：{"messages": […]}'
+    ),
+    "prompt_only": Text(
+        "Write the answers first; the kit can ask a larger model: python -m train data generate",
+        "请先补上回答；可以让更大的模型来答：python -m train data generate",
+    ),
+    "critique": Text(
+        "Name the answer to learn: --question instruction --answer revision",
+        "请指明要学的回答：--question instruction --answer revision",
+    ),
+    "summary": Text(
+        "Name the keys: --question article --answer summary",
+        "请指明名称：--question article --answer summary",
+    ),
+    "columnar": Text(
+        "Save it by rows; pandas: to_json(FILE, orient='records')",
+        "请按行保存；pandas：to_json(文件, orient='records')",
+    ),
+}  # fmt: skip
+
+NOTES: dict[str, Text] = {
+    "unanswered_end": Text(
+        "a last question without an answer was left out", "末尾没有回答的问题被去掉"
+    ),
+    "cut_unlearned": Text(
+        "cut before an answer marked as not to be learned", "在不参与训练的回答之前截断"
+    ),
+    "reasoning": Text(
+        "the reasoning before the answer was left out (this kit does not carry it)",
+        "回答前的推理被去掉（本工具不支持推理内容）",
+    ),
+    "merged": Text("messages of one speaker in a row were joined", "同一人的连续消息被合并"),
+    "opening": Text("answers before the first question were left out", "第一个问题之前的回答被去掉"),
+}  # fmt: skip

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -22,20 +23,73 @@ from .number_format import GENERAL, shown_moment, shown_number
 from .records import Dropped, Options, Reading, Record, nothing_read
 from .sheet import Cell, Merge, merges, sheet_rows
 from .strings import SharedStrings, unescaped
-from .tables import Row, table_records
+from .tables import Row, TableKind, is_header, looked_at, table_records
 
 
 def spreadsheet_records(
     file: Path, options: Options, reading: Reading
 ) -> Iterator[Record | Dropped]:
-    """The records of one sheet of an xlsx file. Raises UsageError for a file that is none."""
+    """The records of an xlsx file: of the sheet that was named, else of every sheet that names
+    question and answer. Sheets that are not read are named with their rows.
+
+    Raises UsageError for a file that is none, or if no sheet can be read.
+    """
     with _Workbook(file) as workbook:
-        name, path = workbook.sheet(options.sheet)
-        reading.details["sheet"] = name
+        chosen = _chosen(workbook, options)
+        reading.details["sheet"] = chosen[0]
         if len(workbook.names) > 1:
-            reading.details["other_sheets"] = [other for other in workbook.names if other != name]
-        reading.share_read = lambda: workbook.share_read()
-        yield from table_records(workbook.rows(path), options, reading)
+            reading.details["other_sheets"] = [
+                other for other in workbook.names if other != chosen[0]
+            ]
+        several = len(chosen) > 1
+        sheets: list[dict[str, Any]] = []
+        for done, name in enumerate(chosen):
+            reading.share_read = partial(_share, workbook, done, len(chosen))
+            kind = TableKind(name if several else "")
+            own = Reading()
+            for item in table_records(workbook.rows(name), options, own, kind):
+                _keep(own, reading, first=not sheets)
+                yield item
+            _keep(own, reading, first=not sheets)
+            sheets.append({"sheet": name, **own.details})
+        if several:
+            reading.details["sheets"] = sheets
+        left = {name: workbook.filled(name) for name in workbook.names if name not in chosen}
+        if left := {name: rows for name, rows in left.items() if rows}:
+            reading.details["sheets_not_read"] = left
+
+
+def _keep(own: Reading, reading: Reading, first: bool) -> None:
+    """What was found of the first sheet is told of the file."""
+    if first:
+        reading.details |= own.details
+
+
+def _share(workbook: _Workbook, done: int, sheets: int) -> float:
+    return (done + workbook.share_read()) / sheets
+
+
+def _chosen(workbook: _Workbook, options: Options) -> list[str]:
+    """The sheets to read: the one that was named, else those that name question and answer and are
+    not hidden, else the one in front."""
+    if options.sheet is not None or len(workbook.names) == 1:
+        return [workbook.sheet(options.sheet)]
+    front = workbook.sheet(None)
+    if not options.header or options.header_row is not None:
+        return [front]
+    found = [
+        name
+        for name in workbook.names
+        if name in workbook.shown and _is_table(workbook, name, options)
+    ]
+    if not found:
+        return [front]
+    return found
+
+
+def _is_table(workbook: _Workbook, name: str, options: Options) -> bool:
+    first, _ = looked_at(workbook.rows(name))
+    return any(is_header(row.cells, options.columns) for row in first)
 
 
 class _Workbook:
@@ -50,15 +104,19 @@ class _Workbook:
             def read_strings(self) -> None:
                 self.shared_strings: list[str] = []
 
+        # An open file: openpyxl refuses names that do not end as a workbook's.
+        self._opened = file.open("rb")
         try:
-            self._reader = Reader(str(file), read_only=True, data_only=True, keep_links=False)
+            self._reader = Reader(self._opened, read_only=True, data_only=True, keep_links=False)
             self._reader.read()
             self._archive = zipfile.ZipFile(file)
         except Exception as error:  # openpyxl raises whatever its parsers meet in a damaged file
+            self._opened.close()
             raise _not_xlsx(file, error) from error
         self._file = file
         book = self._reader.wb
         self._sheets = {sheet.title: sheet._worksheet_path for sheet in book.worksheets}
+        self.shown = {sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible"}
         self._active = book.active.title if book.active is not None else ""
         self._epoch = book.epoch
         self._formats = _formats(book)
@@ -71,6 +129,7 @@ class _Workbook:
     def __exit__(self, *_: object) -> None:
         self._archive.close()
         self._reader.archive.close()
+        self._opened.close()
         if self._strings is not None:
             self._strings.close()
 
@@ -78,8 +137,8 @@ class _Workbook:
     def names(self) -> list[str]:
         return list(self._sheets)
 
-    def sheet(self, wanted: str | None) -> tuple[str, str]:
-        """Name and path of the sheet called or numbered `wanted`; the one in front for None."""
+    def sheet(self, wanted: str | None) -> str:
+        """The name of the sheet called or numbered `wanted`; the one in front for None."""
         names = self.names
         if wanted is None:
             name = self._active if self._active in self._sheets else (names[0] if names else "")
@@ -98,13 +157,19 @@ class _Workbook:
                 ),
                 Text(f"Its sheets are: {there}", f"它的工作表有：{there}"),
             )
-        return name, self._sheets[name].lstrip("/")
+        return name
 
-    def rows(self, path: str) -> Iterator[Row | Dropped]:
+    def filled(self, name: str) -> int:
+        """How many rows of a sheet hold anything."""
+        return sum(isinstance(row, Dropped) or not row.blank for row in self.rows(name))
+
+    def rows(self, name: str) -> Iterator[Row | Dropped]:
         """The sheet's rows as text, blank ones between filled ones included."""
+        path = self._sheets[name].lstrip("/")
         last = 0
         try:
-            self._strings = self._read_strings()
+            if self._strings is None:
+                self._strings = self._read_strings()
             with self._archive.open(path) as source:
                 carried = _Carried(merges(source))
             with closing(self._archive.open(path)) as source:

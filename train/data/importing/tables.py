@@ -12,10 +12,12 @@ from assistant.errors import UsageError
 from assistant.words import Text
 
 from . import headers
-from .records import EXCERPT, Columns, Dropped, Options, Reading, Record
+from .layout import LOOSE_TURNS, TURNS, layout
+from .records import CURES, EXCERPT, NOTHING, REASONS, Columns, Dropped, Options, Reading, Record
 from .values import excerpt
 
 HEADER_WITHIN = 20  # filled rows in which a header is looked for
+_SENTENCE_ENDS = ("?", "？", "!", "！", "。", ".", "…")
 
 
 class Row(NamedTuple):
@@ -36,48 +38,66 @@ class _Header(NamedTuple):
     place: int  # among the rows looked at; -1: there is none
     names: list[str]
     fields: dict[str, int]
+    width: int  # columns that have a title, or are read; what stands beyond has none
+    guessed: bool = False  # it was taken for a header because it stands first
+
+
+class TableKind(NamedTuple):
+    """What kind of table it is: `place` names it where a file has several; `overflows` where a cell
+    beyond the titles may be the rest of a text that was divided by mistake."""
+
+    place: str = ""
+    overflows: bool = False
 
 
 def table_records(
-    rows: Iterable[Row | Dropped], options: Options, reading: Reading
+    rows: Iterable[Row | Dropped], options: Options, reading: Reading, kind: TableKind = TableKind()
 ) -> Iterator[Record | Dropped]:
     """The records of a table: one for each row below the header, blank rows after the last left out.
 
     Raises UsageError where it cannot be told which columns hold question and answer.
     """
     incoming = iter(rows)
-    first, ahead = _looked_at(incoming)
+    first, ahead = looked_at(incoming)
     if not first:
         yield from (item for item in ahead if isinstance(item, Dropped))
         return
     header = _find_header(first, options)
     reading.details["columns"] = {name: header.names[at] for name, at in header.fields.items()}
-    used = {*header.fields.values()}
-    unused = [name for number, name in enumerate(header.names) if number not in used]
-    if unused:
-        reading.details["columns_not_used"] = unused
+    others = _others(header)
+    if others:
+        reading.details["columns_not_used"] = [name for _, name in others]
+    if header.guessed:
+        reading.details["header"] = list(first[0].cells)
     start = first[header.place].number if header.place >= 0 else -1
     blank: Dropped | None = None
     for row in chain(ahead, incoming):
         if isinstance(row, Dropped):
-            yield row
+            yield row._replace(place=kind.place)
         elif row.blank:
-            blank = blank._replace(rows=blank.rows + row.rows) if blank else _blank(row)
+            blank = blank._replace(rows=blank.rows + row.rows) if blank else _blank(row, kind)
         else:
             if blank:
                 yield blank
                 blank = None
             if row.number > start:
-                yield _record(row, header)
-            elif row.number < start:
-                yield Dropped(row.number, "above_header", excerpt=_shown(row))
+                yield _record(row, header, others, kind)
+            elif row.number < start or header.guessed:
+                reason = "above_header" if row.number < start else "taken_for_header"
+                yield Dropped(row.number, reason, excerpt=_shown(row), place=kind.place)
 
 
-def _blank(row: Row) -> Dropped:
-    return Dropped(row.number, "blank", rows=row.rows)
+def _blank(row: Row, kind: TableKind) -> Dropped:
+    return Dropped(row.number, "blank", rows=row.rows, place=kind.place)
 
 
-def _looked_at(incoming: Iterator[Row | Dropped]) -> tuple[list[Row], list[Row | Dropped]]:
+def _others(header: _Header) -> list[tuple[int, str]]:
+    """The columns that no field reads, with their names."""
+    used = {*header.fields.values()}
+    return [(at, name) for at, name in enumerate(header.names) if at not in used]
+
+
+def looked_at(incoming: Iterator[Row | Dropped]) -> tuple[list[Row], list[Row | Dropped]]:
     """The first filled rows, and everything that was read to get them."""
     filled: list[Row] = []
     ahead: list[Row | Dropped] = []
@@ -92,8 +112,7 @@ def _looked_at(incoming: Iterator[Row | Dropped]) -> tuple[list[Row], list[Row |
 
 def _find_header(first: Sequence[Row], options: Options) -> _Header:
     if not options.header:
-        width = max(len(row.cells) for row in first)
-        return _header(-1, [""] * width, options.columns, first)
+        return _no_header(first, options.columns)
     if options.header_row is not None:
         for place, row in enumerate(first):
             if row.number == options.header_row:
@@ -111,15 +130,31 @@ def _find_header(first: Sequence[Row], options: Options) -> _Header:
     for place, row in enumerate(first):
         if is_header(row.cells, options.columns):
             return _header(place, row.cells, options.columns, first)
-    return _header(0, first[0].cells, options.columns, first)
+    header = _header(0, first[0].cells, options.columns, first)
+    return header._replace(guessed=bool(options.columns.named()))
 
 
 def is_header(cells: Sequence[str], columns: Columns) -> bool:
-    """Whether a row names question and answer, or a column that the person named by its title."""
+    """Whether a row names question and answer, the turns, or a column that the person named by its
+    title."""
     if headers.usable(headers.recognise(cells)):
         return True
     titles = {headers.plain_name(cell) for cell in cells} - {""}
+    if not columns.named() and titles & set(TURNS) and len(titles) > 1:
+        return True
     return any(headers.plain_name(name) in titles for name in columns.named().values())
+
+
+def _no_header(first: Sequence[Row], columns: Columns) -> _Header:
+    """Columns by letter. What reaches beyond the usual width of the rows has no column."""
+    widths = [len(row.cells) for row in first]
+    names = headers.unique([""] * max(widths))
+    fields = headers.named_columns(columns, names)
+    fields |= {name: headers.find_column(name, names) for name in columns.meta}
+    if not headers.usable({field: "" for field in fields}):
+        raise UsageError(_untold(), headers.seen_columns(first[0].cells, header_row=False))
+    usual = max(set(widths), key=lambda width: (widths.count(width), -width))
+    return _Header(-1, names, fields, max([usual, *(at + 1 for at in fields.values())]))
 
 
 def _header(place: int, titles: Sequence[str], columns: Columns, first: Sequence[Row]) -> _Header:
@@ -131,29 +166,62 @@ def _header(place: int, titles: Sequence[str], columns: Columns, first: Sequence
     fields = {field: at for field, at in found.items() if at not in taken} | named
     fields |= {name: headers.find_column(name, names) for name in columns.meta}
     if not headers.usable({field: "" for field in fields}):
-        raise UsageError(
-            Text(
-                "It cannot be told which columns hold the question and the answer.",
-                "认不出哪一列是问题、哪一列是回答。",
-            ),
-            headers.seen_columns(([title for title in titles if title] and list(titles)) or names),
+        if named or (turns := _turns_column(names)) is None:
+            raise _not_told(titles, names)
+        fields = {headers.plain_name(names[turns]): turns}
+    titled = [at + 1 for at, title in enumerate(titles) if title.strip()]
+    return _Header(place, names, fields, max([0, *titled, *(at + 1 for at in fields.values())]))
+
+
+def _turns_column(names: Sequence[str]) -> int | None:
+    """The column whose cells are whole conversations, as JSON or as text."""
+    plain = [headers.plain_name(name) for name in names]
+    for name in (*TURNS, *LOOSE_TURNS):
+        if name in plain:
+            return plain.index(name)
+    return None
+
+
+def _not_told(titles: Sequence[str], names: Sequence[str]) -> UsageError:
+    """The error for a table whose question and answer are not recognised."""
+    refused = layout(tuple(names)).refused
+    if refused:
+        said = REASONS[refused]
+        return UsageError(
+            Text(f"Such rows are not read: {said.en}.", f"不读取这样的行：{said.zh}。"),
+            CURES.get(refused),
         )
-    return _Header(place, names, fields)
+    data = any(title.strip().endswith(_SENTENCE_ENDS) for title in titles)
+    shown = ([title for title in titles if title] and list(titles)) or names
+    return UsageError(_untold(), headers.seen_columns(shown, header_row=not data))
 
 
-def _record(row: Row, header: _Header) -> Record | Dropped:
+def _untold() -> Text:
+    return Text(
+        "It cannot be told which columns hold the question and the answer.",
+        "认不出哪一列是问题、哪一列是回答。",
+    )
+
+
+def _record(
+    row: Row, header: _Header, others: Sequence[tuple[int, str]], kind: TableKind
+) -> Record | Dropped:
+    cells = row.cells
     for column in header.fields.values():
         if column in row.problems:
             detail = headers.column_letters(column) + str(row.number)
-            return Dropped(row.number, row.problems[column], detail, _shown(row))
-    if any(at >= len(header.names) and cell.strip() for at, cell in enumerate(row.cells)):
-        detail = f"{len(row.cells)} > {len(header.names)}"
-        return Dropped(row.number, "too_many_cells", detail, _shown(row))
+            return Dropped(row.number, row.problems[column], detail, _shown(row), place=kind.place)
+    beyond = header.width if kind.overflows else len(header.names)
+    if len(cells) > beyond and any(cell.strip() for cell in cells[beyond:]):
+        detail = f"{len(cells)} > {beyond}"
+        return Dropped(row.number, "too_many_cells", detail, _shown(row), place=kind.place)
     value = {
-        name: row.cells[column] if column < len(row.cells) else ""
-        for name, column in header.fields.items()
+        name: cells[column] if column < len(cells) else "" for name, column in header.fields.items()
     }
-    return Record(row.number, value)
+    if not others:
+        return Record(row.number, value, kind.place)
+    filled = {name: cells[at] for at, name in others if at < len(cells) and cells[at].strip()}
+    return Record(row.number, value, kind.place, filled or NOTHING)
 
 
 def _shown(row: Row) -> str:

@@ -1,0 +1,182 @@
+"""JSON values from a text of any length, one after another, a piece in memory at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+PIECE = 1 << 16  # characters
+_NEAR_END = 16  # characters: a value that ends so near the end of what was read may go on
+_SPACE = re.compile(r"[ \t\r\n\ufeff]*")
+_SCALAR = re.compile(r"[^,\]}\[{]*")
+_FIRST_KEY = re.compile(r'\{\s*"((?:[^"\\]|\\.)*)"')
+_STEP = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|"', re.DOTALL)
+_DECODER = json.JSONDecoder(strict=False)  # a line end in a string is text
+
+
+class BrokenError(ValueError):
+    """A value is no JSON. `whole`: its end was found, and what follows can be read."""
+
+    def __init__(self, message: str, shown: str, whole: bool):
+        super().__init__(message)
+        self.shown = shown
+        self.whole = whole
+
+
+class TooLongError(ValueError):
+    """A value is longer than the limit; nothing of it was passed over."""
+
+
+class JsonStream:
+    """Reads values from `source`. A value of more than `limit` characters is not read whole."""
+
+    def __init__(self, source: TextIO, limit: int):
+        self._source = source
+        self._limit = limit
+        self._text = ""
+        self._at = 0
+        self._lines = 1  # the line on which the text that is held begins
+        self._ended = False
+
+    def peek(self) -> str:
+        """The next character that is not space; "" at the end."""
+        while True:
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._fill():
+                return ""
+
+    def step(self) -> None:
+        """Pass over the character that `peek` told."""
+        self._at += 1
+
+    def value(self) -> Any:
+        """The next value. Raises TooLongError; BrokenError, having passed over it if it can."""
+        self.peek()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                cut = error.pos >= len(self._text) - _NEAR_END or error.msg.startswith(
+                    "Unterminated"
+                )
+                if not (cut and self._fill(self._size())):
+                    raise self._broken(error.msg, error.pos) from None
+                continue
+            except (ValueError, RecursionError) as error:
+                deep = isinstance(error, RecursionError)
+                raise self._broken("nested too deeply" if deep else str(error), self._at) from None
+            if end == len(self._text) and self._text[self._at] not in '{["' and self._fill():
+                continue  # a number may go on
+            self._at = end
+            return value
+
+    def _size(self) -> int:
+        """How much to read on for a value that is not whole. Raises TooLongError."""
+        held = len(self._text) - self._at
+        if held >= self._limit:
+            raise TooLongError
+        return max(PIECE, held)
+
+    def _fill(self, size: int = PIECE) -> bool:
+        """Read on, and forget what was passed over; whether there was more."""
+        if self._ended:
+            return False
+        more = self._source.read(size)
+        if not more:
+            self._ended = True
+            return False
+        self._lines += self._text.count("\n", 0, self._at)
+        self._text = self._text[self._at :] + more
+        self._at = 0
+        return True
+
+    def _broken(self, message: str, at: int) -> BrokenError:
+        line = self._lines + self._text.count("\n", 0, at)
+        column = at - self._text.rfind("\n", 0, at)
+        shown = self._text[self._at : self._at + 400]
+        try:
+            whole = self._pass_over(at)
+        except TooLongError:
+            whole = False
+        return BrokenError(f"{message}: line {line} column {column}", shown, whole)
+
+    def _pass_over(self, at: int) -> bool:
+        """Go behind the broken value; False where its end cannot be told. `at`: where it breaks."""
+        ahead = at - self._at
+        while True:
+            end = self._end_of_value(self._at + ahead)
+            if end is not None:
+                self._at = end
+                return True
+            if not self._fill(self._size()):
+                return False
+
+    def _end_of_value(self, broken_at: int) -> int | None:
+        """The end of the value at hand: where its brackets close, or before the next one that begins
+        with the same key, whichever comes first: a quotation mark that is missing hides brackets."""
+        if self._text[self._at : self._at + 1] not in ("{", "["):
+            end = _SCALAR.match(self._text, self._at).end()  # type: ignore[union-attr]
+            return end if (end < len(self._text) or self._ended) and end > self._at else None
+        sibling = None
+        if first := _FIRST_KEY.match(self._text, self._at):
+            begins = re.compile(r"\}\s*,?\s*(?=\{\s*\"" + re.escape(first[1]) + '")')
+            found = begins.search(self._text, max(broken_at - 1, self._at + 1))
+            sibling = found.start() + 1 if found else None
+        closed = self._closes()
+        ends = [end for end in (sibling, closed) if end is not None]
+        return min(ends) if ends else None
+
+    def _closes(self) -> int | None:
+        depth = 0
+        for match in _STEP.finditer(self._text, self._at):
+            token = match[0]
+            if token == '"':
+                return None  # a string that does not end
+            if token in "{[":
+                depth += 1
+            elif token in "}]":
+                depth -= 1
+                if depth == 0:
+                    end = match.end()
+                    follows = self._text[_SPACE.match(self._text, end).end() :][:1]  # type: ignore[union-attr]
+                    return end if follows in ("", ",", "]", "}", "{", "[") else None
+        return None
+
+    def items(self) -> Iterator[None]:
+        """Stop before each item of the array that begins here; the caller reads it with `value`.
+
+        Raises BrokenError at the end of the text if the array does not end.
+        """
+        self.step()
+        while True:
+            following = self.peek()
+            if following == "":
+                raise self._broken("the array does not end", len(self._text))
+            if following == "]":
+                self.step()
+                return
+            if following == ",":
+                self.step()
+                continue
+            yield
+
+    def members(self) -> Iterator[str]:
+        """The keys of the object that begins here, each before its value, which the caller reads."""
+        self.step()
+        while True:
+            following = self.peek()
+            if following in ("}", ""):
+                self.step()
+                return
+            if following == ",":
+                self.step()
+                continue
+            key = self.value()
+            if self.peek() == ":":
+                self.step()
+                self.peek()
+            yield str(key)

@@ -1,0 +1,169 @@
+"""What kind of file it is: by its first bytes, for every ending."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import shlex
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from assistant.errors import UsageError
+from assistant.words import Text
+
+from ..lines import cannot_read
+from .records import Dropped, Options, Reading, Record
+
+Reader = Callable[[Path, Options, Reading], Iterator[Record | Dropped]]
+
+HEAD = 1 << 14  # bytes
+_JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
+_TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".txt")
+_LINE_OF_JSON = re.compile(r'^\s*(?:\{\s*(?:"|\}|$)|\[\s*(?:[\[{"\]]|$))')
+_DOCUMENTS = Text(
+    "Questions from a document: python -m train data generate --documents {file}",
+    "从文档出题：python -m train data generate --documents {file}",
+)
+_AS_DOCUMENT = Text(
+    "Save it as docx, pdf or txt; questions from it: python -m train data generate --documents NEWFILE",
+    "请另存为 docx、pdf 或 txt，再从中出题：python -m train data generate --documents 新文件",
+)
+_AS_XLSX = Text(
+    "Open it in a spreadsheet program and save it as xlsx or csv.",
+    "请用表格软件打开，另存为 xlsx 或 csv。",
+)
+_UNPACK = Text("Unpack it first: {how} {file}", "请先解压：{how} {file}")
+
+
+def _unpack(how: str) -> Text:
+    return Text(*(text.replace("{how}", how) for text in _UNPACK))
+
+
+# First bytes -> what it is, and what to do.
+_REFUSED: tuple[tuple[bytes, Text, Text], ...] = (
+    (b"\xd0\xcf\x11\xe0", Text("an Office file of the old kind (xls, doc)", "旧格式的 Office 文件（xls、doc）"), _AS_XLSX),
+    (b"\x1f\x8b", Text("packed with gzip", "gzip 压缩文件"), _unpack("gunzip -k")),
+    (b"BZh", Text("packed with bzip2", "bzip2 压缩文件"), _unpack("bunzip2 -k")),
+    (b"\xfd7zXZ\x00", Text("packed with xz", "xz 压缩文件"), _unpack("unxz -k")),
+    (b"\x28\xb5\x2f\xfd", Text("packed with zstd", "zstd 压缩文件"), _unpack("unzstd")),
+    (b"7z\xbc\xaf\x27\x1c", Text("a 7z archive", "7z 压缩包"), _unpack("7z x")),
+    (b"Rar!", Text("a rar archive", "rar 压缩包"), _unpack("unrar x")),
+    (b"%PDF", Text("a PDF", "PDF 文件"), _DOCUMENTS),
+    (b"ARROW1", Text("an Arrow file", "Arrow 文件"),
+     Text("Save it as parquet; datasets: Dataset.from_file(FILE).to_parquet(NEW)",
+          "请另存为 parquet；datasets：Dataset.from_file(文件).to_parquet(新文件)")),
+    (b"SQLite format 3\x00", Text("an SQLite database", "SQLite 数据库"),
+     Text("Save the table as csv: sqlite3 -header -csv FILE 'select * from TABLE' > rows.csv",
+          "请把表导出为 csv：sqlite3 -header -csv 文件 'select * from 表' > rows.csv")),
+    (b"version https://git-lfs", Text("a git-lfs pointer, not the file itself", "git-lfs 指针，不是文件本身"),
+     Text("Fetch the file: git lfs pull", "请取回文件：git lfs pull")),
+    (b"{\\rtf", Text("an RTF document", "RTF 文档"), _AS_DOCUMENT),
+    (b"\x89PNG", Text("a picture", "图片"), Text("Import text or tables.", "请导入文本或表格。")),
+    (b"\xff\xd8\xff", Text("a picture", "图片"), Text("Import text or tables.", "请导入文本或表格。")),
+)  # fmt: skip
+_ZIPS: tuple[tuple[str, Text, Text], ...] = (
+    ("word/document.xml", Text("a Word document", "Word 文档"), _DOCUMENTS),
+    ("ppt/presentation.xml", Text("a presentation", "演示文稿"), _AS_DOCUMENT),
+    ("xl/workbook.bin", Text("a binary workbook (xlsb)", "二进制工作簿（xlsb）"), _AS_XLSX),
+    ("mimetype", Text("an OpenDocument file", "OpenDocument 文件"), _AS_XLSX),
+)
+
+
+def reader_of(file: Path, options: Options) -> tuple[str, Reader]:
+    """The kind of a file and what reads it. Raises UsageError for one that is not there, or of no
+    kind that can be read, with what to do."""
+    try:
+        with file.open("rb") as source:
+            head = source.read(HEAD)
+    except OSError as error:
+        raise cannot_read(file, error) from None
+    from .delimited import delimited_records, is_table
+    from .json_files import json_records
+    from .parquet_files import parquet_records
+    from .spreadsheet import spreadsheet_records
+
+    if head.startswith(b"PAR1"):
+        return "parquet", parquet_records
+    if head.startswith(b"PK\x03\x04"):
+        _check_zip(file)
+        return "xlsx", spreadsheet_records
+    for first, what, cure in _REFUSED:
+        if head.startswith(first):
+            raise _refused(file, what, cure)
+    text = _as_text(head)
+    suffix = file.suffix.lower()
+    if _is_json(text, suffix in _JSON_ENDINGS):
+        return "json", json_records
+    if re.match(r"\s*(<!doctype html|<html|<table|<\?xml)", text, re.IGNORECASE):
+        cure = _AS_XLSX if suffix.startswith(".xls") else _AS_DOCUMENT
+        raise _refused(file, Text("an HTML or XML page", "HTML 或 XML 页面"), cure)
+    if suffix in _TABLE_ENDINGS or not text.strip() or is_table(text, options):
+        return suffix.lstrip(".") if suffix in _TABLE_ENDINGS else "csv", delimited_records
+    if suffix in _JSON_ENDINGS:
+        return "json", json_records  # damaged from the first line on
+    raise _unknown(file)
+
+
+def _as_text(head: bytes) -> str:
+    """The beginning of a file as text, as far as its shape can be told from it."""
+    for mark, encoding in (
+        (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):  # fmt: skip
+        if head.startswith(mark):
+            return head.decode(encoding, "replace").lstrip("\ufeff")
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    if max(even, odd) > len(head) // 20:
+        return head.decode("utf-16-le" if odd > even else "utf-16-be", "replace")
+    try:
+        return head.decode("utf-8")
+    except UnicodeDecodeError:
+        return head.decode("gb18030", "replace")
+
+
+def _is_json(text: str, named: bool) -> bool:
+    """Whether a text is JSON: its first filled line begins as JSON does; where the name says so, one
+    of the first lines."""
+    filled = [line for line in text.splitlines() if line.strip()]
+    if not filled:
+        return False
+    if named and filled[0].lstrip()[:1] in ("{", "["):
+        return True
+    return any(_LINE_OF_JSON.match(line) for line in filled[: 20 if named else 1])
+
+
+def _check_zip(file: Path) -> None:
+    """Raise UsageError for a zip archive that is no workbook."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = set(archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # damaged: reading it says so
+    if "xl/workbook.xml" in names:
+        return
+    for name, what, cure in _ZIPS:
+        if name in names:
+            raise _refused(file, what, cure)
+    if not any(name.startswith("xl/") for name in names):
+        raise _refused(file, Text("a zip archive", "zip 压缩包"), _unpack("unzip"))
+
+
+def _refused(file: Path, what: Text, cure: Text) -> UsageError:
+    quoted = shlex.quote(str(file))
+    return UsageError(
+        Text(f"{file} is {what.en}: no rows can be read from it.", f"{file} 是{what.zh}，无法从中读取数据行。"),
+        Text(*(re.sub(r"\{file\}|\bFILE\b", lambda _: quoted, text) for text in cure)),
+    )  # fmt: skip
+
+
+def _unknown(file: Path) -> UsageError:
+    return UsageError(
+        Text(f"{file} is of no kind known here.", f"{file} 不是可识别的类型。"),
+        Text(
+            "Save it as xlsx, csv, tsv, json, jsonl or parquet. "
+            + _DOCUMENTS.en.replace("{file}", shlex.quote(str(file))),
+            "请另存为 xlsx、csv、tsv、json、jsonl 或 parquet。"
+            + _DOCUMENTS.zh.replace("{file}", shlex.quote(str(file))),
+        ),
+    )

@@ -1,0 +1,197 @@
+"""What the keys of a row say it is, worked out once for all rows with the same keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from . import headers
+from .headers import plain_name
+from .marks import Mark, blank, kind_of
+
+# Keys that hold the turns of a conversation, the surest first; the last ones only where their
+# value shows it, for they also name whole data sets.
+TURNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat", "对话")
+LOOSE_TURNS = ("items", "data", "dialogues", "chats", "utterances", "消息", "text")
+CHOSEN = ("chosen", "chosenresponse", "preferredoutput", "chosenmessages")
+REJECTED = (
+    "rejected", "rejectedresponse", "nonpreferredoutput", "rejectedmessages", "rejectedoutput",
+)  # fmt: skip
+REASONING = {
+    "reasoning", "reasoningcontent", "thinking", "think", "thought", "thoughts", "cot", "complexcot",
+    "chainofthought", "innerthoughts", "思考", "思考过程", "思维链", "推理", "推理过程",
+}  # fmt: skip
+_MEDIA = {
+    "image", "images", "img", "imgs", "imagepath", "imagepaths", "imageurl", "imageurls", "imagefile", "picture",
+    "pictures", "photo", "photos", "pixelvalues", "video", "videos", "videopath", "videourl", "audio", "audios",
+    "audiopath", "audiourl", "wav", "speech", "图片", "图像", "图", "照片", "音频", "语音", "视频",
+}  # fmt: skip
+_TOOLS = {"tools", "functions", "toolcalls", "functioncall", "functioncalls", "plugins", "apis"}
+_PICTURED = {"objects", "bbox", "bboxes"}  # say what stands where in a picture
+ROLE_KEYS = ("role", "from", "speaker")
+CONTENT_KEYS = ("content", "value", "text")
+# Shapes that are known and hold no conversation: reason -> the keys that tell it.
+_REFUSED: tuple[tuple[str, frozenset[str]], ...] = (
+    ("critique", frozenset({"instruction", "critiques"})),
+    ("stepwise", frozenset({"prompt", "completions", "labels"})),
+    ("tokens", frozenset({"inputids"})),
+    ("ranked", frozenset({"prompt", "answers"})),
+    ("ranked", frozenset({"question", "humananswers"})),
+    ("ranked", frozenset({"question", "chatgptanswers"})),
+    ("ranked", frozenset({"prompt", "responses"})),
+    ("ranked", frozenset({"response0", "response1"})),
+    ("ranked", frozenset({"responsea", "responseb"})),
+    ("ranked", frozenset({"conversationa", "conversationb"})),
+    ("ranked", frozenset({"answer0", "answer1"})),
+    ("summary", frozenset({"article", "summary"})),
+    ("summary", frozenset({"document", "summary"})),
+    ("tree", frozenset({"messagetreeid", "prompt"})),
+    ("tree", frozenset({"mapping", "currentnode"})),
+    ("chat_log", frozenset({"issender", "msg"})),
+    ("chat_log", frozenset({"issender", "strcontent"})),
+    ("chat_log", frozenset({"sender", "message"})),
+    ("chat_log", frozenset({"talker", "msg"})),
+)
+
+_MESSAGE = ({"role", "content"}, {"from", "value"}, {"role", "text"})
+
+
+class Layout(NamedTuple):
+    """The parts that the keys of a row name. `refused` is a reason, empty for a shape of use."""
+
+    fields: Mapping[str, str]
+    marks: tuple[Mark, ...]
+    cannot: tuple[tuple[str, str], ...]  # key, reason
+    turns: tuple[str, ...]
+    loose_turns: tuple[str, ...]
+    chosen: str
+    rejected: tuple[str, ...]
+    reasoning: tuple[str, ...]
+    segments: str
+    refused: str
+    corrected: str
+    name: str  # of a row of columns, as the field calls it
+
+
+@lru_cache(maxsize=2048)
+def layout(keys: tuple[str, ...]) -> Layout:
+    """The layout of rows with these keys."""
+    plain = {key: plain_name(key) for key in keys}
+    names = set(plain.values())
+
+    def those(wanted: Sequence[str]) -> tuple[str, ...]:
+        return tuple(key for name in wanted for key in keys if plain[key] == name)
+
+    fields = headers.recognise(keys)
+    refused = next((reason for reason, told in _REFUSED if told <= names), "")
+    if not refused and any(told <= names for told in _MESSAGE):
+        refused = "single_message"
+    if refused != "critique" and headers.usable(fields):
+        refused = ""
+    corrected = those(("corrected",)) if "reflection" in names else ()
+    return Layout(
+        fields=fields,
+        marks=tuple(Mark(key, kind) for key in keys if (kind := kind_of(key))),
+        cannot=tuple((key, reason) for key in keys if (reason := _cannot(plain[key]))),
+        turns=those(TURNS),
+        loose_turns=those(LOOSE_TURNS),
+        chosen=next(iter(those(CHOSEN)), ""),
+        rejected=those(REJECTED),
+        reasoning=tuple(key for key in keys if plain[key] in REASONING),
+        segments=next(iter(those(("segments",))), ""),
+        refused=refused,
+        corrected=next(iter(corrected), ""),
+        name=_name(names),
+    )
+
+
+def _name(names: set[str]) -> str:
+    if {"instruction", "output"} <= names:
+        return "alpaca"
+    return "prompt/completion" if "prompt" in names else "question/answer"
+
+
+def _cannot(name: str) -> str:
+    if name in _MEDIA:
+        return "media"
+    return "tools" if name in _TOOLS else "objects" if name in _PICTURED else ""
+
+
+def carries_more(value: Mapping[str, Any], cannot: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """The reason and key of something in a row that this kit cannot carry; "", "" for none."""
+    for key, reason in cannot:
+        found = value[key]
+        if blank(found) or found is False or found == 0:
+            continue
+        if reason == "tools" and not _is_structure(found):
+            continue  # a word, such as the tools of a recipe
+        if reason == "objects" and not _has_boxes(key, found):
+            continue
+        return "tools" if reason == "tools" else "media", key
+    return "", ""
+
+
+def _is_structure(value: Any) -> bool:
+    return not isinstance(value, (str, int, float)) or (
+        isinstance(value, str) and value.lstrip()[:1] in ("[", "{")
+    )
+
+
+def _has_boxes(key: str, value: Any) -> bool:
+    return plain_name(key) != "objects" or (isinstance(value, Mapping) and "bbox" in value)
+
+
+def is_message(value: Any) -> bool:
+    """Whether a value is one turn with its speaker: a role and a text."""
+    if not isinstance(value, Mapping):
+        return False
+    return any(key in value for key in ROLE_KEYS) and (
+        any(key in value for key in CONTENT_KEYS) or "tool_calls" in value
+    )
+
+
+def is_row(value: Any, alone: bool = False) -> bool:
+    """Whether an object is a row, and not a container of rows. `alone`: it is all of the file, where
+    a list of questions and answers is a list of rows."""
+    if not isinstance(value, Mapping):
+        return False
+    seen = layout(tuple(value))
+    if seen.chosen or seen.segments or (seen.refused and seen.refused != "tree"):
+        return True
+    for key in seen.turns:
+        turns = value.get(key)
+        if isinstance(turns, (list, tuple)) and holds_conversations(turns, key, alone):
+            return False
+        if isinstance(turns, Mapping) and not _is_moss(turns):
+            return False
+    for key in seen.loose_turns:
+        if (
+            (turns := value.get(key))
+            and isinstance(turns, (list, tuple))
+            and looks_like_turns(turns)
+        ):
+            return True
+    return bool(seen.turns) or headers.usable(seen.fields) or bool(seen.refused)
+
+
+def _is_moss(chat: Mapping[str, Any]) -> bool:
+    return any(isinstance(turn, Mapping) and "Human" in turn for turn in chat.values())
+
+
+def holds_conversations(turns: Sequence[Any], key: str, alone: bool) -> bool:
+    """Whether what is called turns is a list of whole conversations."""
+    first = next((turn for turn in turns if isinstance(turn, Mapping)), None)
+    if first is None or is_message(first):
+        return False
+    if layout(tuple(first)).turns:
+        return True
+    plural = plain_name(key) in ("messages", "conversations")
+    return alone and plural and headers.usable(headers.recognise([str(key) for key in first]))
+
+
+def looks_like_turns(turns: Sequence[Any]) -> bool:
+    """Whether a list is one of turns: messages with a speaker, or texts in turn."""
+    if all(is_message(turn) for turn in turns):
+        return True
+    return len(turns) > 1 and all(isinstance(turn, str) for turn in turns)
