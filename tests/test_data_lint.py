@@ -555,7 +555,7 @@ def test_who_says_what_of_itself():
     ],
 )
 def test_marks_of_pictures_sound_and_video(tmp_path, text, found):
-    from train.data.linting.media import media_mark
+    from train.data.media import media_mark
 
     assert media_mark(text) == found
     report = linted(tmp_path, [*ordinary(), row(text, "不知道，请说明一下。")])

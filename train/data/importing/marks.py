@@ -58,13 +58,13 @@ _YES = {"true", "yes", "y", "t", "on", "是", "真", "√", "✓", "✔", "✅"}
 _BAD = {
     "bad", "poor", "terrible", "reject", "rejected", "wrong", "incorrect", "undesirable", "undesired",
     "dislike", "disliked", "thumbsdown", "thumbdown", "downvote", "downvoted", "unusable", "deleted",
-    "discarded", "discard", "unacceptable", "notapproved", "disapproved", "dontlearn", "👎",
+    "discarded", "discard", "negative", "down", "unacceptable", "notapproved", "disapproved", "dontlearn", "👎",
     "坏", "差", "很差", "差评", "不好", "错误", "错", "不合格", "不采用", "不可用", "拒绝", "已拒绝", "踩",
     "作废", "未通过", "不通过", "无效", "已删除", "不正确", "不要学",
 }  # fmt: skip
 _GOOD = {
     "good", "excellent", "great", "accept", "accepted", "correct", "right", "desirable", "desired", "like",
-    "liked", "thumbsup", "thumbup", "upvote", "upvoted", "usable", "approved", "ok", "keep", "chosen", "👍",
+    "liked", "positive", "up", "thumbsup", "thumbup", "upvote", "upvoted", "usable", "approved", "ok", "keep", "chosen", "👍",
     "好", "很好", "好评", "正确", "对", "合格", "采用", "可用", "接受", "已采用", "赞", "通过", "有效",
 }  # fmt: skip
 _REVERSED = ("negative", "rejected")  # true is bad
@@ -129,7 +129,11 @@ def _of_number(kind: Kind, value: float, scale: frozenset[float] | None) -> Verd
     if kind == "weight":
         return "not" if value <= 0 else "learn" if value == 1 else "unclear"
     if kind == "rating":
-        if scale is None or not scale <= {-1, 0, 1} or len(scale) < 2:
+        if scale is None or not scale <= {-1, 0, 1}:
+            return "unclear"
+        if value == -1:
+            return "not"
+        if len(scale) < 2:
             return "unclear"
         return "not" if value == min(scale) else "learn" if value == 1 else "unclear"
     if value not in (-1, 0, 1) or (scale is not None and not scale <= {-1, 0, 1}):

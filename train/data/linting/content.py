@@ -10,7 +10,7 @@ from ...placeholders import of_turns
 from ..language import foreign_language
 from ..phrases import AS_A_MODEL, leading_phrase, trailing_note
 from .identity import OtherIdentities
-from .media import media_mark
+from ..media import media_mark
 from .personal import personal
 
 

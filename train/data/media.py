@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ...placeholders import without_code
+from ..placeholders import without_code
 
 _ALONE = re.compile(  # written for models alone
     r"<\|(?:image|audio|video|vision|speech)(?:_\w{1,20})?\|>|<(?:Image|Audio|Video|Speech)Here>"
