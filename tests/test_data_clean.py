@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assistant.conversation import Conversation, Message, read_conversations
@@ -312,3 +312,42 @@ def test_by_default_no_words_of_any_case_go():
 
 def _bare(text: str) -> str:
     return text.replace("\u200b", "")
+
+
+# --- Whatever a file holds ------------------------------------------------------------------------
+
+PIECES = ("，、", "！", " ", " \n", "（共3个字）", "祝福语：", "\\(", "$", "“", "`", "🎂", "&amp;", "こ", "a, ", "*", "```\n", "<a ")  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_a_long_answer_of_one_piece_is_gone_through(piece):
+    """A pattern that goes back over its run at every place would not come to an end here."""
+    answer = piece * (10_000 // len(piece))
+    Cleaner(NAMES).clean(1, row(answer))
+    Cleaner(NAMES).clean(1, row("好的", question=answer))
+
+
+OPTIONS = st.lists(
+    st.sampled_from(["--generated", "--only", "--skip", "lead", "x", "--max-emoji", "-1", "--diff", "0", "-o", "", ".",
+                     "a.jsonl", "b.jsonl", "--dry-run", "--json", "--force", "--set", "model.base=x", "\udcff"]),
+    max_size=5,
+)  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(
+    data=st.lists(
+        st.sampled_from([row("好").line(), row("").line(), "\n", "{", "[]", "null", '{"messages": null}', "\ufeff", '"\\ud800"'])
+        | st.text(max_size=8),
+        max_size=5,
+    ).map("".join)
+    | st.binary(max_size=20),
+    options=OPTIONS,
+)  # fmt: skip
+def test_no_file_and_no_options_bring_a_traceback(tmp_path, monkeypatch, data, options):
+    monkeypatch.chdir(tmp_path)
+    content = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
+    (tmp_path / "a.jsonl").write_bytes(content)
+    done = run("a.jsonl", *options)
+    assert done.exception is None or isinstance(done.exception, SystemExit), (options, data)
+    assert done.exit_code in (0, 1, 2, 3)

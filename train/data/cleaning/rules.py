@@ -152,7 +152,7 @@ def titles(text: str, row: Around) -> str:
     """A title over a wish or another text of one passage, where no title was asked for."""
     if not asks_for_text(row.question) or _ASKS_FOR_A_TITLE.search(row.question):
         return text
-    if len(re.findall(r"(?m)^\s*(?:#{1,6}\s|\*\*[^*\n]+\*\*[：:]?\s*$|【[^】\n]+】)", text)) > 1:
+    if len(re.findall(r"(?m)^[ \t]*(?:#{1,6}\s|\*\*[^*\n]+\*\*[：:]?\s*$|【[^】\n]+】)", text)) > 1:
         return text
     return _TITLE.sub("", text, count=1)
 
