@@ -20,6 +20,8 @@ def records_of(
     value: Any, number: int, outside: Counter[str], place: str = "", alone: bool = False
 ) -> Iterator[Record | Dropped]:
     """The rows of a value: itself, or those it holds. `alone`: it is all of a file."""
+    if alone and isinstance(value, dict) and all(map(blank, value.values())):
+        return  # such as {"data": []}
     if isinstance(value, dict):
         if is_row(value, alone) or not holds_rows(value):
             yield Record(number, value, place)

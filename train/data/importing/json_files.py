@@ -10,7 +10,7 @@ from typing import TextIO
 
 from .containers import JsonRows, records_of
 from .encodings import bounded_lines, detect_encoding, open_text, share_read
-from .json_stream import JsonStream
+from .json_stream import DECODER, JsonStream
 from .records import EXCERPT, Dropped, Options, Reading, Record
 from .values import excerpt
 
@@ -77,7 +77,7 @@ def _records(
         yield Dropped(number, "too_long", excerpt=excerpt(text, EXCERPT))
         return
     try:
-        value = json.loads(text, strict=False)
+        value = DECODER.decode(text)
     except RecursionError:
         yield Dropped(number, "broken", "nested too deeply", excerpt(text, EXCERPT))
     except json.JSONDecodeError as error:

@@ -13,7 +13,25 @@ _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 _SCALAR = re.compile(r"[^,\]}\[{]*")
 _FIRST_KEY = re.compile(r'\{\s*"((?:[^"\\]|\\.)*)"')
 _STEP = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|"', re.DOTALL)
-_DECODER = json.JSONDecoder(strict=False)  # a line end in a string is text
+
+
+def _named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; a key that stands in it again gets a number, so that none is lost unseen."""
+    value = dict(pairs)
+    if len(value) == len(pairs):
+        return value
+    value = {}
+    for key, item in pairs:
+        name, number = key, 1
+        while name in value:
+            number += 1
+            name = f"{key} ({number})"
+        value[name] = item
+    return value
+
+
+# A line end in a string is text.
+DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_named)
 
 
 class BrokenError(ValueError):
@@ -58,7 +76,7 @@ class JsonStream:
         self.peek()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
+                value, end = DECODER.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 cut = error.pos >= len(self._text) - _NEAR_END or error.msg.startswith(
                     "Unterminated"
@@ -99,23 +117,22 @@ class JsonStream:
         column = at - self._text.rfind("\n", 0, at)
         shown = self._text[self._at : self._at + 400]
         try:
-            whole = self._pass_over(at)
+            whole = self._pass_over()
         except TooLongError:
             whole = False
         return BrokenError(f"{message}: line {line} column {column}", shown, whole)
 
-    def _pass_over(self, at: int) -> bool:
-        """Go behind the broken value; False where its end cannot be told. `at`: where it breaks."""
-        ahead = at - self._at
+    def _pass_over(self) -> bool:
+        """Go behind the broken value; False where its end cannot be told."""
         while True:
-            end = self._end_of_value(self._at + ahead)
+            end = self._end_of_value()
             if end is not None:
                 self._at = end
                 return True
             if not self._fill(self._size()):
                 return False
 
-    def _end_of_value(self, broken_at: int) -> int | None:
+    def _end_of_value(self) -> int | None:
         """The end of the value at hand: where its brackets close, or before the next one that begins
         with the same key, whichever comes first: a quotation mark that is missing hides brackets."""
         if self._text[self._at : self._at + 1] not in ("{", "["):
@@ -124,7 +141,7 @@ class JsonStream:
         sibling = None
         if first := _FIRST_KEY.match(self._text, self._at):
             begins = re.compile(r"\}\s*,?\s*(?=\{\s*\"" + re.escape(first[1]) + '")')
-            found = begins.search(self._text, max(broken_at - 1, self._at + 1))
+            found = begins.search(self._text, self._at + 1)
             sibling = found.start() + 1 if found else None
         closed = self._closes()
         ends = [end for end in (sibling, closed) if end is not None]

@@ -98,7 +98,7 @@ def reader_of(file: Path, options: Options) -> tuple[str, Reader]:
     if re.match(r"\s*(<!doctype html|<html|<table|<\?xml)", text, re.IGNORECASE):
         cure = _AS_XLSX if suffix.startswith(".xls") else _AS_DOCUMENT
         raise _refused(file, Text("an HTML or XML page", "HTML 或 XML 页面"), cure)
-    if suffix in _TABLE_ENDINGS or not text.strip() or is_table(text, options):
+    if suffix in _TABLE_ENDINGS or not text.strip() or is_table(text, options):  # whatever its name
         return suffix.lstrip(".") if suffix in _TABLE_ENDINGS else "csv", delimited_records
     if suffix in _JSON_ENDINGS:
         return "json", json_records  # damaged from the first line on
@@ -128,9 +128,9 @@ def _is_json(text: str, named: bool) -> bool:
     filled = [line for line in text.splitlines() if line.strip()]
     if not filled:
         return False
-    if named and filled[0].lstrip()[:1] in ("{", "["):
+    if _LINE_OF_JSON.match(filled[0]) or (named and filled[0].lstrip()[:1] in ("{", "[")):
         return True
-    return any(_LINE_OF_JSON.match(line) for line in filled[: 20 if named else 1])
+    return named and any(_LINE_OF_JSON.match(line) for line in filled[:20])
 
 
 def _check_zip(file: Path) -> None:

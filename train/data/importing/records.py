@@ -108,6 +108,7 @@ class Reading:
 REASONS: dict[str, Text] = {
     "blank": Text("blank row", "空行"),
     "above_header": Text("stands above the header row", "在表头之上"),
+    "header_again": Text("the header row once more", "又一次出现的表头"),
     "taken_for_header": Text("was taken for the header row", "被当作表头"),
     "broken": Text("cannot be read", "无法读取"),
     "too_many_cells": Text(

@@ -40,6 +40,7 @@ class _Header(NamedTuple):
     fields: dict[str, int]
     width: int  # columns that have a title, or are read; what stands beyond has none
     guessed: bool = False  # it was taken for a header because it stands first
+    titles: tuple[str, ...] = ()  # its cells as they stand
 
 
 class TableKind(NamedTuple):
@@ -170,7 +171,8 @@ def _header(place: int, titles: Sequence[str], columns: Columns, first: Sequence
             raise _not_told(titles, names)
         fields = {headers.plain_name(names[turns]): turns}
     titled = [at + 1 for at, title in enumerate(titles) if title.strip()]
-    return _Header(place, names, fields, max([0, *titled, *(at + 1 for at in fields.values())]))
+    beyond = max([0, *titled, *(at + 1 for at in fields.values())])
+    return _Header(place, names, fields, beyond, titles=tuple(titles))
 
 
 def _turns_column(names: Sequence[str]) -> int | None:
@@ -207,6 +209,8 @@ def _record(
     row: Row, header: _Header, others: Sequence[tuple[int, str]], kind: TableKind
 ) -> Record | Dropped:
     cells = row.cells
+    if cells and cells == header.titles:
+        return Dropped(row.number, "header_again", excerpt=_shown(row), place=kind.place)
     for column in header.fields.values():
         if column in row.problems:
             detail = headers.column_letters(column) + str(row.number)
