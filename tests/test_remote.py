@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from chat_folders import chat_folder
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers.api_server import NAME, ApiServer, api_server_of
 from servers.listening import nobody_listens, wait_until
@@ -34,7 +34,7 @@ from assistant.engines.remote.tokens import estimate
 from assistant.errors import EngineError
 
 ROOT = Path(__file__).resolve().parent.parent
-pytestmark = pytest.mark.xdist_group("lmdeploy")
+LMDEPLOY = pytest.mark.xdist_group("lmdeploy")  # one server for those that ask it
 KEY = "sk-very-secret-0123456789"
 QUESTION = [Message(role="user", content="Hello there")]
 
@@ -365,6 +365,7 @@ def test_who_counted_the_tokens_is_said(server, opened):
     assert engine.count_tokens(QUESTION) == estimate(QUESTION)
 
 
+@pytest.mark.xdist_group("engines")
 def test_the_estimate_is_rather_too_high(cpu_engine):
     texts = ["What is the capital of France?", "def f(x):\n    return x ** 2\n" * 5, "1234567890 " * 9,
              "It was the best of times, it was the worst of times. " * 20]  # fmt: skip
@@ -404,6 +405,8 @@ def test_addresses_that_are_refused(url):
     assert ":pw@" not in str(caught.value)
 
 
+# No deadline, no too_slow: both measure the machine.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), st.data())
 def test_text_is_whole_wherever_the_server_cuts_it(text, data):
     halves = text.encode("utf-16-le")
@@ -481,6 +484,7 @@ def lmdeploy(tmp_path_factory) -> Iterator[ApiServer]:
         yield running
 
 
+@LMDEPLOY
 def test_lmdeploy_streams_what_its_own_template_made_of_the_messages(lmdeploy, opened, tmp_path):
     from train.render import load_tokenizer, prompt_ids
 
@@ -496,6 +500,7 @@ def test_lmdeploy_streams_what_its_own_template_made_of_the_messages(lmdeploy, o
     assert engine.describe().details["token counts"].startswith("by the server")
 
 
+@LMDEPLOY
 def test_lmdeploy_ends_a_closed_answer_on_the_device(lmdeploy, opened):
     engine = opened(lmdeploy.url, key=KEY)
     before = len(lmdeploy.ends())
@@ -508,6 +513,7 @@ def test_lmdeploy_ends_a_closed_answer_on_the_device(lmdeploy, opened):
     assert ask(engine, temperature=0, max_tokens=3)[1].finish == "length"
 
 
+@LMDEPLOY
 def test_lmdeploy_answers_thirty_at_once(lmdeploy, opened):
     engine = opened(lmdeploy.url, key=KEY, timeout_seconds=300)
     before = len(lmdeploy.ends())
@@ -523,6 +529,7 @@ def test_lmdeploy_answers_thirty_at_once(lmdeploy, opened):
     assert lmdeploy.ends()[before:] == [FINISHED] * 30
 
 
+@LMDEPLOY
 def test_lmdeploy_refuses_a_wrong_key(lmdeploy, opened):
     with pytest.raises(EngineError, match=r"refuses the key \(HTTP 401") as caught:
         opened(lmdeploy.url, key="sk-wrong", key_variable="MY_KEY")
@@ -530,6 +537,7 @@ def test_lmdeploy_refuses_a_wrong_key(lmdeploy, opened):
     assert "MY_KEY" in str(caught.value) and "sk-wrong" not in str(caught.value)
 
 
+@LMDEPLOY
 def test_lmdeploy_says_what_is_too_long_for_it(lmdeploy, opened):
     engine = opened(lmdeploy.url, key=KEY, context_length=100_000)
     with pytest.raises(EngineError, match="1024") as caught:
