@@ -119,6 +119,11 @@ class _Numbers(click.ParamType):
 def bench(
     context: Context, out: Path, quick: bool, model, engines, concurrent, tokens: int
 ) -> None:
+    from .artifacts import refuse_unwritable
+
+    refuse_unwritable(
+        out / ("load.json" if engines else "bench.json")
+    )  # before minutes of measuring
     progress = TerminalProgress(context.quiet)
     if engines:
         from .bench.load import LONG_WORDS, QUICK_WORDS, run_load

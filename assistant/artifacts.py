@@ -160,6 +160,7 @@ def whole_folder(folder: Path, *, force: bool = False) -> Iterator[Path]:
     Raises UsageError if `folder` exists and `force` is not set, BlockedError if the disk is full
     or cannot be written.
     """
+    _refuse_unfit_folder(folder)
     if folder.exists() and not force:
         raise UsageError(
             Text(f"{folder} is there already.", f"{folder} 已经存在。"),
@@ -177,6 +178,36 @@ def whole_folder(folder: Path, *, force: bool = False) -> Iterator[Path]:
         _replace_folder(partial, folder)
 
 
+def _refuse_unfit_folder(folder: Path) -> None:
+    """Raise UsageError for a place that must never be replaced: the present folder, or one above."""
+    whole = Path(os.path.realpath(folder))
+    if not folder.name or whole in (here := Path.cwd(), *here.parents):
+        raise UsageError(
+            Text(f"{folder} holds the folder that you work in: it is never replaced.",
+                 f"{folder} 包含当前所在的文件夹，不会覆盖它。"),
+            Text("Name a folder of its own.", "请指定一个单独的文件夹。"),
+        )  # fmt: skip
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            Text(f"{folder} is a file, not a folder.", f"{folder} 是文件，不是文件夹。"),
+            Text("Name another place.", "请换一个位置。"),
+        )
+
+
+def _refuse_unfit_file(file: Path) -> None:
+    """Raise UsageError for what a file cannot take the place of: a folder, a device, nothing."""
+    if not file.name or file.is_dir():
+        raise UsageError(
+            Text(f"{file} is a folder, not a file.", f"{file} 是文件夹，不是文件。"),
+            Text(f"Name a file in it: {file / 'NAME'}", f"请指定其中的文件：{file / '名称'}"),
+        )
+    if file.exists() and not file.is_file():
+        raise UsageError(
+            Text(f"{file} is no ordinary file: it is never replaced.", f"{file} 不是普通文件，不会覆盖它。"),
+            Text("Name another file.", "请换一个文件。"),
+        )  # fmt: skip
+
+
 def _replace_folder(new: Path, folder: Path) -> None:
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
@@ -190,6 +221,7 @@ def _replace_folder(new: Path, folder: Path) -> None:
 def whole_path(file: Path) -> Iterator[Path]:
     """Give `<file>.partial` to write, renamed to `file` (replacing an older one) when the block
     ends well and removed when it does not. Raises BlockedError where the disk refuses."""
+    _refuse_unfit_file(file)
     partial = file.with_name(file.name + ".partial")
     with _disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -199,6 +231,17 @@ def whole_path(file: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
             raise
         partial.replace(file)
+
+
+def refuse_unwritable(file: Path) -> None:
+    """Raise BlockedError where `file` could not be written: asked before long work, not after."""
+    with _disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+        if not file.exists():
+            file.touch()
+            file.unlink()
 
 
 @contextmanager
@@ -221,7 +264,7 @@ def _disk_errors(target: Path, cure: Text | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in DISK_REFUSALS or not _concerns(error, target):
+        if error.errno not in DISK_REFUSALS or not concerns(error, target):
             raise
         raise BlockedError(
             Text(
@@ -245,7 +288,7 @@ def _cure(error: OSError, target: Path) -> Text:
     )
 
 
-def _concerns(error: OSError, target: Path) -> bool:
+def concerns(error: OSError, target: Path) -> bool:
     """Whether the file that an error names, if any, is `target`, what it is made in, or a parent."""
     if error.filename is None:
         return True

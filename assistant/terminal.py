@@ -118,6 +118,7 @@ def show_models(context: Context) -> None:
     from .weights import choose_weights
 
     config = context.read_config()
+    context.note_other_tables(config)
     choice = choose_weights(config)
     found = cached()
     lines = [

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100  # the label of tokens without loss, in PyTorch's and XTuner's convention
+SAID_AT_MOST = 300  # characters of a library's words that an error repeats
 
 
 class TemplateError(UsageError):
@@ -51,10 +52,17 @@ class Rendered:
 
 
 def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder, as every stage of this kit reads it."""
+    """The tokenizer of a model folder, as every stage of this kit reads it. Raises UsageError."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder)
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # whatever transformers finds wrong with its files
+        reason = " ".join(str(error).split())[:SAID_AT_MOST] or type(error).__name__
+        raise UsageError(
+            Text(f"The tokenizer in {folder} cannot be read: {reason}", f"无法读取 {folder} 里的分词器：{reason}"),
+            Text("Copy or download its files again.", "请重新复制或下载其中的文件。"),
+        ) from error  # fmt: skip
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:

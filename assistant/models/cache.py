@@ -81,8 +81,11 @@ def home() -> Path:
         return expanded(named).absolute()
     from platformdirs import user_cache_path
 
-    place = user_cache_path("assistant", appauthor=False)
-    if not place.is_absolute():  # no HOME, and a user that the machine does not know
+    try:
+        place = user_cache_path("assistant", appauthor=False)
+    except RuntimeError:  # no HOME, and a user that the machine does not know
+        place = Path()
+    if not place.is_absolute():
         raise BlockedError(
             Text("This user has no home folder, where models would be kept.",
                  "当前用户没有主目录，无处存放模型。"),

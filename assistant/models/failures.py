@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from ..artifacts import ANOTHER_HOME, DISK_REFUSALS
+from ..artifacts import ANOTHER_HOME, DISK_REFUSALS, concerns
 from ..errors import AssistantError, BlockedError, DamagedError, UsageError
 from ..network import Proxy, proxy_for, unusable_proxy, without_secrets
 from ..words import Text
@@ -174,9 +174,7 @@ def disk_refusal(error: BaseException, folder: Path) -> BlockedError | None:
     if not isinstance(error, OSError) or error.errno not in DISK_REFUSALS:
         return None
     place = error.filename  # none: a connection may be refused with the same numbers
-    if not isinstance(place, str) or not any(
-        place.startswith(str(one)) for one in (folder, *folder.parents[:2])
-    ):
+    if not isinstance(place, str) or not concerns(error, folder):
         return None
     return BlockedError(
         Text(

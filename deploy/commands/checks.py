@@ -27,6 +27,7 @@ def check(
     from ..target import parse_target
 
     config, run, share = read(context, run_name)
+    context.note_other_tables(config)
     targets = [parse_target(one) for one in dict.fromkeys(to or share.to)]
     items = examine(config, run, targets, token_file)
     code = max(item.exit_code for item in items)

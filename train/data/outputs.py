@@ -13,7 +13,13 @@ SIDES = (".dropped.jsonl", ".changes.jsonl", ".journal.jsonl")  # what stages wr
 
 
 def side_file(out: Path, what: str) -> Path:
-    """The file beside `out` that tells of it: `wishes.dropped.jsonl` for `wishes.jsonl`."""
+    """The file beside `out` that tells of it: `wishes.dropped.jsonl` for `wishes.jsonl`. Raises
+    UsageError where `out` is no file's name."""
+    if not out.name:
+        raise UsageError(
+            Text(f"{str(out)!r} is not the name of a file.", f"{str(out)!r} 不是文件名。"),
+            Text("Name a file with --out.", "请用 --out 指定一个文件。"),
+        )
     return out.with_name(f"{out.stem}.{what}")
 
 

@@ -241,7 +241,7 @@ def clean_command(
         chosen(only, skip, generated=generated), {style.name: style for style in persona.styles} if persona else {},
         persona.languages if persona else ("zh", "en"), Limits(max_emoji),
     )  # fmt: skip
-    target = out or files[0].with_name(f"{files[0].stem}.clean.jsonl")
+    target = out or files[0].parent / f"{files[0].stem}.clean.jsonl"
     with TerminalProgress(context.quiet) as progress:
         done = clean_files(files, target, cleaner, dry_run=dry_run, force=force, report=progress)
     parts = [diff(done.changes, shown), str(summary(done))]

@@ -77,6 +77,8 @@ def generate_command(
     count: int, out: Path | None, engine: str | None, model: str | None, limit: int | None,
     dry_run: bool, resume: bool, force: bool, **given: float | None,
 ) -> None:  # fmt: skip
+    from assistant.artifacts import refuse_unwritable
+
     from ...settings import TrainTable
     from .generate import generate, prepare
 
@@ -99,6 +101,7 @@ def generate_command(
             str(out),
         )  # fmt: skip
         return
+    refuse_unwritable(prepared.journal)
     progress = TerminalProgress(context.quiet)
     generator = None
     try:
