@@ -8,9 +8,9 @@ from assistant.persona import Persona
 
 from ...placeholders import of_turns
 from ..language import foreign_language
+from ..media import media_mark
 from ..phrases import AS_A_MODEL, leading_phrase, trailing_note
 from .identity import OtherIdentities
-from ..media import media_mark
 from .personal import personal
 
 
