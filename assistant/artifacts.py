@@ -123,7 +123,7 @@ def fingerprint(path: Path) -> str:
     """A short key for large inputs whose bytes are too many to hash at every start: the names,
     sizes and modification times of the file, or of all files below the folder."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    digest = hashlib.sha256(str(path.resolve()).encode())
+    digest = hashlib.sha256(str(real_path(path)).encode())
     for file in files:
         seen = file.stat()
         digest.update(
@@ -294,6 +294,11 @@ def concerns(error: OSError, target: Path) -> bool:
         return True
     named, place = os.path.abspath(os.fsdecode(error.filename)), os.path.abspath(target)
     return named.startswith(place) or place.startswith(named.rstrip(os.sep) + os.sep)
+
+
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """The path with links followed; unlike `Path.resolve` it takes a link that leads to itself."""
+    return Path(os.path.realpath(path))
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:

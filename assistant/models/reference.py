@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..artifacts import expanded
+from ..artifacts import expanded, real_path
 from ..errors import UsageError
 from ..words import Text
 
@@ -64,7 +64,7 @@ def parse(value: str, base_folder: Path) -> Reference:
         return _pypi(split[2], value)
     path = base_folder / expanded(text) if text else None
     if path is not None and path.exists():
-        return Reference("local", text, path=path.resolve())
+        return Reference("local", text, path=real_path(path))
     if split:
         raise _unknown(value)
     raise _no_such_path(value, path)

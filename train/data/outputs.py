@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from assistant.artifacts import real_path
 from assistant.errors import UsageError
 from assistant.words import Text
 
@@ -60,9 +61,9 @@ def refuse_losing(folder: Path, own: Collection[str], inputs: Sequence[Path]) ->
             Text(f"{folder} is a file; a folder is written here.", f"{folder} 是文件，这里要写的是文件夹。"),
             Text("Name another place with --out.", "请用 --out 指定别的位置。"),
         )  # fmt: skip
-    inside = folder.resolve()
+    inside = real_path(folder)
     lost = [item.name for item in folder.iterdir() if item.name not in own]
-    lost += [file.name for file in inputs if file.resolve().parent == inside]
+    lost += [file.name for file in inputs if real_path(file).parent == inside]
     if lost:
         raise UsageError(
             Text(f"{folder} also holds {lost[0]}, which would be lost.",
