@@ -19,7 +19,7 @@ from sharing_fixtures import (
     plain_lfs,
     project,
 )
-from test_browser import browser, served, visit
+from test_browser import browser, served, visit, visitors
 
 from assistant.config import Config, read_config
 from assistant.errors import FailedError, UsageError

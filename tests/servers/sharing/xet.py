@@ -34,13 +34,18 @@ def read_from_xet(folder: Path, sha256: str, size: int) -> bytes:
 
 def stored_bytes(folder: Path) -> int:
     """Bytes of all chunks that arrived."""
+    return sum(lots(folder))
+
+
+def lots(folder: Path) -> list[int]:
+    """Bytes of each lot of chunks that arrived."""
     sizes = []
     for file in (folder / "xet" / "xorbs" / "xorbs").glob("*"):
         with suppress(FileNotFoundError):  # renamed meanwhile
             seen = file.stat()
             if stat.S_ISREG(seen.st_mode) and file.suffix != ".tagset":
                 sizes.append(seen.st_size)
-    return sum(sizes)
+    return sizes
 
 
 def noted(folder: Path) -> int:
