@@ -41,8 +41,8 @@ def read(project) -> Callable[[], Config]:
 @pytest.fixture
 def share_page(hub, read, plain_lfs, visit) -> Iterator[Page]:
     """The Share tab as its owner sees it."""
-    with served(owner_tabs=[share_tab(read)]) as address:
-        page = visit(address)
+    with served(owner_tabs=[share_tab(read)]) as stage:
+        page = visit(stage.address)
         page.get_by_role("tab", name="Share").click()
         yield page
 
@@ -168,8 +168,8 @@ def test_a_failure_on_the_way_is_said_without_the_token(share_page, hub):
 
 
 def test_it_speaks_chinese(hub, read, plain_lfs, visit):
-    with served(owner_tabs=[share_tab(read)]) as address:
-        page = visit(address, "zh-CN")
+    with served(owner_tabs=[share_tab(read)]) as stage:
+        page = visit(stage.address, "zh-CN")
         page.get_by_role("tab", name="分享").click()
         page.get_by_label("分享到哪里").fill("hf:me/bei")
         page.get_by_label("分享到哪里").press("Enter")
@@ -179,7 +179,7 @@ def test_it_speaks_chinese(hub, read, plain_lfs, visit):
 
 
 def test_a_public_page_has_no_such_tab(hub, read, visit):
-    with served(owner_tabs=[share_tab(read)], public=True) as address:
-        page = visit(address)
+    with served(owner_tabs=[share_tab(read)], public=True) as stage:
+        page = visit(stage.address)
         expect(page.get_by_role("tab")).to_have_count(0)
         assert "share-plan" not in page.content()
