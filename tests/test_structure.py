@@ -144,3 +144,10 @@ def test_help_loads_no_heavy_library(command):
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stdout
     assert "--help" in done.stdout
+
+
+def test_the_suites_groups_hold(request):
+    """pytest-xdist marks a test's group in its name; without it every worker makes all fixtures."""
+    if not request.config.getoption("loadgroup", False):
+        pytest.skip("the tests run in one process")
+    assert request.node.nodeid.endswith("@test_structure")
