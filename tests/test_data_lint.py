@@ -342,6 +342,7 @@ def test_the_length_that_training_reads_is_its_recipes(tmp_path, monkeypatch, me
         '{"hidden_size": 8, "num_hidden_layers": 1, "vocab_size": 9}'
     )
     (tmp_path / "model.safetensors").write_bytes(tiny.safetensors(5000))
+    (tmp_path / "tokenizer.json").write_text("{}")  # a folder without one is no model
     here = read_config(
         ROOT / "assistant.toml", [f"model.base={tmp_path}"], tables={"train": TrainTable}
     )
@@ -603,6 +604,8 @@ def test_cures_followed_to_the_letter_work(tmp_path, monkeypatch, code, shape):
             rows[-1] = {"question": 7.5, "answer": {"x": 1}}
     file = tmp_path / "my data.jsonl"
     write_rows(file, rows)
+    if (code, shape) == ("E110", "columns"):
+        code = "E101"  # reading columns leaves such a row out, with that reason
     commands = _COMMAND.findall(found(file)[code])
     assert commands
     for command in commands:
