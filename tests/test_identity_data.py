@@ -645,7 +645,7 @@ def test_the_command_writes_the_folder_and_says_what_is_next(tmp_path):
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
     assert result["folder"] == str(tmp_path / "runs" / "mine" / "data")
-    assert result["next"] == "python -m train fit --run mine"
+    assert result["next"] == f"python -m train fit --config {file} --run mine"
     assert result["rows"]["train"] >= 3
     again = CliRunner().invoke(main, command)
     assert again.exit_code == 2
