@@ -18,7 +18,7 @@ from train.data.importing import Columns, ImportReport, Options, import_files
 from train.data.importing.containers import JsonRows
 from train.data.importing.json_stream import JsonStream
 from train.data.importing.marks import Evidence, kind_of, verdict
-from train.data.importing.media import media_tag
+from train.data.media import media_mark
 from train.data.mix import files_in, files_left_out
 
 PAIR = {"question": "a?", "answer": "A"}
@@ -316,7 +316,7 @@ def test_conversations_in_a_column(tmp_path):
     {"label": False}, {"label": 0}, {"label": "bad"}, {"kto_tag": "false"}, {"weight": 0}, {"weight": "0.0"},
     {"train": False}, {"loss": 0}, {"is_train": "no"}, {"rejected": True}, {"deleted": 1}, {"skip": "yes"},
     {"accepted": False}, {"chosen": False}, {"quality": "poor"}, {"rating": "1/5"}, {"rating": "★☆☆☆☆"},
-    {"feedback": "thumbs_down"}, {"status": "discarded"}, {"loss_mask": [1, 0, 1]}, {"标签": "差"}, {"是否采用": "否"},
+    {"feedback": "thumbs_down"}, {"feedback": "negative"}, {"status": "discarded"}, {"loss_mask": [1, 0, 1]}, {"标签": "差"}, {"是否采用": "否"},
     {"review": "未通过"}, {"vote": -1}, {"Do Not Train": True},
 ])  # fmt: skip
 def test_what_says_not_to_learn_is_obeyed(tmp_path, mark):
@@ -406,7 +406,7 @@ def test_verdicts_by_scale():
     ("a < b and c > d", ""),
 ])  # fmt: skip
 def test_tags_that_stand_for_a_picture(text, tag):
-    assert media_tag(text) == tag
+    assert media_mark(text) == tag
 
 
 def test_pictures_tools_and_reasoning(tmp_path):

@@ -68,6 +68,8 @@ _GOOD = {
     "好", "很好", "好评", "正确", "对", "合格", "采用", "可用", "接受", "已采用", "赞", "通过", "有效",
 }  # fmt: skip
 _REVERSED = ("negative", "rejected")  # true is bad
+_LABELS = {"label", "标签", "标注"}  # also those of a classifier, where these words are classes
+_SENTIMENTS = {"negative", "positive"}
 _OF = re.compile(r"(-?\d+(?:\.\d+)?)\s*(?:/|of|out of)\s*(\d+(?:\.\d+)?)")
 _STARS = re.compile(r"([★⭐]*)([☆✩]*)")
 _USERS = {"user", "human", "prompter", "用户"}
@@ -205,6 +207,8 @@ def check_row(
             obeyed.add(key)
             continue
         if kind in ("chosen", "rejected") and key not in evidence.flags:
+            continue
+        if plain_name(key) in _LABELS and str(found).strip().casefold() in _SENTIMENTS:
             continue
         said = verdict(kind, found, evidence.scales.get(key))
         if said == "not":
