@@ -14,14 +14,26 @@ import pytest
 
 # Longest first (measured with `--durations=0` on two cores): the last to end decides the whole.
 LONGEST_FIRST = (
-    "xtuner",
     "browser",
-    "hubs",
+    "train",
+    "xtuner",
+    "check",
     "engines",
-    "readme",
     "operations",
+    "readme",
+    "test_requirements",
     "lmdeploy",
+    "test_deploy_hubs",
     "models",
+    "test_deploy_page",
+    "test_deploy_faults",
+    "test_identity_data",
+    "test_deploy_apps",
+    "test_remote",
+    "test_data_generate",
+    "test_outside",
+    "test_data_import",
+    "test_data_lint",
 )
 
 

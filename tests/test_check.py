@@ -53,7 +53,7 @@ from train.check.write import write_report
 from train.merge import merge
 from train.status import Point, Status
 
-pytestmark = pytest.mark.xdist_group("xtuner")
+pytestmark = pytest.mark.xdist_group("check")
 
 CPU = Place("cpu", "float32")
 SILENT = lambda _: None  # noqa: E731

@@ -30,7 +30,7 @@ from train.check.models import Place, loaded
 from train.check.quantised import dequantised
 from train.merge import merge
 
-pytestmark = pytest.mark.xdist_group("xtuner")
+pytestmark = pytest.mark.xdist_group("check")
 
 GROUP = 128  # the only one that TurboMind reads
 PACKED = "model.layers.1.mlp.down_proj"

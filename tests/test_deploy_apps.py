@@ -36,7 +36,6 @@ from deploy.settings import ShareTable
 from deploy.target import parse_target
 from deploy.tokens import Secret, find_token
 
-pytestmark = pytest.mark.xdist_group("hubs")
 READ_ONLY = "hf_readonlyreadonlyreadonly1"
 COMMIT = "0123456789" * 4
 HOSTS = {

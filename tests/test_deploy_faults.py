@@ -29,7 +29,6 @@ from deploy.hubs.failures import explain, explain_output
 from deploy.shared import verify_shared
 from deploy.target import Target, parse_target
 
-pytestmark = pytest.mark.xdist_group("hubs")
 PUBLISH = r"POST .*(?:/commit/\S+|/git-receive-pack)$"
 
 

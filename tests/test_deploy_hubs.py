@@ -36,7 +36,6 @@ from train_fixtures import embedded_base, tiny_base
 from assistant.errors import BlockedError, FailedError, UsageError
 from deploy.shared import status_of_shared, verify_shared
 
-pytestmark = pytest.mark.xdist_group("hubs")
 RUN = Path("runs") / "default"
 
 

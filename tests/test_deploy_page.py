@@ -28,7 +28,6 @@ from deploy.page import share_tab
 from deploy.page.sharer import Sharer, Wish
 from deploy.settings import ShareTable
 
-pytestmark = pytest.mark.xdist_group("browser")
 MODEL = Wish("default", "merged", "hf:me/bei")
 
 

@@ -32,7 +32,6 @@ from deploy.settings import ShareTable
 from deploy.source import read_source
 from deploy.target import Target, parse_target
 
-pytestmark = pytest.mark.xdist_group("hubs")
 MERGED = [
     "README.md", "chat_template.jinja", "config.json", "generation_config.json", "manifest.json",
     "model.safetensors", "openvino/openvino_model.bin", "openvino/openvino_model.xml", "persona.json",

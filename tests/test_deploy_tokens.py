@@ -43,7 +43,6 @@ from deploy.hubs.git_lfs import GitRemote
 from deploy.target import parse_target
 from deploy.tokens import Secret, find_token, hide
 
-pytestmark = pytest.mark.xdist_group("hubs")
 TOKEN = TOKENS["me"]
 PUBLISH = r"POST .*(?:/commit/\S+|/git-receive-pack)$"
 SPELLINGS = [

@@ -21,7 +21,7 @@ from assistant.weights import choose_weights
 from train.base import TrainingBase
 from train.merge import export_adapter, merge, merged_model, openvino_export
 
-pytestmark = pytest.mark.xdist_group("xtuner")
+pytestmark = pytest.mark.xdist_group("check")
 
 PERSONA = Persona(name="小贝", author="贝贝", languages=("zh",), system_prompt="你是小贝。")
 

@@ -23,6 +23,7 @@ from assistant.errors import UsageError
 from assistant.models import fetch
 from assistant.persona import Persona, persona_from_config, read_persona, write_persona
 from assistant.progress import Progress, Report, unreported
+from assistant.transformers_import import import_transformers
 from assistant.words import Text
 
 from .adapter import ADAPTER_FOLDER, ADAPTER_WEIGHTS, TOKENIZER_FILES
@@ -110,6 +111,7 @@ def refuse_other_base(trained: Manifest, base: TrainingBase) -> None:
 
 def merged_model(adapter: Path, base: Path) -> Any:
     """The base with the adapter added into its weights, in the base's own dtype."""
+    import_transformers()
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 

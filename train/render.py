@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from assistant.conversation import Conversation, Message
 from assistant.errors import UsageError
+from assistant.transformers_import import import_transformers
 from assistant.words import Text
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Rendered:
 
 def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model folder, as every stage of this kit reads it. Raises UsageError."""
+    import_transformers()
     from transformers import AutoTokenizer
 
     try:

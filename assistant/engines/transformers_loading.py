@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import EngineError
 from ..models.local import LocalModel
+from ..transformers_import import import_transformers
 from ..words import Text
 from . import zero_gpu
 from .base import no_chat_template
@@ -68,6 +69,7 @@ def _read(weights: Path) -> tuple[Any, Any]:
     if zero_gpu.here():
         zero_gpu.stand_in()  # before the weights are read
     try:
+        import_transformers()
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:

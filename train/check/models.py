@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from assistant.models.weights import quantised_by
 from assistant.progress import Progress, Report, unreported
+from assistant.transformers_import import import_transformers
 from assistant.words import Text
 
 from ..machine import this_machine
@@ -206,6 +207,7 @@ def loaded(
     """
     import gc
 
+    import_transformers()
     import torch
     from transformers import AutoModelForCausalLM
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from assistant.transformers_import import import_transformers
+
 
 def mend() -> None:
     """Give torch and transformers the two names XTuner asks for.
 
     `torch.cpu.is_bf16_supported` (XTuner asks `torch.<device>`), and
     `transformers.utils.is_safetensors_available`, gone in transformers 5 where safetensors is a
-    requirement. Call it before the first import of xtuner.
+    requirement. Call it before the first import of xtuner. The log's copy of the config is not laid
+    out by yapf: that takes seconds, and `xtuner_config.py` is there to read.
     """
+    import_transformers()
     import torch
     import transformers.utils
+    from mmengine.config import Config
 
     if not hasattr(torch.cpu, "is_bf16_supported"):
         setattr(torch.cpu, "is_bf16_supported", lambda: True)  # noqa: B010
     if not hasattr(transformers.utils, "is_safetensors_available"):
         setattr(transformers.utils, "is_safetensors_available", lambda: True)  # noqa: B010
+    setattr(Config, "fromfile", partial(Config.fromfile, format_python_code=False))  # noqa: B010
