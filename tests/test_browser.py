@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import httpx
 import pytest
 from failures import kept_if_it_fails
@@ -22,6 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 from assistant.errors import BlockedError
 from assistant.persona import persona_from_config
 from assistant.ui import OwnerTab
+from assistant.ui.importing import gradio as gr
 from assistant.words import Text
 from tests.browser.serve import (
     CONFIG,

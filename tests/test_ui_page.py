@@ -9,7 +9,6 @@ import sys
 import unicodedata
 from types import SimpleNamespace
 
-import gradio as gr
 import pytest
 from personas import persona_of, triggered
 
@@ -22,6 +21,7 @@ from assistant.ui import OwnerTab, build_page, launch_options, shown, words
 from assistant.ui.answer import Running, Step
 from assistant.ui.desk import preferred_language
 from assistant.ui.failures import said_of
+from assistant.ui.importing import gradio as gr
 from assistant.ui.launch import SCRIPTS, STATIC, head
 from assistant.ui.text import cleaned, escaped, file_name
 from assistant.ui.visitors import Sessions, visitor_of
