@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from .conversation import Message
-from .engines.base import Chunk, Engine, EngineError, Generation, Sampling, context_length_error
+from .engines.base import Chunk, Engine, EngineError, Generation, Sampling
 from .outside import damaged, not_whole
 from .persona import Persona, Style
 from .words import Text
@@ -131,7 +131,8 @@ def _turns_to_drop(
     asked: Message,
     max_tokens: int,
 ) -> int:
-    """The fewest oldest turns (a question and its answer) without which the rest fits."""
+    """The fewest oldest turns (a question and its answer) without which the rest fits; all where it
+    does not fit even alone, which the engine then says."""
     context = engine.describe().context_length
     budget = context - max(1, min(max_tokens, int(context * ROOM_FOR_ANSWER)))
     turns = len(history) // 2
@@ -141,9 +142,4 @@ def _turns_to_drop(
 
     if fits(0):
         return 0
-    dropped = bisect.bisect_left(range(turns), True, lo=1, key=fits) if turns else 0
-    if dropped == turns:
-        alone = engine.count_tokens([*opening, asked])
-        if alone >= context:
-            raise context_length_error(alone, context)
-    return dropped
+    return bisect.bisect_left(range(turns), True, lo=1, key=fits) if turns else 0

@@ -124,6 +124,19 @@ def test_a_question_far_too_long_is_refused_without_tokenizing_it(persona):
     assert caught.value.code == "context_length"
 
 
+def test_what_may_just_fit_is_left_to_the_tokenizer(persona):
+    engine = Recorder(100)
+    with pytest.raises(EngineError, match="1600 tokens"):
+        reply(persona, engine, [], "c" * 1600, system_prompt="")
+
+
+def test_a_closed_answer_ends_in_the_engine(persona):
+    answer = reply(persona, Recorder(), [], "c")
+    answer.close()
+    assert list(answer) == []
+    assert answer.last and answer.last.finish == "cancelled"
+
+
 def test_an_impossible_value_is_refused_before_anything_is_counted(persona):
     engine = Recorder()
     engine.count_tokens = None
