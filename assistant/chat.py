@@ -142,4 +142,4 @@ def _turns_to_drop(
 
     if fits(0):
         return 0
-    return bisect.bisect_left(range(turns), True, lo=1, key=fits) if turns else 0
+    return bisect.bisect_left(range(turns), True, lo=1, key=fits)

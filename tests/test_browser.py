@@ -586,6 +586,7 @@ def test_export_and_import_give_the_same_conversation(page: Page, visit: Callabl
     expect(other.locator("#said")).to_contain_text("2 conversations imported")
     expect(other.locator("#shelf .opener")).to_have_count(2)
     expect(other.locator("#chat .literal")).to_have_text("second")
+    expect(other.locator("#said")).to_contain_text("2 conversations imported")  # still
     other.locator("#shelf .opener", has_text="你好").click()
     expect(other.locator("#chat .literal")).to_have_text("你好 <b>you</b>")
     expect(other.locator("#chat button[data-key=dislike]")).to_have_attribute(

@@ -91,6 +91,22 @@ def test_oldest_turns_are_dropped_whole_and_the_system_prompt_never(persona):
     assert [m.content[0] for m in engine.messages] == ["你", "2", "2", "3", "3", "c"]
 
 
+def test_what_just_fits_is_kept(persona):
+    engine = Recorder(context_length=100)  # 25 of them for the answer
+    history = turns("1" * 34, "1" * 35)
+    assert reply(persona, engine, history, "c", sampling=Sampling(max_tokens=50)).dropped_turns == 0
+    assert (
+        reply(persona, engine, history, "cc", sampling=Sampling(max_tokens=50)).dropped_turns == 1
+    )
+
+
+def test_half_a_letter_is_refused_wherever_it_stands(persona):
+    for history, text in (([], "c\ud83d"), (turns("a\ud83d", "b"), "c")):
+        with pytest.raises(EngineError) as caught:
+            reply(persona, Recorder(), history, text)
+        assert caught.value.code == "invalid_request"
+
+
 def test_ten_thousand_turns_take_few_counts(persona):
     engine = Recorder(context_length=1000)
     counts = 0

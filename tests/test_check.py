@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from check_fixtures import (
     pair,
     probe,
     report_of,
+    said,
     tiny_project,
     tiny_recipe,
     trained,
@@ -113,6 +115,52 @@ def test_each_fault_fails_its_gate_alone_and_says_what_to_do(changes, gates):
     assert error.exit_code == 1
     assert error.cure.en
     assert error.cure.zh
+
+
+def cures(report) -> dict[str, str]:
+    """The first words of each failed gate's cure; those that pass have none."""
+    assert not [gate.name for gate in report.gates if gate.passed and gate.cure]
+    return {gate.name: gate.cure.en.split(":")[0] for gate in report.gates if gate.cure}
+
+
+def test_the_cure_fits_how_far_the_gate_is():
+    lost = [pair(probe(n, "author", "谁做了你？"), "", "我是SmolLM。") for n in range(3)]
+    assert cures(report_of([*GOOD, *lost])[0])["identity"] == "Train longer"  # 3 of 6
+    lost = [*lost, pair(probe(3, "author", "谁做了你？"), "", "我是SmolLM。")]
+    assert cures(report_of([*GOOD, *lost])[0])["identity"].startswith("The identity hardly took")
+    quantised = MERGE.model_copy(update={"weights": None, "greedy_match": 0})
+    both = WRONG_ENGINE.model_copy(update={"prompts": OTHER_PROMPTS.prompts})
+    whole, packed = (
+        cures(report_of(engine=both)[0]),
+        cures(report_of(merge=quantised, engine=both)[0]),
+    )
+    assert whole["engine"] == "The engine says other things than the weights"
+    assert whole["engine_prompts"].startswith("The engine writes prompts otherwise")
+    assert packed["engine"] == packed["engine_prompts"] != whole["engine"]
+    assert packed["engine"].startswith("Serve the 16-bit run")
+    assert set(packed) == {"engine", "engine_prompts"}  # its merge was proven before
+
+
+def test_a_base_that_runs_on_is_no_measure_for_ending():
+    runs_on = [
+        replace(one, base=said("…", ends=False), after=said("…", ends=False))
+        for one in GOOD
+        if one.probe.kind == "ordinary"
+    ]
+    itself = [one for one in GOOD if one.probe.kind != "ordinary"]
+    assert "ended_ordinary" not in failed(report_of([*itself, *runs_on])[0])
+
+
+def test_one_prompt_is_enough_to_compare():
+    alone = ENGINE.prompts.model_copy(update={"compared": 1, "equal": 1})
+    assert failed(report_of(engine=ENGINE.model_copy(update={"prompts": alone}))[0]) == []
+
+
+def test_a_style_has_a_gate_where_training_marked_it_and_it_can_be_measured():
+    asked = [pair(probe(8, "style", "茶", style="formal"), "", "😀" * 9)]
+    report, _ = report_of([*GOOD, *asked])
+    assert report.style["formal"].rate == 0
+    assert [gate.name for gate in report.gates if gate.name.startswith("style")] == ["style.lively"]
 
 
 def test_rounding_differences_do_not_fail_the_proofs():

@@ -159,9 +159,10 @@ class Desk:
         return now, gr.update(feedback_value=feedback(now))
 
     def open(self, language: str, event: gr.EventData) -> Updates:
-        """Show a conversation that the browser keeps."""
+        """Show a conversation that the browser keeps, also the first of those that just came in."""
         parts, persona = self._parts, self._host.state().persona
-        said = ""
+        came_in = getattr(event, "imported", 0)
+        said = shown.imported(came_in, language) if came_in else ""
         try:
             kept = read_kept(event.conversation)
         except AssistantError as error:
@@ -192,14 +193,13 @@ class Desk:
         return {parts.file: file, parts.said: ""}
 
     def take_in(self, language: str, event: gr.EventData) -> Updates:
-        """Read a JSONL file that the browser has opened."""
+        """Read a JSONL file that the browser has opened; how many came in is said when they are kept."""
         parts = self._parts
         try:
             kept = import_jsonl(str(event.text), self._host.state().persona)
         except AssistantError as error:
             return {parts.file: None, parts.said: shown.notice(error.in_language(language))}
-        said = shown.imported(len(kept), language)
-        return {parts.file: [one.model_dump() for one in kept], parts.said: said}
+        return {parts.file: [one.model_dump() for one in kept], parts.said: ""}
 
 
 def preferred_language(request: gr.Request) -> Language:

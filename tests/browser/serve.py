@@ -82,11 +82,13 @@ class WatchedEcho(EchoEngine):
         with self._lock:
             self.running += 1
             self.prompts.append(list(messages))
-        return _Watched(super()._start(messages, sampling), self, messages[-1].content)
+            released = self.released  # who sees it running may call `go_on` at once
+        return _Watched(super()._start(messages, sampling), self, messages[-1].content, released)
 
     def go_on(self) -> None:
         """End what is held now."""
-        self.released += 1
+        with self._lock:
+            self.released += 1
 
     def ended(self) -> None:
         with self._lock:
@@ -94,10 +96,10 @@ class WatchedEcho(EchoEngine):
 
 
 class _Watched(Generation):
-    def __init__(self, inner: Generation, engine: WatchedEcho, asked: str):
+    def __init__(self, inner: Generation, engine: WatchedEcho, asked: str, released: int):
         self._inner = inner
         self._engine = engine
-        self._held_since = engine.released if asked.startswith(HELD) else None
+        self._held_since = released if asked.startswith(HELD) else None
         self._is_endless = asked.startswith(ENDLESS)
         self._given = 0
         self._closed = threading.Event()

@@ -17,16 +17,16 @@
 
   page.takeIn = (talks) => {
     if (!talks) return;
-    let newest = null;
+    const kept = [];
     talks.forEach((talk, place) => {
       const id = keeper.newId();
       const title = talk.title || shelf.titleOf(talk.messages);
       const updated = Date.now() + talks.length - place;
       const named = Boolean(talk.title);
-      if (keeper.keep({ ...talk, id, title, named, updated })) newest ??= id;
+      if (keeper.keep({ ...talk, id, title, named, updated })) kept.push(id);
     });
     shelf.draw();
-    if (newest) shelf.show(newest);
+    if (kept.length) shelf.show(kept[0], { imported: kept.length });
   };
 
   page.pickFile = () => {

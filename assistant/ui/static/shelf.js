@@ -70,16 +70,16 @@
     draw();
   }
 
-  function show(id, discard = false) {
+  function show(id, { discard = false, imported = 0 } = {}) {
     if (answers) { // the answer under way belongs to the open conversation: stop it first
-      wanted = { id, discard };
+      wanted = { id, discard, imported };
       document.querySelector("#stop")?.click();
       return;
     }
     openId = id;
     opening = true;
     keeper.rememberOpen(openId);
-    send("select", { conversation: keeper.find(id) ?? {} });
+    send("select", { conversation: keeper.find(id) ?? {}, imported });
     draw();
     page.toggle("shelf", false);
     if (id === null) document.querySelector("#box textarea")?.focus();
@@ -94,9 +94,9 @@
     savedAt = 0;
     page.save(...kept);
     if (wanted && !answers) {
-      const { id } = wanted;
+      const { id, imported } = wanted;
       wanted = null;
-      show(id);
+      show(id, { imported });
     }
   };
 
@@ -193,7 +193,7 @@
   function remove(talk, title) {
     if (!window.confirm(page.word("deleteSure", { title }))) return;
     keeper.remove(talk.id);
-    if (talk.id === openId) show(null, true);
+    if (talk.id === openId) show(null, { discard: true });
     else draw();
   }
 
