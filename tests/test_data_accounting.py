@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import fuzz_data
 import pytest
 from click.testing import CliRunner, Result
 
@@ -577,3 +578,17 @@ def test_answers_to_choose_from_are_taken_by_name(tmp_path):
     )
     rows, report = imported(file, Options(Columns("question", "human_answers")))
     assert (rows, report.not_used) == ([("q", "a")], {"chatgpt_answers": 1})
+
+
+def test_no_traceback_whatever_is_in_a_file():
+    """A slice of the fuzzer: `python tests/fuzz_data.py --minutes 20` does more."""
+    assert fuzz_data.run(iter(range(1, 301)), lambda: False, "lint") == (300, [])
+
+
+def test_the_fuzzer_finds_a_traceback(monkeypatch):
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(fuzz_data, "clean_files", broken)
+    _, wrong = fuzz_data.run(iter(range(1, 21)), lambda: False, "clean")
+    assert any("KeyError: 'ours'" in found for found in wrong)

@@ -119,7 +119,8 @@ def verdict(kind: Kind, value: Any, scale: frozenset[float] | None = None) -> Ve
     if isinstance(value, bool):
         return "learn" if value != (kind in _REVERSED) else "not"
     if isinstance(value, (int, float)):
-        return _of_number(kind, float(value), scale)
+        # one beyond what a float holds says nothing either
+        return _of_number(kind, float(value), scale) if abs(value) < 1e9 else "unclear"
     if isinstance(value, str):
         return _of_text(kind, value, scale)
     return "unclear"
