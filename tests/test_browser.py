@@ -369,6 +369,7 @@ def test_a_cut_answer_offers_to_go_on(page: Page):
     page.locator("#more button.label-wrap").click()
     page.locator("#max-tokens input[type=number]").fill("5")
     page.locator("#max-tokens input[type=number]").press("Tab")
+    expect(page.locator("#max-tokens input[type=range]")).to_have_value("5")  # it was taken
     say(page, "0123456789")
     assert said(page)[-1] == ["bot", "01234"]
     expect(page.locator("#said")).to_contain_text("longest length")

@@ -144,7 +144,7 @@ def _has_boxes(key: str, value: Any) -> bool:
 
 def is_message(value: Any) -> bool:
     """Whether a value is one turn with its speaker: a role and a text."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):  # as all readers give objects: a Mapping is asked for slowly
         return False
     return any(key in value for key in ROLE_KEYS) and (
         any(key in value for key in CONTENT_KEYS) or "tool_calls" in value
@@ -154,7 +154,7 @@ def is_message(value: Any) -> bool:
 def is_row(value: Any, alone: bool = False) -> bool:
     """Whether an object is a row, and not a container of rows. `alone`: it is all of the file, where
     a list of questions and answers is a list of rows."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return False
     seen = layout(tuple(value))
     if seen.chosen or seen.segments or (seen.refused and seen.refused != "tree"):
@@ -181,7 +181,7 @@ def _is_moss(chat: Mapping[str, Any]) -> bool:
 
 def holds_conversations(turns: Sequence[Any], key: str, alone: bool) -> bool:
     """Whether what is called turns is a list of whole conversations."""
-    first = next((turn for turn in turns if isinstance(turn, Mapping)), None)
+    first = next((turn for turn in turns if isinstance(turn, dict)), None)
     if first is None or is_message(first):
         return False
     if layout(tuple(first)).turns:

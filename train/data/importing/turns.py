@@ -13,7 +13,7 @@ from assistant.conversation import Message, Role
 
 from . import headers
 from .headers import plain_name
-from .layout import CONTENT_KEYS, REASONING, ROLE_KEYS, carries_more, is_message, layout
+from .layout import CONTENT_KEYS, ROLE_KEYS, Layout, carries_more, is_message, layout
 from .marks import blank, verdict
 from .records import Options, UnusableError
 from .values import text_of
@@ -76,7 +76,7 @@ def read_turns(turns: Sequence[Any], key: str, options: Options, found: Found) -
         return [spoken for turn in turns for spoken in _both(turn[0], turn[1], key, found)]
     spoken: list[Spoken] = []
     for turn in turns:
-        if not isinstance(turn, Mapping):
+        if not isinstance(turn, dict):
             raise UnusableError("not_object", f"{key} holds {_kind(turn)}")
         if is_message(turn) or any(name in turn for name in ROLE_KEYS):
             spoken.append(_message(turn, key, options, found))
@@ -152,7 +152,7 @@ def _pair(
     if pair.input:
         used.add(pair.input)
         parts.append(text_of(turn[pair.input], pair.input))
-    learn, obeyed = _learned(turn, key)
+    learn, obeyed = _learned(turn, layout(tuple(turn)))
     used |= obeyed
     _rest(turn, used, key, found)
     yield Spoken("user", "\n".join(part for part in parts if part.strip()))
@@ -172,19 +172,23 @@ def _single(turn: Mapping[str, Any]) -> tuple[Role, str] | None:
 def _message(turn: Mapping[str, Any], key: str, options: Options, found: Found) -> Spoken:
     role_key = next((name for name in ROLE_KEYS if turn.get(name) is not None), "")
     role = role_of(turn.get(role_key), options, key)
-    reason, at = carries_more(turn, layout(tuple(turn)).cannot)
-    if reason:
-        raise UnusableError(reason, f"{key}[].{at}")
+    seen = layout(tuple(turn))
+    if seen.cannot:
+        reason, at = carries_more(turn, seen.cannot)
+        if reason:
+            raise UnusableError(reason, f"{key}[].{at}")
     content_key = next((name for name in CONTENT_KEYS if turn.get(name) is not None), "")
-    learn, obeyed = _learned(turn, key) if role == "assistant" else (True, set())
-    used = obeyed | {role_key, content_key}
-    content = content_of(turn.get(content_key), key, found, answer=role == "assistant")
-    for name in turn:
-        if role == "assistant" and plain_name(str(name)) in REASONING and not blank(turn[name]):
+    used, learn = {role_key, content_key}, True
+    if role == "assistant":
+        learn, obeyed = _learned(turn, seen)
+        used |= obeyed
+        if any(not blank(turn[name]) for name in seen.reasoning):
             found.note("reasoning")
-        elif role != "assistant" and layout((str(name),)).marks:
-            used.add(name)  # questions are read and never learned, whatever they say
-    _rest(turn, used, key, found)
+    else:  # questions are read and never learned, whatever they say
+        used.update(mark.key for mark in seen.marks)
+    content = content_of(turn.get(content_key), key, found, answer=role == "assistant")
+    if len(used) < len(turn):
+        _rest(turn, used, key, found)
     return Spoken(role, content, learn)
 
 
@@ -194,9 +198,9 @@ def _rest(turn: Mapping[str, Any], used: set[str], key: str, found: Found) -> No
     )
 
 
-def _learned(turn: Mapping[str, Any], key: str) -> tuple[bool, set[str]]:
+def _learned(turn: Mapping[str, Any], seen: Layout) -> tuple[bool, set[str]]:
     """Whether an answer is to be learned, and the keys that said so clearly."""
-    said = {mark.key: verdict(mark.kind, turn[mark.key]) for mark in layout(tuple(turn)).marks}
+    said = {mark.key: verdict(mark.kind, turn[mark.key]) for mark in seen.marks}
     obeyed = {name for name, word in said.items() if word in ("learn", "not")}
     return "not" not in said.values(), obeyed
 
@@ -217,9 +221,9 @@ def role_of(speaker: Any, options: Options, key: str) -> Role:
 
 def content_of(value: Any, key: str, found: Found, answer: bool = False) -> str:
     """The text of a message; of a list of parts, the text parts. Raises UnusableError."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = value["parts"] if isinstance(value.get("parts"), list) else [value]
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+    if isinstance(value, (list, tuple)):
         inline = any(isinstance(part, str) for part in value)
         texts = [_part(part, key, found) for part in value]
         text = ("" if inline else "\n").join(text for text in texts if text is not None)
