@@ -78,10 +78,10 @@ CONTAINERS = [
     ({"data": [PAIR, OTHER], "version": 3, "authors": [{"name": "n"}]}, {"data": 2}, {"version": 1, "authors": 1}),
     ({"data": {"train": [PAIR], "test": [OTHER]}, "note": "n"}, {"data.train": 1, "data.test": 1}, {"note": 1}),
     ({"1": PAIR, "2": OTHER}, {"1": 1, "2": 1}, {}),
-    ({"rows": [{"row_idx": 0, "row": PAIR}, {"row_idx": 1, "row": OTHER}]}, {"rows[].row": 2}, {"rows[1].row_idx": 1, "rows[2].row_idx": 1}),
+    ({"rows": [{"row_idx": 0, "row": PAIR}, {"row_idx": 1, "row": OTHER}]}, {"rows[].row": 2}, {"rows[].row_idx": 2}),
     ({"conversations": [asked("a?", "A"), asked("b?", "B")]}, {"conversations": 2}, {}),
     ({"messages": [PAIR, OTHER]}, {"messages": 2}, {}),
-    ([{"topic": "t", "items": [PAIR, OTHER]}], {"[].items": 2}, {"[1].topic": 1}),
+    ([{"topic": "t", "items": [PAIR, OTHER]}], {"[].items": 2}, {"[].topic": 1}),
     ([[PAIR, OTHER]], {"[]": 2}, {}),
     ([{"train": [PAIR]}, {"train": [OTHER]}], {"[].train": 2}, {}),
 ]  # fmt: skip
@@ -113,6 +113,32 @@ def test_rows_in_each_line_of_jsonl(tmp_path):
     rows, report = imported(file)
     assert [row[0] for row in rows] == ["a?", "b?", "a?", "a?"]
     assert left_out(report) == [(2, "unknown_shape")]
+
+
+def test_what_stands_once_beside_rows_belongs_to_each_of_them(tmp_path):
+    """As the seed tasks of Self-Instruct have it."""
+    file = lines(
+        tmp_path / "a.jsonl",
+        {"id": 1, "instruction": "Add.", "instances": [{"input": "1 1", "output": "2"}, {"input": "1 2", "output": "3"}]},
+        {"id": 2, "instruction": "Greet.", "instances": [{"input": "", "output": "Hello."}]},
+        {"system": "Be brief.", "data": [PAIR]},
+    )  # fmt: skip
+    rows, report = imported(file)
+    assert rows == [
+        ("Add.\n1 1", "2"), ("Add.\n1 2", "3"), ("Greet.", "Hello."), ("Be brief.", "a?", "A"),
+    ]  # fmt: skip
+    assert dict(report.files[0].outside) == {"[].id": 2}
+
+
+@pytest.mark.parametrize("above", [
+    {"question": "Which?"}, {"prompt": "Of what?"}, {"answer": "None."}, {"instruction": " "}, {"instruction": 5},
+])  # fmt: skip
+def test_what_would_take_the_place_of_a_rows_own_is_named_as_not_used(tmp_path, above):
+    inner = {"prompt": "a?", "completion": "A"}
+    rows, report = imported(lines(tmp_path / "a.jsonl", above | {"items": [inner]}, PAIR))
+    assert rows[0] == ("a?", "A")
+    named = {f"[].{key}": 1 for key, value in above.items() if str(value).strip()}
+    assert dict(report.files[0].outside) == named
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

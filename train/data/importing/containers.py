@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from .marks import blank
 from .records import EXCERPT, Dropped, Record
 from .values import excerpt
 
+_NUMBERS = re.compile(r"\[\d+\]")
 HELD_BACK = 1000  # items of an array that are kept until one of them shows that it holds rows
 DEEPEST = 8  # levels of containers that are searched for rows
 
@@ -27,9 +29,15 @@ def records_of(
             yield Record(number, value, place)
             return
         inside = place if alone else f"{place}[{number}]"
+        shared = {} if alone else _shared(value)
         for key, held in value.items():
+            if key in shared:
+                continue
             path = f"{inside}.{key}" if inside else str(key)
-            yield from _within(held, path, outside, alone)
+            for item in _within(held, path, outside, alone):
+                if shared and isinstance(item, Record):
+                    item = item._replace(value=shared | item.value)
+                yield item
     elif isinstance(value, list):
         if is_conversation(value):
             yield Record(number, {"messages": value}, place)
@@ -42,11 +50,33 @@ def records_of(
         yield _no_row(value, number, place)
 
 
+def _shared(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands once beside a list of rows and belongs to each of them: the instruction beside
+    inputs and outputs, a system prompt. Nothing where it would take the place of their own question."""
+    row = next((row for held in value.values() for row in _rows_in(held)), None)
+    if row is None:
+        return {}
+    texts = {key: held for key, held in value.items() if isinstance(held, str) and held.strip()}
+    own, together = layout(tuple(row)).fields, layout((*texts, *row)).fields
+    if own.get("answer") != together.get("answer") or own.get("question") not in together.values():
+        return {}
+    return {
+        key: texts[key]
+        for field, key in together.items()
+        if field in ("question", "input", "system") and key in texts and key not in row
+    }
+
+
+def _rows_in(held: Any) -> Iterator[Mapping[str, Any]]:
+    items = held if isinstance(held, list) else (held,)
+    return (item for item in items if isinstance(item, dict) and is_row(item))
+
+
 def _within(held: Any, path: str, outside: Counter[str], alone: bool) -> Iterator[Record | Dropped]:
     """The rows under a key of a container."""
     if not holds_rows(held) and not is_row(held):
         if not blank(held):
-            outside[path] += len(held) if isinstance(held, (list, dict)) else 1
+            outside[_NUMBERS.sub("[]", path)] += len(held) if isinstance(held, (list, dict)) else 1
     elif isinstance(held, list):
         for at, item in enumerate(held, 1):
             yield from records_of(item, at, outside, path)
