@@ -783,3 +783,15 @@ def test_fuzzed_workbooks(tmp_path, sheet):
         cut[chooser.randrange(len(cut))] ^= 1 << chooser.randrange(8)
         target.write_bytes(bytes(cut[: chooser.randrange(len(cut) // 2, len(cut) + 1)]))
         survives(target)
+
+
+def test_running_text_is_told_from_a_table(tmp_path):
+    file = tmp_path / "essay.txt"
+    file.write_text(
+        "The keeper of the lighthouse, who was old, counted ships, and wrote. " * 9 + "\n", "utf-8"
+    )
+    with pytest.raises(UsageError) as caught:
+        import_files([file], tmp_path / "out.jsonl")
+    assert caught.value.cure
+    assert "generate --documents FILE" in caught.value.cure.en
+    assert "generate --documents FILE" in caught.value.cure.zh

@@ -16,6 +16,7 @@ from .layout import LOOSE_TURNS, TURNS, layout
 from .records import CURES, EXCERPT, NOTHING, REASONS, Columns, Dropped, Options, Reading, Record
 from .values import excerpt
 
+LONGEST_HEADER = 300  # characters: what is longer is no header
 HEADER_WITHIN = 20  # filled rows in which a header is looked for
 _SENTENCE_ENDS = ("?", "？", "!", "！", "。", ".", "…")
 
@@ -195,7 +196,15 @@ def _not_told(titles: Sequence[str], names: Sequence[str]) -> UsageError:
         )
     data = any(title.strip().endswith(_SENTENCE_ENDS) for title in titles)
     shown = ([title for title in titles if title] and list(titles)) or names
-    return UsageError(_untold(), headers.seen_columns(shown, header_row=not data))
+    cure = headers.seen_columns(shown, header_row=not data)
+    if sum(map(len, titles)) > LONGEST_HEADER:
+        cure = Text(
+            "This looks like running text, not like rows. Questions from it: python -m train data "
+            f"generate --documents FILE\n{cure.en}",
+            "这看起来是连续的文章，不是一行行的数据。由它生成问答：python -m train data generate "
+            f"--documents FILE\n{cure.zh}",
+        )
+    return UsageError(_untold(), cure)
 
 
 def _untold() -> Text:
