@@ -800,3 +800,17 @@ def test_the_command(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "fit to train on" in done.stdout
     assert run("--ignore", "E9").returncode == 2
+
+
+def test_what_is_no_conversation_is_said_in_plain_words(tmp_path):
+    file = tmp_path / "a.jsonl"
+    good = row("甲", "乙")
+    rows = [good, good | {"extra": 1}, {"text": "x"}, "[1,"]
+    file.write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows), "utf-8")
+    (finding,) = [one for one in lint([file], WHO).findings if one.code == "E101"]
+    details = [place.detail for place in finding.rows]
+    assert details[:2] == [
+        "keys it does not have: extra",
+        "no object with a list of messages, each with role and content",
+    ]
+    assert details[2].startswith("JSON: ")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from assistant.conversation import Conversation
+from assistant.conversation import Conversation, what_is_wrong
 from assistant.progress import Progress, Report
 from assistant.words import Text
 
@@ -20,6 +20,10 @@ from ..lines import raw_lines, size_of
 _CODE_OF = {
     "order": "E102", "role": "E102", "no_question": "E103", "no_answer": "E103", "empty_turn": "E103",
 }  # fmt: skip
+_NO_MESSAGES = Text(
+    "no object with a list of messages, each with role and content",
+    "不是带 messages 列表的对象，每条消息要有 role 和 content",
+)
 
 
 class LooseRow(NamedTuple):
@@ -68,16 +72,16 @@ def _loose(file: str, number: int, line: bytes) -> LooseRow:
             raise TypeError("content")
         if not isinstance(meta, dict):
             raise TypeError("meta")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        return LooseRow(file, number, code="E101", detail=f"{type(error).__name__}: {error}"[:120])
+    except ValueError as error:
+        return LooseRow(file, number, code="E101", detail=f"JSON: {error}"[:120])
+    except (TypeError, KeyError, AttributeError, RecursionError):
+        return LooseRow(file, number, code="E101", detail=str(_NO_MESSAGES))
     code, detail = _order(turns)
     if not code:
         try:  # the same reading as training's, so that what passes here is not refused there
             Conversation.model_validate_json(line)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            return LooseRow(file, number, code="E101", detail=f"{place}: {first['msg']}"[:120])
+            return LooseRow(file, number, code="E101", detail=str(what_is_wrong(error))[:120])
     return LooseRow(file, number, turns, meta, code, detail)
 
 
