@@ -133,9 +133,9 @@ def refuse_taken_port(place: Place) -> None:
     with _bindable_socket(place.address) as probe:
         try:
             probe.bind((place.address, place.port))
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, TypeError) as error:  # TypeError: no name at all, to IDNA
             if (
-                isinstance(error, (UnicodeError, socket.gaierror))
+                isinstance(error, (UnicodeError, TypeError, socket.gaierror))
                 or error.errno == errno.EADDRNOTAVAIL
             ):
                 raise UsageError(

@@ -213,6 +213,7 @@ def arguments_for(command: click.Command, chance: random.Random) -> list[str]:
             words.append(parameter.opts[0])
             if not parameter.is_flag:  # type: ignore[attr-defined]
                 words.append(value_for(parameter, chance))
+    words = [word.replace("\0", "") for word in words]  # no system hands one to a program
     if "--debug" in words:
         words.remove("--debug")
     if chance.random() < 0.05:

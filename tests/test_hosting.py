@@ -68,3 +68,9 @@ def test_port_0_becomes_a_free_one_and_another_port_stays():
             refuse_taken_port(chosen)
     assert choose_port(place(port=9001))[0] == place(port=9001)
     assert place({"GRADIO_SERVER_PORT": "0"}).port == 0
+
+
+@pytest.mark.parametrize("address", ["\u200b", "nowhere.invalid", "203.0.113.9", "x" * 300, "a..b"])
+def test_a_host_that_is_not_this_machine_is_refused(address):
+    with pytest.raises(UsageError, match="is not an address of this machine"):
+        refuse_taken_port(Place("own", address, 0, "", False, False))
