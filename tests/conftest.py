@@ -17,8 +17,6 @@ os.environ["ASSISTANT_LANG"] = "en"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["OPENPYXL_LXML"] = "False"  # tests rewrite what openpyxl writes: one spelling of it
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Three workers share two cores: a second thread waits for the first more than it helps.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["ASSISTANT_HOME"] = str(ROOT / ".pytest_cache" / "assistant-home")
 
 import turbomind_native  # noqa: E402

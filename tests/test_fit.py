@@ -203,7 +203,6 @@ def training(work: Path) -> bool:
 
 
 def test_ctrl_c_leaves_a_run_to_resume(tmp_path, tiny_base, monkeypatch):  # noqa: F811
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # as many threads as the machine has cores
     run = prepared(tmp_path, tiny_base)
 
     def interrupt(_) -> None:
