@@ -35,7 +35,7 @@ bench: $(VENV)/.$(KIND) $(VENV)/.train
 # in one (tests/groups.py).
 test:
 	@$(MAKE) --no-print-directory -j2 test-env browser
-	$(if $(strip $(ARGS)),,@echo 'All tests, three at a time: about 11 min on two cores. Only some: make test ARGS="-k words"' >&2)
+	$(if $(strip $(ARGS)),,@echo 'All tests, three at a time: about 20 min on two cores. Only some: make test ARGS="-k words"' >&2)
 	$(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations=5 $(ARGS)
 
 lint: test-env
