@@ -78,6 +78,14 @@ def test_keys_forbid_publishing_and_personal_data_is_said(source):
     ]
 
 
+def test_every_staged_file_is_scanned(tmp_path):
+    files = []
+    for name, text in (("a.md", "nothing"), ("b.json", '{"token": "hf_' + "aB3" * 12 + '"}')):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        files.append(StagedFile(name, tmp_path / name, len(text), ""))
+    assert [(one.file, one.what) for one in blockers.findings_in(files)] == [("b.json", "secret")]
+
+
 def test_a_file_beyond_the_hubs_limit_is_named(tmp_path):
     hub = Studio.__new__(Studio)
     hub.file_limit = 100
@@ -89,6 +97,18 @@ def test_a_file_beyond_the_hubs_limit_is_named(tmp_path):
     assert blockers.too_large([fits], hub) == []
     hub.file_limit = None
     assert blockers.too_large([large], hub) == []
+    hub.file_limit = 2 * 10**9
+    both = [
+        StagedFile(f"{name}.bin", tmp_path, size, "")
+        for name, size in (("a", 3 * 10**9), ("b", 45 * 10**8))
+    ]
+    (blocker,) = blockers.too_large(both, hub)
+    assert blocker.message.en == (
+        "Too large for this hub, which takes 2 GB a file: a.bin (3.0 GB), b.bin (4.5 GB)."
+    )
+    assert (
+        blocker.message.zh == "超过这个平台单个文件 2 GB 的上限：a.bin (3.0 GB), b.bin (4.5 GB)。"
+    )
     assert HuggingFace.file_limit == 500 * 10**9
 
 
