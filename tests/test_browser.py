@@ -252,7 +252,9 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 def program(stage: Stage) -> Client:
     """Another program that talks with the page."""
-    return Client(stage.address, verbose=False, httpx_kwargs={"timeout": PATIENCE})
+    return Client(
+        stage.address, verbose=False, httpx_kwargs={"timeout": PATIENCE}, ssl_verify=False
+    )
 
 
 # ---- opening and talking

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from chat_folders import chat_folder
 from servers.api_server import KEY_VARIABLE, NAME, on_the_stand_in, settings_for, states_in
-from servers.listening import free_port, wait_until
+from servers.listening import LOCAL, free_port, wait_until
 from servers.llama import llama_server
 from servers.page import answers_of, page
 from turbomind_native import CANCELLED, FINISHED
@@ -42,11 +42,11 @@ class Proxy:
         self.root = root
 
     def add(self, url: str) -> None:
-        answer = httpx.post(self.root + "/nodes/add", json={"url": url}, timeout=30)
+        answer = LOCAL.post(self.root + "/nodes/add", json={"url": url})
         assert answer.json() == "Added successfully"
 
     def nodes(self) -> dict[str, dict]:
-        return httpx.get(self.root + "/nodes/status", timeout=30).json()
+        return LOCAL.get(self.root + "/nodes/status").json()
 
     def running(self) -> list[int]:
         """How many answers each node gives at present."""
@@ -54,7 +54,7 @@ class Proxy:
 
     def is_there(self) -> bool:
         try:
-            return httpx.get(self.root + "/nodes/status", timeout=30).status_code == 200
+            return LOCAL.get(self.root + "/nodes/status").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -202,7 +202,7 @@ def test_a_copy_that_is_killed_is_started_again_and_the_talk_goes_on_meanwhile(s
 
 def test_a_copy_that_the_proxy_has_dropped_is_made_known_again(served):
     dropped = f"http://127.0.0.1:{served.ports[1]}"
-    httpx.post(served.proxy.root + "/nodes/remove", json={"url": dropped}, timeout=30)
+    LOCAL.post(served.proxy.root + "/nodes/remove", json={"url": dropped})
     assert dropped not in served.proxy.nodes()
     start.keep_up(served.fleet, served.processes, served.running, lambda _: None)
     assert served.proxy.nodes()[dropped]["models"] == [NAME]

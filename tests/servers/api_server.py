@@ -22,7 +22,7 @@ import httpx
 from deploy.serving.commands import Settings, api_server
 from deploy.serving.start import with_this_python
 
-from .listening import free_port
+from .listening import LOCAL, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY_VARIABLE = "ASSISTANT_API_KEY"
@@ -86,7 +86,7 @@ def api_server_of(
 
 def _is_well(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=30).status_code == 200
+        return LOCAL.get(f"http://127.0.0.1:{port}/health").status_code == 200
     except httpx.TransportError:
         return False
 

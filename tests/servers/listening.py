@@ -12,6 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
+
+# For all that tests ask servers of this machine: httpx.get reads every certificate authority anew
+# (54 ms), twenty times a second where a test waits. No connection is kept: servers come and go.
+LOCAL = httpx.Client(
+    verify=False, trust_env=False, timeout=60, limits=httpx.Limits(max_keepalive_connections=0)
+)  # fmt: skip
+
 
 @contextmanager
 def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
