@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,17 @@ def test_every_recipe_writes_a_config_that_mmengine_loads(name, tmp_path, embedd
     assert ("quantization_config" in config.model.llm) == name.startswith("qlora")
     assert (config.model.lora is None) == (name == "full-zero3")
     assert config.model.llm.trust_remote_code is False
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bitsandbytes_is_imported_only_where_a_recipe_packs(name, tmp_path, embedded_base):  # noqa: F811
+    from train.trainer.mend import leave_out_bitsandbytes
+
+    text = config_text(job(name, embedded_base, tmp_path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "bitsandbytes", "it")
+        leave_out_bitsandbytes(text)
+        assert sys.modules["bitsandbytes"] == ("it" if name.startswith("qlora") else None)
 
 
 def test_gpu_recipes_differ_in_numbers_and_four_bits_only(tmp_path):
