@@ -999,6 +999,7 @@ def test_a_program_that_is_cut_off_ends_the_engine(usual: Stage):
 def test_a_program_that_gives_up_ends_the_engine(usual: Stage):
     client = program(usual)
     job = client.submit(LONG, api_name="/chat")
-    eventually(lambda: usual.engine.running == 1)
+    eventually(job.outputs)  # only then does the client surely know what it would cancel
+    assert usual.engine.running == 1
     job.cancel()
     eventually(lambda: usual.engine.running == 0)
