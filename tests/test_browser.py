@@ -98,6 +98,7 @@ def usual_server() -> Iterator[Stage]:
 @pytest.fixture
 def usual(usual_server: Stage) -> Stage:
     """The usual server, with no answer under way and nothing asked yet."""
+    usual_server.engine.go_on()  # what a failed test has left held
     eventually(lambda: usual_server.engine.running == 0)
     usual_server.engine.prompts.clear()
     return usual_server
