@@ -18,7 +18,7 @@ from assistant.errors import BlockedError, EngineError, UsageError
 from assistant.host import Host
 from assistant.limits import BusyError
 from assistant.persona import persona_from_config
-from assistant.ui.answer import Answerer, Question, Running, Step, checked, newest
+from assistant.ui.answer import Answerer, Question, Running, Step, checked, newest, next_within
 from assistant.words import Text
 from tests.browser.serve import HELD, HELD_AT, PATIENCE, Loading, config_with, loaded
 
@@ -176,6 +176,34 @@ def test_closing_the_iterator_ends_the_engine():
     asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
     _eventually(lambda: answers.gate.load == (0, 0))
     assert loading.engine.running == 0
+
+
+@pytest.mark.parametrize("ticks", range(5))
+def test_a_cancellation_that_comes_with_a_piece_is_not_lost(ticks: int):
+    async def cancelled() -> bool:
+        pieces: asyncio.Queue = asyncio.Queue()
+        waiting = asyncio.create_task(next_within(pieces, PATIENCE))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        pieces.put_nowait("piece")
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        if not waiting.cancel():  # it has returned the piece already
+            return waiting.result() == ["piece"]
+        await asyncio.wait({waiting})
+        return waiting.cancelled()
+
+    assert asyncio.run(cancelled())
+
+
+def test_what_does_not_come_in_time_takes_nothing_away():
+    async def later() -> list:
+        pieces: asyncio.Queue = asyncio.Queue()
+        assert await next_within(pieces, 0.001) == []
+        pieces.put_nowait("piece")
+        return await next_within(pieces, PATIENCE)
+
+    assert asyncio.run(later()) == ["piece"]
 
 
 def test_the_line_is_shown_and_a_full_one_refuses():

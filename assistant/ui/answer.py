@@ -11,7 +11,7 @@ import contextvars
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -209,8 +209,7 @@ class Answerer:
         """
         items = [await self._first(pieces, account)]
         while isinstance(items[-1], str) and (left := until - time.monotonic()) > 0:
-            with suppress(asyncio.TimeoutError):
-                items.append(await asyncio.wait_for(pieces.get(), left))
+            items += await next_within(pieces, left)
         while not pieces.empty():
             items.append(pieces.get_nowait())
         return items
@@ -220,8 +219,8 @@ class Answerer:
             since = time.monotonic() - max(self._sign_at, account.turn_at or 0.0)
             if since > self._stall_seconds:
                 raise StuckError(self._stall_seconds)
-            with suppress(asyncio.TimeoutError):
-                return await asyncio.wait_for(pieces.get(), self._stall_seconds - since + 0.01)
+            if came := await next_within(pieces, self._stall_seconds - since + 0.01):
+                return came[0]
 
     def _pump(
         self,
@@ -315,6 +314,20 @@ class Answerer:
             ready.persona.style(question.style), question.sampling, question.system_prompt,
         )  # fmt: skip
         return answer, left_out
+
+
+async def next_within(pieces: asyncio.Queue[Item], seconds: float) -> list[Item]:
+    """Return the next item in a list, or an empty one if none comes within `seconds`.
+
+    Not by `asyncio.wait_for`: before Python 3.12 it swallows a cancellation that arrives together
+    with an item, and an answer that a program had cancelled went on to its end.
+    """
+    getting = asyncio.ensure_future(pieces.get())
+    try:
+        await asyncio.wait({getting}, timeout=seconds)
+        return [getting.result()] if getting.done() else []
+    finally:
+        getting.cancel()  # one that is not done takes nothing out of the queue
 
 
 def checked(text: str, limit: int) -> str:
