@@ -307,6 +307,14 @@ def test_encodings_are_found(tmp_path, encoding):
     assert pairs(imported(file)[0]) == [tuple(table[1])]
 
 
+@pytest.mark.parametrize("written", ["utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "utf-32"])
+def test_an_encoding_named_without_its_byte_order_is_read_with_or_without_a_mark(tmp_path, written):
+    file = tmp_path / "a.csv"
+    file.write_text("question,answer\nWho are you?,我是小贝\n", written)
+    named = Options(encoding=written[:6])
+    assert pairs(imported(file, named)[0]) == [("Who are you?", "我是小贝")]
+
+
 @pytest.mark.parametrize(
     ("text", "delimiter", "columns"),
     [

@@ -54,12 +54,14 @@ def open_text(file: Path, encoding: str) -> TextIO:
     Raises UsageError for an encoding that Python does not know.
     """
     try:
-        codecs.lookup(encoding)
+        name = codecs.lookup(encoding).name
     except LookupError:
         raise UsageError(
             Text(f"There is no encoding {encoding!r}.", f"没有叫 {encoding!r} 的编码。"),
             Text("For example: --encoding gb18030", "例如：--encoding gb18030"),
         ) from None
+    if name in ("utf-16", "utf-32"):
+        encoding = _with_byte_order(name, file)
     return file.open(encoding=encoding, errors="replace", newline="")
 
 
@@ -88,6 +90,16 @@ class _Lines:
 def bounded_lines(source: TextIO, limit: int) -> Iterator[str]:
     """Lines with their ends; one longer than `limit` characters comes cut, with U+FFFD at its end."""
     return iter(_Lines(source, limit))
+
+
+def _with_byte_order(name: str, file: Path) -> str:
+    """Return the codec of a file that a person calls UTF-16 or UTF-32: these two refuse one without
+    its mark, which is little-endian unless its zero bytes tell otherwise."""
+    with file.open("rb") as source:
+        head = source.read(SAMPLE)
+    if any(head.startswith(mark) for mark, marked in _MARKS if marked == name):
+        return name
+    return (name == "utf-16" and _unmarked_utf16(head)) or f"{name}-le"
 
 
 def _unmarked_utf16(head: bytes) -> str | None:
