@@ -46,7 +46,7 @@ def cpu_engine(embedded_model: LocalModel) -> Iterator[Engine]:
     from assistant.config import ServeTable
     from assistant.engines import open_engine
 
-    settings = ServeTable(context_length=1024)
+    settings = ServeTable(context_length=512)
     engine = open_engine("cpu", embedded_model, settings, lambda _: None).engine
     yield engine
     engine.close()
@@ -66,7 +66,7 @@ def transformers_engine(embedded_folder: LocalModel) -> Iterator[Engine]:
     from assistant.config import ServeTable
     from assistant.engines import open_engine
 
-    settings = ServeTable(context_length=1024)
+    settings = ServeTable(context_length=512)
     engine = open_engine("transformers", embedded_folder, settings, lambda _: None).engine
     yield engine
     engine.close()
