@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 READMES = [ROOT / "README.md", ROOT / "README.en.md"]
 VENV = Path(sys.prefix)
 PATIENCE = 550  # seconds, less than the suite allows a test
+TRAINING = 1500  # the same for `make train`, which a busy machine slows most
 pytestmark = pytest.mark.xdist_group("readme")
 # `make test ARGS=…` tells its own options to every make below it.
 NOT_INHERITED = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS")
@@ -36,7 +37,9 @@ def commands(readme: Path) -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
-def shell(line: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+def shell(
+    line: str, stdin: str = "", patience: float = PATIENCE, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a printed line; `.venv` is where these tests run."""
     words = shlex.split(line)
     if words[0] == ".venv/bin/python":
@@ -48,7 +51,7 @@ def shell(line: str, stdin: str = "", **environment: str) -> subprocess.Complete
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as child:  # fmt: skip
         try:
-            said, talked = child.communicate(stdin, timeout=PATIENCE)
+            said, talked = child.communicate(stdin, timeout=patience)
         except BaseException:
             os.killpg(child.pid, signal.SIGKILL)  # with what it started: it holds the pipes
             raise
@@ -155,7 +158,7 @@ def trains(line: str) -> None:
     )
     shutil.rmtree(run, ignore_errors=True)
     try:
-        done = shell(f"{line} {shlex.quote(f'ARGS=--run {run.name} {few}')}")
+        done = shell(f"{line} {shlex.quote(f'ARGS=--run {run.name} {few}')}", patience=TRAINING)
         assert done.returncode, done.stdout
         assert "report.html" in done.stdout
         assert (run / "check" / "report.html").is_file()
@@ -211,7 +214,9 @@ DATA_COMMANDS = [line for line in commands(READMES[0]) if " -m train data " in l
 
 
 @pytest.mark.parametrize("line", [
-    pytest.param(line, marks=pytest.mark.xdist_group("train")) if line == "make train" else line
+    pytest.param(line, marks=[pytest.mark.xdist_group("train"), pytest.mark.timeout(TRAINING + 60)])
+    if line == "make train"
+    else line
     for line in commands(READMES[0])
     if line in RUNNERS
 ])  # fmt: skip
