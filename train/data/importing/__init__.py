@@ -30,6 +30,7 @@ from .marks import LOOKED_AT, Evidence, evidence_of
 from .records import (
     CURES,
     EXCERPT,
+    FINAL,
     NOTES,
     REASONS,
     Columns,
@@ -188,6 +189,11 @@ def _nothing(result: ImportReport) -> FailedError:
     if not result.whole:
         cure = Text(
             "The file is damaged; fetch or save it again.", "文件已损坏，请重新获取或另存。"
+        )
+    elif reason in FINAL:
+        cure = Text(
+            "Nothing in it can be learned here: import a file with questions and answers in words.",
+            "其中没有可学的内容：请导入用文字写成问答的文件。",
         )
     else:
         cure = result.cure(reason) or Text(

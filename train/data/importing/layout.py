@@ -14,10 +14,16 @@ from .marks import Mark, blank, kind_of
 # value shows it, for they also name whole data sets.
 TURNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat", "对话")
 LOOSE_TURNS = ("items", "data", "dialogues", "chats", "utterances", "消息", "text")
-CHOSEN = ("chosen", "chosenresponse", "preferredoutput", "chosenmessages")
+CHOSEN = (
+    "chosen", "chosenresponse", "preferredoutput", "chosenmessages", "responsechosen", "chosenanswer",
+    "answerchosen", "chosenoutput", "outputchosen",
+)  # fmt: skip
 REJECTED = (
     "rejected", "rejectedresponse", "nonpreferredoutput", "rejectedmessages", "rejectedoutput",
+    "responserejected", "rejectedanswer", "answerrejected", "outputrejected",
 )  # fmt: skip
+# Names that say so only beside each other: the better answer, the worse one.
+_PAIRED = (("responsej", "responsek"), ("win", "lose"), ("better", "worse"))
 REASONING = {
     "reasoning", "reasoningcontent", "thinking", "think", "thought", "thoughts", "cot", "complexcot",
     "chainofthought", "innerthoughts", "思考", "思考过程", "思维链", "推理", "推理过程",
@@ -90,14 +96,15 @@ def layout(keys: tuple[str, ...]) -> Layout:
     if refused != "critique" and headers.usable(fields):
         refused = ""
     corrected = those(("corrected",)) if "reflection" in names else ()
+    paired = next((pair for pair in _PAIRED if names >= {*pair}), ("", ""))
     return Layout(
         fields=fields,
         marks=tuple(Mark(key, kind) for key in keys if (kind := kind_of(key))),
         cannot=tuple((key, reason) for key in keys if (reason := _cannot(plain[key]))),
         turns=those(TURNS),
         loose_turns=those(LOOSE_TURNS),
-        chosen=next(iter(those(CHOSEN)), ""),
-        rejected=those(REJECTED),
+        chosen=next(iter(those((*CHOSEN, paired[0]))), ""),
+        rejected=those((*REJECTED, paired[1])),
         reasoning=tuple(key for key in keys if plain[key] in REASONING),
         segments=next(iter(those(("segments",))), ""),
         refused=refused,
