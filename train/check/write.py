@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from assistant.artifacts import whole_file
+from assistant.outside import legible
 from assistant.words import Text
 
 from ..status import Status
@@ -52,4 +53,4 @@ def _with_cures(report: CheckReport, paste: Callable[[Text], Text]) -> CheckRepo
 
 def _write(text: str, file: Path) -> None:
     with whole_file(file) as out:
-        out.write(text)
+        out.write(legible(text))

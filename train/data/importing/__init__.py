@@ -17,6 +17,7 @@ from typing import Any
 from assistant.artifacts import whole_file, write_json
 from assistant.conversation import Conversation
 from assistant.errors import FailedError
+from assistant.outside import legible
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
@@ -167,7 +168,11 @@ def _dropped(record: Record, reason: str, detail: str = "") -> Dropped:
 
 
 def _as_line(file: Path, dropped: Dropped) -> dict[str, Any]:
-    line: dict[str, Any] = {"file": str(file), "row": dropped.number, "reason": dropped.reason}
+    line: dict[str, Any] = {
+        "file": legible(str(file)),
+        "row": dropped.number,
+        "reason": dropped.reason,
+    }
     if dropped.place:
         line["place"] = printable(dropped.place)
     if dropped.rows > 1:

@@ -12,6 +12,7 @@ from assistant.cli import Context, TerminalProgress
 from assistant.conversation import Conversation
 from assistant.errors import FailedError, UsageError
 from assistant.following import both_in_same_project
+from assistant.outside import legible
 from assistant.persona import persona_from_config
 from assistant.progress import Report, unreported
 from assistant.words import Text
@@ -108,7 +109,7 @@ def _lint(
     with whole_folder(folder, force=True) as partial:
         write_json(found.as_json(), partial / JSON_FILE)
         with whole_file(partial / PAGE_FILE) as out:
-            out.write(page(found))
+            out.write(legible(page(found)))
     return found
 
 
