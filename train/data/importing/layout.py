@@ -37,6 +37,7 @@ _TOOLS = {"tools", "functions", "toolcalls", "functioncall", "functioncalls", "p
 _PICTURED = {"objects", "bbox", "bboxes"}  # say what stands where in a picture
 ROLE_KEYS = ("role", "from", "speaker")
 CONTENT_KEYS = ("content", "value", "text")
+_SAID_KEYS = (*CONTENT_KEYS, "tool_calls")
 # Shapes that are known and hold no conversation: reason -> the keys that tell it.
 _REFUSED: tuple[tuple[str, frozenset[str]], ...] = (
     ("critique", frozenset({"instruction", "critiques"})),
@@ -153,9 +154,8 @@ def is_message(value: Any) -> bool:
     """Whether a value is one turn with its speaker: a role and a text."""
     if not isinstance(value, dict):  # as all readers give objects: a Mapping is asked for slowly
         return False
-    return any(key in value for key in ROLE_KEYS) and (
-        any(key in value for key in CONTENT_KEYS) or "tool_calls" in value
-    )
+    keys = value.keys()  # compared as sets: this is asked several times of each turn
+    return not (keys.isdisjoint(ROLE_KEYS) or keys.isdisjoint(_SAID_KEYS))
 
 
 def is_row(value: Any, alone: bool = False) -> bool:

@@ -59,11 +59,16 @@ class Columns:
 
     def named(self) -> dict[str, str]:
         """Field -> column, of those that were named."""
+        if self is NO_COLUMNS:  # asked of every row
+            return {}
         pairs = {
             "question": self.question, "answer": self.answer, "input": self.input,
             "system": self.system, "history": self.history,
         }  # fmt: skip
         return {name: column for name, column in pairs.items() if column is not None}
+
+
+NO_COLUMNS = Columns()
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Options:
     read nothing from; `least` the smallest number a column may hold in a row that is learned.
     """
 
-    columns: Columns = Columns()
+    columns: Columns = NO_COLUMNS
     shape: str = "auto"
     system: str = ""
     sheet: str | None = None
