@@ -554,7 +554,7 @@ HF = {"config.json": b"{}", "model.safetensors": tiny.safetensors()}
     ("more", "says"),
     [
         ({}, "tokenizer.json, tokenizer_config.json missing"),
-        ({"tokenizer_config.json": b"{}", "chat_template.jinja": b"x"}, "tokenizer.json, tokenizer_config.json missing"),
+        ({"tokenizer_config.json": b"{}", "chat_template.jinja": b"x"}, "tokenizer.json missing"),
         ({"vocab.json": b"{}"}, "merges.txt missing"),
         ({"tokenizer.json": tiny.pointer(b"x")}, "git-lfs pointer"),
         ({"tokenizer.json": b""}, "cut short"),
