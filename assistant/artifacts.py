@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from . import __version__
 from .errors import BlockedError, UsageError
+from .outside import legible
 from .words import Text
 
 MANIFEST_FILE = "manifest.json"
@@ -80,7 +81,9 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> Path:
     """Write `manifest.json` into `folder` and return its path."""
     file = folder / MANIFEST_FILE
-    file.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    inputs = {legible(name): digest for name, digest in manifest.inputs.items()}
+    told = manifest.model_copy(update={"inputs": inputs})
+    file.write_text(told.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return file
 
 
@@ -115,7 +118,7 @@ def sha256_of_folder(folder: Path) -> str:
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = file.relative_to(folder).as_posix()
         if not any(part.startswith(".") for part in name.split("/")):
-            digest.update(f"{name}\0{sha256_of(file)}\n".encode())
+            digest.update(_bytes(f"{name}\0{sha256_of(file)}\n"))
     return digest.hexdigest()
 
 
@@ -123,13 +126,17 @@ def fingerprint(path: Path) -> str:
     """A short key for large inputs whose bytes are too many to hash at every start: the names,
     sizes and modification times of the file, or of all files below the folder."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    digest = hashlib.sha256(str(real_path(path)).encode())
+    digest = hashlib.sha256(_bytes(str(real_path(path))))
     for file in files:
         seen = file.stat()
-        digest.update(
-            f"{file.relative_to(path.parent)}\0{seen.st_size}\0{seen.st_mtime_ns}\n".encode()
-        )
+        name = file.relative_to(path.parent)
+        digest.update(_bytes(f"{name}\0{seen.st_size}\0{seen.st_mtime_ns}\n"))
     return digest.hexdigest()[:16]
+
+
+def _bytes(text: str) -> bytes:
+    """The text as UTF-8, names in it with whatever bytes they have."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 @contextmanager
@@ -252,10 +259,9 @@ def whole_file(file: Path) -> Iterator[TextIO]:
 
 
 def write_json(value: Mapping[str, Any], file: Path) -> None:
-    """Write one JSON object, indented, whole or not at all."""
+    """Write one JSON object, indented, whole or not at all; see `legible` for names in it."""
     with whole_file(file) as out:
-        json.dump(value, out, ensure_ascii=False, indent=2)
-        out.write("\n")
+        out.write(legible(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")
 
 
 @contextmanager

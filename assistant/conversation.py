@@ -40,9 +40,9 @@ class Conversation(BaseModel):
 
     def line(self) -> str:
         """The conversation as one line of JSONL, without the newline; empty `meta` left out."""
-        return json.dumps(
-            self.model_dump(exclude={"meta"} if not self.meta else None), ensure_ascii=False
-        )
+        said = [{"role": message.role, "content": message.content} for message in self.messages]
+        value: dict[str, Any] = {"messages": said}
+        return json.dumps(value | {"meta": self.meta} if self.meta else value, ensure_ascii=False)
 
 
 def check_order(messages: Iterable[Message]) -> None:

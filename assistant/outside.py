@@ -62,9 +62,17 @@ def damaged(text: str) -> bool:
     return False
 
 
+def legible(text: str) -> str:
+    """The text with what cannot be decoded as "\ufffd", so that UTF-8 can hold it: for reports that
+    name a file whose name has other bytes."""
+    if not damaged(text):
+        return text
+    return "".join("\ufffd" if damaged(letter) else letter for letter in text)
+
+
 def shown(text: str) -> str:
-    """The text with what cannot be decoded as "\ufffd", shortened."""
-    whole = "".join("\ufffd" if damaged(letter) else letter for letter in text)
+    """The text as `legible` makes it, shortened."""
+    whole = legible(text)
     return whole if len(whole) <= _SHOWN else whole[: _SHOWN - 1] + "…"
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -606,7 +607,13 @@ def test_a_whole_check_with_the_cpu_engine(served):
     }  # fmt: skip
     text = done.stderr
     assert "Says who it is" in text
-    assert "train" in text
+    cures = text.splitlines()[1:]  # after what was not passed
+    assert cures
+    command_here = f"python -m train data show --config {served.file} --set "
+    assert any(command_here in cure for cure in cures)
+    for page in ("report.html", "report.md"):
+        shown = unescape((folder / page).read_text("utf-8"))
+        assert [cure for cure in cures if cure not in shown] == []
 
     assert command(served, "-q").exit_code == 2  # there already
     passed = command(served, "--force", *LOOSE)

@@ -536,9 +536,14 @@ def test_the_cure_for_a_table_without_a_header_works(tmp_path):
     assert "2 conversations of 2 rows" in done.output
 
 
-def test_plain_text_is_refused_in_a_few_words(tmp_path):
+@pytest.mark.parametrize("text", [
+    ("Once upon a time there was a dog. " * 20 + "\n") * 40,
+    "It was a fine day, and the shop was open.\nThe owner, Bei, stood at the door.\n\nShe saw no one.\n",
+    "今天天气很好，店里开着门。\n店主小贝站在门口，看着街上，等人来。\n\n没有人来，她五点就关门了。\n",
+])  # fmt: skip
+def test_plain_text_is_refused_in_a_few_words(tmp_path, text):
     file = tmp_path / "my tale.txt"
-    file.write_text(("Once upon a time there was a dog. " * 20 + "\n") * 40, "utf-8")
+    file.write_text(text, "utf-8")
     done = run("import", file, "-o", tmp_path / "out.jsonl")
     assert done.exit_code == 2
     assert len(done.output) < 600
@@ -595,6 +600,32 @@ def test_wrong_options_are_refused(tmp_path):
     for wrong in ("rating", "rating=x", "=3", "rating=nan"):
         done = run("import", file, "-o", tmp_path / "out.jsonl", "--least", wrong)
         assert (done.exit_code, "--least rating=4" in done.output) == (2, True)
+
+
+@pytest.mark.parametrize("row", [
+    {"question": "q", "answer": "a", "image": "cat.jpg"},
+    {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0}]},
+])  # fmt: skip
+def test_no_columns_are_asked_for_where_none_would_help(tmp_path, row):
+    done = run("import", lines(tmp_path / "a.jsonl", row), "-o", tmp_path / "out.jsonl")
+    assert done.exit_code == 1
+    assert "Nothing in it can be learned here" in done.output
+    assert "--question" not in done.output
+
+
+def test_an_answer_under_a_name_of_its_own_is_named_as_the_cure_says(tmp_path):
+    file = lines(tmp_path / "a.jsonl", {"prompt": "q", "ideal": "a"})
+    out = ("-o", tmp_path / "out.jsonl")
+    assert "--question KEY --answer KEY" in run("import", file, *out).output
+    done = run("import", file, *out, "--question", "prompt", "--answer", "ideal")
+    assert "1 conversations of 1 rows" in done.output
+
+
+def test_a_table_of_preference_pairs_learns_the_chosen_answers(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("prompt,response_chosen,response_rejected\nq,a,r\n", "utf-8")
+    rows, report = imported(file)
+    assert (rows, report.not_used) == ([("q", "a")], {"response_rejected": 1})
 
 
 def test_answers_to_choose_from_are_taken_by_name(tmp_path):

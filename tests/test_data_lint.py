@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from chat_folders import FAMILIES, chat_folder
 from servers import tiny
+from servers.openai_server import stand_in
 from train_fixtures import embedded_base, tiny_base
 
 from assistant.conversation import Conversation, Message
@@ -617,6 +618,105 @@ def test_cures_followed_to_the_letter_work(tmp_path, monkeypatch, code, shape):
         assert kept[:24] == [item["messages"] for item in ordinary()]
         assert len(kept) == (26 if (code, shape) == ("E101", "conversations") else 25)
         assert found(new) == {}
+
+
+PLAN = """
+name = "wishes"
+system = "写祝福。{instruction}"
+prompt = "给{role}写{scene}的祝福。"
+typed = ["祝{role}{scene}"]
+roles = [{ name = "姐姐" }, { name = "妈妈" }]
+scenes = [{ name = "生日", typed = "生日快乐" }, { name = "春节", typed = "春节快乐" }]
+[[styles]]
+name = "正常"
+instruction = "自然"
+examples = [{ typed = "祝舅舅生日快乐", answer = "舅舅生日快乐，愿您天天开心。" }]
+[[styles]]
+name = "小红书"
+instruction = "活泼"
+examples = [{ typed = "祝舅舅生日快乐", answer = "舅舅生日快乐呀🎂愿您天天开心！" }]
+"""
+CELLS = [("姐姐", "生日", "正常"), ("姐姐", "生日", "小红书"), ("妈妈", "春节", "正常")]
+LACKING = [
+    item | {"meta": dict(zip(("role", "scene", "style"), cell, strict=True))}
+    for item, cell in zip(ordinary(3), CELLS, strict=True)
+]
+OF_ITSELF = [row(f"小贝，说说{topic}", f"小贝说：{topic}讲究循序渐进。") for topic in TOPICS]
+SELDOM = row("说说天气有什么讲究！", "看云识天气，处处是学问，多看多记就会了。")
+WHOLE = {
+    "W208": ({"my data.jsonl": LACKING}, [
+        "data generate {config} --plan PLAN.toml -o 'my data.more.jsonl'",
+        "data mix {config} {file} 'my data.more.jsonl' -o 'my data.mixed.jsonl'",
+        "data lint {config} 'my data.mixed.jsonl'",
+    ]),
+    "W209": ({"my data.jsonl": OF_ITSELF}, [
+        "data mix {config} {file} OTHERS.jsonl -o 'my data.mixed.jsonl'",
+        "data lint {config} 'my data.mixed.jsonl'",
+    ]),
+    "W213": ({"in here/train.jsonl": ordinary(), "in here/valid.jsonl": [SELDOM]}, [
+        "data split {config} {file} -o 'in here-split'",
+        "data lint {config} 'in here-split/train.jsonl' 'in here-split/valid.jsonl'",
+    ]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "shape"),
+    [("W208", ""), ("W209", ""), ("W209", "columns"), ("W213", ""), ("W213", "columns")],
+)
+def test_cures_of_the_whole_followed_to_the_letter_work(tmp_path, monkeypatch, code, shape):
+    """A person brings the file in capitals; each command runs as printed, and the finding is gone."""
+    from click.testing import CliRunner
+
+    from train.__main__ import main
+
+    def run(line: str) -> str:
+        done = CliRunner().invoke(main, shlex.split(line))
+        assert done.exit_code == 0, f"{line}: {done.output}"
+        return done.stdout
+
+    monkeypatch.chdir(tmp_path)
+    rows, expected = WHOLE[code]
+    for name, held in rows.items():
+        Path(name).parent.mkdir(exist_ok=True)
+        texts = [[message["content"] for message in item["messages"]] for item in held]
+        columns = [{"question": question, "answer": answer} for question, answer in texts]
+        write_rows(Path(name), columns if shape else held)
+    write_rows(Path("OTHERS.jsonl"), ordinary())
+    Path("PLAN.toml").write_text(PLAN, "utf-8")
+    files, config = shlex.join(rows), "--config 'mine here.toml'"
+    with stand_in() as server:
+        server.answer = lambda messages: f"愿你一切都好{len(server.requests)}号。"
+        Path("mine here.toml").write_text(
+            '[assistant]\nname = "小贝"\nauthor = "贝贝"\n'
+            f'[serve.remote]\nurls = ["{server.url}"]\n',
+            "utf-8",
+        )
+        found = json.loads(run(f"data lint {config} --json {files}"))["findings"]
+        cure = {finding["code"]: finding["cure"] for finding in found}[code]
+        printed = re.findall(r"python -m train (data [^;]+)", cure)
+        first = []
+        if shape:
+            new = shlex.quote(str(Path(next(iter(rows))).with_suffix(".sound.jsonl")))
+            if code == "W213":
+                new = "'in here/valid.sound.jsonl'"
+            first, files = [f"data import {config} {files} -o {new}"], new
+        named = [*first, *(line.format(config=config, file=files) for line in expected)]
+        assert printed == named[:-1]
+        for line in printed:
+            run(line)
+    after = json.loads(run(named[-1].replace("data lint", "data lint --json")))
+    assert code not in {finding["code"] for finding in after["findings"]}
+    assert after["rows"] > 0
+
+
+def test_nothing_is_said_of_languages_where_no_row_is_whole(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"messages": []}\n')
+    report = lint([file])
+    assert "answers in" not in report.text().en
+    assert "no row is a whole conversation" in report.text().en
+    assert "没有一行是完整的对话" in page(report, "zh")
 
 
 def test_codes_can_be_ignored_and_unknown_ones_are_refused(tmp_path):

@@ -479,6 +479,39 @@ def test_names_of_any_bytes_are_printed_as_they_are(tmp_path):
     assert told["run"] == str(folder / "runs" / "default")
 
 
+def test_files_of_any_name_are_imported_checked_and_generated_from(tmp_path):
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    config = ("--config", folder / "assistant.toml")
+    (folder / "assistant.toml").write_text(CONFIG, "utf-8")
+    rows = [{"question": f"Is it open on day {number}?", "answer": "Yes."} for number in range(20)]
+    brought = folder / "ouvert \udce9.json"
+    brought.write_text(json.dumps([*rows, {"question": "a?", "answer": ""}]), "utf-8")
+    made, notes = folder / "rows \udce9.jsonl", folder / "notes \udce9.txt"
+    notes.write_text("The garden is open all year round for everyone in the town.\n" * 3, "utf-8")
+    for words in (
+        ("import", brought, "-o", made),
+        ("clean", made),
+        ("lint", made),
+        ("mix", made, "-o", folder / "mixed.jsonl"),
+        ("split", made),
+        ("generate", "--paraphrase", made, "--dry-run"),
+        ("generate", "--documents", notes, "--dry-run"),
+    ):
+        done = call(train, "data", *words, *config)
+        assert done.exit_code == 0, done.output
+    for file in (
+        "rows \udce9.report.json",
+        "rows \udce9.dropped.jsonl",
+        "rows \udce9.lint/lint.html",
+    ):
+        assert "caf\ufffd" in (folder / file).read_text("utf-8")
+    manifest = json.loads(
+        (folder / "runs" / "default" / "data" / "manifest.json").read_text("utf-8")
+    )
+    assert list(manifest["inputs"]) == ["rows \ufffd.jsonl"]
+
+
 # TOML that a person edited
 
 
@@ -521,7 +554,7 @@ HF = {"config.json": b"{}", "model.safetensors": tiny.safetensors()}
     ("more", "says"),
     [
         ({}, "tokenizer.json, tokenizer_config.json missing"),
-        ({"tokenizer_config.json": b"{}", "chat_template.jinja": b"x"}, "tokenizer.json, tokenizer_config.json missing"),
+        ({"tokenizer_config.json": b"{}", "chat_template.jinja": b"x"}, "tokenizer.json missing"),
         ({"vocab.json": b"{}"}, "merges.txt missing"),
         ({"tokenizer.json": tiny.pointer(b"x")}, "git-lfs pointer"),
         ({"tokenizer.json": b""}, "cut short"),

@@ -154,6 +154,8 @@ def check_command(context: Context, run_name: str | None, force: bool) -> None:
     context.result(report.model_dump(mode="json"), str(page))
     if not report.passed:
         failed = failure(report, page)
+        if failed.cure:
+            failed.cure = context.paste(failed.cure, run_name)
         report_error(failed, as_json=False)  # the one object on stdout is the report
         sys.exit(failed.exit_code)
     following = context.page_command(run_name)

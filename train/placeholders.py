@@ -71,8 +71,10 @@ _ANGLES = re.compile(
 _CROSSES = re.compile(
     r"(?<![A-Za-z0-9])(?:[Xx]{2,5}|[×＊]{2,5}|[○〇]{2,4})"
     r"(?=先生|女士|小姐|同学|老师|经理|主任|教授|同志|领导|公司|有限公司|集团|学校|大学|医院|部门|单位)"
+    r"|(?:(?<=我叫)|(?<=我是)|(?<=名叫)|(?<=[Mm]y name is )|(?<=I am called ))"  # a name that is none
+    r"(?:[Xx]{2,5}|[×＊]{2,5}|[○〇]{2,4}|_{2,9})(?=[\s，。,.!！;；]|$)"
 )
-_MARKS = ("{", "｛", "[", "【", "<", "%(", "XX", "xx", "××", "＊＊", "○○", "〇〇")
+_MARKS = ("{", "｛", "[", "【", "<", "%(", "XX", "xx", "××", "＊＊", "○○", "〇〇", "__")
 
 _CODE_LINE = re.compile(
     r"[;{]\s*(?://.*|/\*.*|\#.*)?$|^\s*[}\])]+[;,)]*\s*$"  # ends like a statement
@@ -194,7 +196,7 @@ def _verdict(kind: str, match: re.Match[str], doubt: bool, text: str) -> bool | 
     before, after = line[max(0, start - AROUND) : start], line[end : end + AROUND]
     cued = bool(_PROSE_CUE.search(_INLINE_MARKUP.sub("", before)))
     if kind == "crosses":
-        return cued
+        return cued and match[0][0] != "_"  # a blank may be one to fill in
     if kind in ("square", "lenses"):
         return _bracketed(match, kind, doubt)
     if before[-1:] in tuple("=/\\_^@#~|") or re.match(r"/|\.\w|=|\(|\[|_|\^", after):

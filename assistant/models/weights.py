@@ -130,7 +130,7 @@ def check_tokenizer(folder: Path) -> None:
     found = [files for files in TOKENIZERS if names.issuperset(files)]
     found += [(name,) for name in sorted(names) if name.endswith((".model", ".tiktoken"))]
     if not found:
-        needed = ["tokenizer.json", "tokenizer_config.json"]
+        needed = [n for n in ("tokenizer.json", "tokenizer_config.json") if n not in names]
         for pair in TOKENIZERS:
             if names.intersection(pair):  # half a tokenizer: the other half is what is missing
                 needed = [name for name in pair if name not in names]

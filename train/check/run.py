@@ -14,7 +14,9 @@ from assistant.artifacts import (
     write_manifest,
 )
 from assistant.config import Config
+from assistant.following import both_in_same_project
 from assistant.progress import Report, unreported
+from assistant.words import Text
 
 from ..status import read_status
 from . import scores
@@ -44,7 +46,12 @@ def check(
         answered = scores.pairs(asked, found.base, found.after)
         result = _report(inputs, answered, found, clock)
         lines = [scores.transcript(pair, inputs.persona) for pair in answered]
-        write_report(result, lines, read_status(inputs.work), out)
+        name = None if run == config.run_folder else run.name
+
+        def paste(text: Text) -> Text:
+            return both_in_same_project(text, config.file, config.sets, name)
+
+        write_report(result, lines, read_status(inputs.work), out, paste)
         write_manifest(out, _manifest(inputs, started))
     return result
 

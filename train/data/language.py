@@ -114,6 +114,7 @@ _CODE_LINE = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 LEAST_TOLD = 12  # letters of prose: less tells nothing
+LONGEST_NAME = 5  # words of a title in a list of them
 LONGEST_TOLD = 2000  # characters: more tell no more
 LEAST_SHARE = 0.1  # of an answer that is in a configured language: then it is not only foreign
 SURE = 25  # how much likelier than English the library must find a language (in nats)
@@ -135,9 +136,24 @@ _ASKS_FOR_WORDS = re.compile(
 def prose_of(text: str) -> str:
     """`text` without what is in no language of its own: code, formulas, addresses, markup, names
     inside a sentence, and words that are quoted or listed."""
-    for pattern in (_MARKUP, _CODE_LINE, _QUOTED, _NAME):
+    for pattern in (_MARKUP, _CODE_LINE, _QUOTED):
         text = pattern.sub(" ", text)
+    if _titles(text):
+        return ""
+    text = _NAME.sub(" ", text)
     return "\n".join(line for line in text.split("\n") if not _listed(line))
+
+
+def _titles(text: str) -> bool:
+    """Tell whether a text is nothing but names of works or places: three and more, between commas or
+    one a line, each a few words that begin with a capital."""
+    lines = [line.strip().rstrip(".") for line in text.split("\n") if line.strip()]
+    names = [name for line in lines for name in _BETWEEN.split(line)]
+    words = [name.split() for name in names if name.strip()]
+    return len(words) > 2 and all(
+        len(name) <= LONGEST_NAME and name[0][0].isupper() and name[-1][-1] not in "!?:;"
+        for name in words
+    )
 
 
 def _listed(line: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from assistant.artifacts import real_path
 from assistant.errors import UsageError
+from assistant.outside import legible
 from assistant.words import Text
 
 SIDES = (".dropped.jsonl", ".changes.jsonl", ".journal.jsonl")  # what stages write beside rows
@@ -31,7 +32,7 @@ def left_over(out: Path) -> bool:
         told = json.loads(side_file(out, "report.json").read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return not out.exists() and isinstance(told, dict) and told.get("out") == str(out)
+    return not out.exists() and isinstance(told, dict) and told.get("out") == legible(str(out))
 
 
 def refuse_replacing(outputs: Sequence[Path], inputs: Sequence[Path], force: bool) -> None:

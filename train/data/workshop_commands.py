@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -308,7 +307,8 @@ def lint_command(
     context.result(report.as_json() | {"folder": str(folder)}, report.text())
     context.say(Text(f"The page: {folder / 'lint.html'}", f"网页报告：{folder / 'lint.html'}"))
     if sound:
-        context.say(Text(f"Rows without errors of their own: {sound}\nNext: python -m train data lint {quote(str(sound))}",
-                         f"自身没有错误的行：{sound}\n下一步：python -m train data lint {quote(str(sound))}"))  # fmt: skip
+        following = context.following("python", "-m", "train", "data", "lint", sound)
+        context.say(Text(f"Rows without errors of their own: {sound}\nNext: {following}",
+                         f"自身没有错误的行：{sound}\n下一步：{following}"))  # fmt: skip
     if not report.passed:
         raise click.exceptions.Exit(FailedError.exit_code)

@@ -62,7 +62,7 @@ def mix_command(
     said = Text(f"{done.rows} rows -> {out}", f"{done.rows} 行 -> {out}")
     context.result(done.as_json(), "\n".join([*lines, str(said)]))
     if left_out:
-        context.say(said_left_out(left_out))
+        context.say(context.paste(said_left_out(left_out)))
     following = context.following("python", "-m", "train", "data", "split", out)
     context.say(Text(f"Next: {following}", f"下一步：{following}"))
 

@@ -177,7 +177,27 @@ def whole_quotes(text: str, row: Around) -> str:
     return text
 
 
+_FORM_LINE = re.compile(
+    r"[ \t>*•·-]*(?:题目|题材|体裁|文体|要求|主题|范围|格式|材料|字数|篇幅|topic|title|theme|genre|format|audience|"
+    r"requirements?|length|word count)\**[ ]?[：:].*",
+    re.IGNORECASE,
+)
+_ASKS_FOR_A_TASK = re.compile(
+    r"作文题|命题|征文|试题|(?:作文|文章|论文)的?(?:格式)?要求|writing (?:prompt|task)",
+    re.IGNORECASE,
+)
+
+
+def _is_a_task(text: str, question: str) -> bool:
+    """Whether a text says how another is to be written: its length and form are its matter."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    formed = len(lines) > 1 and all(_FORM_LINE.match(line) for line in lines)
+    return formed or bool(_ASKS_FOR_A_TASK.search(question))
+
+
 def trailing_notes(text: str, row: Around) -> str:
+    if _is_a_task(text, row.question):
+        return text
     for _ in range(MOST):
         note = trailing_note(text, row.question)
         if not note:

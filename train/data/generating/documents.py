@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from assistant.conversation import Message
 from assistant.errors import UsageError
+from assistant.outside import legible
 from assistant.words import Text
 
 from .jobs import Job, Unfit, Work, chance_of, language_of, refuse_leaks, room_for, said
@@ -136,7 +137,7 @@ def _blocks(text: str) -> Iterator[str]:
 
 def _job(document: Document, number: int, heading: str, passage: str, pairs: int, seed: int) -> Job:
     language = language_of(passage)
-    stem = document.path.stem
+    stem = legible(document.path.stem)
     where = f"{stem}, {heading}" if heading else stem
     system, prompt = ASK[language]
     name = f"{document.name}#{number}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from assistant.conversation import Conversation, Message, read_conversations
 from assistant.errors import UsageError
+from assistant.outside import legible
 from assistant.words import Text
 
 from .jobs import Job, Unfit, Work, chance_of, language_of, refuse_leaks, room_for, said
@@ -32,13 +33,16 @@ ASK = {
 def paraphrase_work(file: Path, count: int, seed: int) -> Work:
     """A job for every row of `file`. Raises UsageError for a file without rows."""
     rows = list(read_conversations(file))
-    jobs = [_job(row, f"{file.name}:{number}", count, seed) for number, row in enumerate(rows, 1)]
+    jobs = [
+        _job(row, f"{legible(file.name)}:{number}", count, seed)
+        for number, row in enumerate(rows, 1)
+    ]
     if not jobs:
         raise UsageError(Text(f"{file} holds no rows.", f"{file} 里没有数据。"))
     about = Text(
         f"{len(rows)} rows, {count} paraphrases each", f"{len(rows)} 条数据，每条改写 {count} 种"
     )
-    return Work(f"{file.stem}-paraphrased", jobs, [file], about)
+    return Work(f"{legible(file.stem)}-paraphrased", jobs, [file], about)
 
 
 def _job(row: Conversation, name: str, count: int, seed: int) -> Job:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from assistant.errors import BlockedError, UsageError
+from assistant.outside import legible
 from assistant.words import Text
 
 ENDINGS = (".txt", ".md", ".markdown", ".docx", ".pdf")
@@ -129,7 +130,7 @@ def read_documents(places: Sequence[Path]) -> tuple[list[Document], Account]:
         name = name if name not in names else str(path)
         names.add(name)
         account.used.append(path)
-        found.append(Document(path, name, text))
+        found.append(Document(path, legible(name), text))
     return found, account
 
 

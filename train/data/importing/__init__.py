@@ -17,6 +17,7 @@ from typing import Any
 from assistant.artifacts import whole_file, write_json
 from assistant.conversation import Conversation
 from assistant.errors import FailedError
+from assistant.outside import legible
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
@@ -30,6 +31,7 @@ from .marks import LOOKED_AT, Evidence, evidence_of
 from .records import (
     CURES,
     EXCERPT,
+    FINAL,
     NOTES,
     REASONS,
     Columns,
@@ -166,7 +168,11 @@ def _dropped(record: Record, reason: str, detail: str = "") -> Dropped:
 
 
 def _as_line(file: Path, dropped: Dropped) -> dict[str, Any]:
-    line: dict[str, Any] = {"file": str(file), "row": dropped.number, "reason": dropped.reason}
+    line: dict[str, Any] = {
+        "file": legible(str(file)),
+        "row": dropped.number,
+        "reason": dropped.reason,
+    }
     if dropped.place:
         line["place"] = printable(dropped.place)
     if dropped.rows > 1:
@@ -188,6 +194,11 @@ def _nothing(result: ImportReport) -> FailedError:
     if not result.whole:
         cure = Text(
             "The file is damaged; fetch or save it again.", "文件已损坏，请重新获取或另存。"
+        )
+    elif reason in FINAL:
+        cure = Text(
+            "Nothing in it can be learned here: import a file with questions and answers in words.",
+            "其中没有可学的内容：请导入用文字写成问答的文件。",
         )
     else:
         cure = result.cure(reason) or Text(

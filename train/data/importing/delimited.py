@@ -22,6 +22,7 @@ from .values import excerpt
 
 DELIMITERS = (",", "\t", ";", "|", "，", "；")
 SNIFFED_ROWS = 50
+EVEN = 0.8  # share of the rows of a table without a header that are of one width
 LONGEST_LINE = 4 << 20  # characters
 LONGEST_ROW = 1000  # lines; a quotation mark open for longer was never closed
 _EXCEL_TEXT = re.compile(r'="(.*)"', re.DOTALL)  # ="00123": how Excel keeps zeros in a csv
@@ -35,7 +36,8 @@ def delimited_records(file: Path, options: Options, reading: Reading) -> Iterato
     declared = _declared(sample[0]) if sample else None
     delimiter = options.delimiter or declared or _delimiter(sample, file.suffix.lower(), options)
     reading.details |= {"encoding": encoding, "delimiter": delimiter}
-    if sample and not options.columns.named() and _is_prose(_filled_rows(sample, delimiter)):
+    filled = _filled_rows(sample, delimiter)
+    if sample and not options.columns.named() and _is_prose(filled, file.suffix.lower()):
         raise plain_text(file)
     with open_text(file, encoding) as source:
         reading.share_read = share_read(source)
@@ -56,10 +58,12 @@ def is_table(text: str, options: Options) -> bool:
     )
 
 
-def _is_prose(rows: list[list[str]]) -> bool:
-    """Whether rows are the lines of a text: mostly one cell, and no header among them."""
+def _is_prose(rows: list[list[str]], suffix: str) -> bool:
+    """Whether rows are the lines of a text: mostly one cell, in a text file also cells that are the
+    parts of sentences, and no header among them."""
     single = sum(len(row) == 1 for row in rows)
-    return single > len(rows) / 2 and not any(
+    uneven = bool(rows) and suffix == ".txt" and _evenness(rows) < EVEN
+    return (uneven or single > len(rows) / 2) and not any(
         is_header(row, Columns())
         or (len(row) == 1 and plain_name(row[0]) in (*TURNS, *LOOSE_TURNS))
         for row in rows[:HEADER_WITHIN]

@@ -27,6 +27,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "output", "answer", "completion", "response", "reply", "assistantmessage", "assistant", "target",
         "回答", "答案", "输出", "回复", "答复", "回应", "应答", "助手回答", "助手", "标准答案", "答", "a",
         "generation", "solution", "explanation", "revision", "targets", "message2", "chosen", "chosenresponse",
+        "responsechosen", "chosenanswer", "answerchosen", "chosenoutput", "outputchosen",
     ),
     "system": ("system", "systemprompt", "系统提示词", "系统提示", "系统", "人设"),
     "history": ("history", "历史", "对话历史", "历史对话"),

@@ -14,10 +14,16 @@ from .marks import Mark, blank, kind_of
 # value shows it, for they also name whole data sets.
 TURNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat", "对话")
 LOOSE_TURNS = ("items", "data", "dialogues", "chats", "utterances", "消息", "text")
-CHOSEN = ("chosen", "chosenresponse", "preferredoutput", "chosenmessages")
+CHOSEN = (
+    "chosen", "chosenresponse", "preferredoutput", "chosenmessages", "responsechosen", "chosenanswer",
+    "answerchosen", "chosenoutput", "outputchosen",
+)  # fmt: skip
 REJECTED = (
     "rejected", "rejectedresponse", "nonpreferredoutput", "rejectedmessages", "rejectedoutput",
+    "responserejected", "rejectedanswer", "answerrejected", "outputrejected",
 )  # fmt: skip
+# Names that say so only beside each other: the better answer, the worse one.
+_PAIRED = (("responsej", "responsek"), ("win", "lose"), ("better", "worse"))
 REASONING = {
     "reasoning", "reasoningcontent", "thinking", "think", "thought", "thoughts", "cot", "complexcot",
     "chainofthought", "innerthoughts", "思考", "思考过程", "思维链", "推理", "推理过程",
@@ -31,6 +37,7 @@ _TOOLS = {"tools", "functions", "toolcalls", "functioncall", "functioncalls", "p
 _PICTURED = {"objects", "bbox", "bboxes"}  # say what stands where in a picture
 ROLE_KEYS = ("role", "from", "speaker")
 CONTENT_KEYS = ("content", "value", "text")
+_SAID_KEYS = (*CONTENT_KEYS, "tool_calls")
 # Shapes that are known and hold no conversation: reason -> the keys that tell it.
 _REFUSED: tuple[tuple[str, frozenset[str]], ...] = (
     ("critique", frozenset({"instruction", "critiques"})),
@@ -90,14 +97,15 @@ def layout(keys: tuple[str, ...]) -> Layout:
     if refused != "critique" and headers.usable(fields):
         refused = ""
     corrected = those(("corrected",)) if "reflection" in names else ()
+    paired = next((pair for pair in _PAIRED if names >= {*pair}), ("", ""))
     return Layout(
         fields=fields,
         marks=tuple(Mark(key, kind) for key in keys if (kind := kind_of(key))),
         cannot=tuple((key, reason) for key in keys if (reason := _cannot(plain[key]))),
         turns=those(TURNS),
         loose_turns=those(LOOSE_TURNS),
-        chosen=next(iter(those(CHOSEN)), ""),
-        rejected=those(REJECTED),
+        chosen=next(iter(those((*CHOSEN, paired[0]))), ""),
+        rejected=those((*REJECTED, paired[1])),
         reasoning=tuple(key for key in keys if plain[key] in REASONING),
         segments=next(iter(those(("segments",))), ""),
         refused=refused,
@@ -146,9 +154,8 @@ def is_message(value: Any) -> bool:
     """Whether a value is one turn with its speaker: a role and a text."""
     if not isinstance(value, dict):  # as all readers give objects: a Mapping is asked for slowly
         return False
-    return any(key in value for key in ROLE_KEYS) and (
-        any(key in value for key in CONTENT_KEYS) or "tool_calls" in value
-    )
+    keys = value.keys()  # compared as sets: this is asked several times of each turn
+    return not (keys.isdisjoint(ROLE_KEYS) or keys.isdisjoint(_SAID_KEYS))
 
 
 def is_row(value: Any, alone: bool = False) -> bool:

@@ -59,11 +59,16 @@ class Columns:
 
     def named(self) -> dict[str, str]:
         """Field -> column, of those that were named."""
+        if self is NO_COLUMNS:  # asked of every row
+            return {}
         pairs = {
             "question": self.question, "answer": self.answer, "input": self.input,
             "system": self.system, "history": self.history,
         }  # fmt: skip
         return {name: column for name, column in pairs.items() if column is not None}
+
+
+NO_COLUMNS = Columns()
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Options:
     read nothing from; `least` the smallest number a column may hold in a row that is learned.
     """
 
-    columns: Columns = Columns()
+    columns: Columns = NO_COLUMNS
     shape: str = "auto"
     system: str = ""
     sheet: str | None = None
@@ -156,6 +161,9 @@ REASONS: dict[str, Text] = {
     "prompt_only": Text("a question without an answer", "只有问题，没有回答"),
 }  # fmt: skip
 
+# Reasons that no other way of reading the file does away with.
+FINAL = {"media", "tools", "turn_not_to_learn", "no_chosen", "tokens"}
+
 # What to do about a reason; each is tried in tests/test_data_shapes.py or test_data_import.py.
 CURES: dict[str, Text] = {
     "taken_for_header": Text("If it is a row, add --no-header.", "如果它是数据行，请加 --no-header。"),
@@ -176,6 +184,7 @@ CURES: dict[str, Text] = {
     "not_to_learn": Text(
         "If {key} says something else: --ignore {key}", "如果 {key} 另有含义：--ignore {key}"
     ),
+    "below_least": Text("Name a smaller number with --least.", "请用 --least 指定更小的数。"),
     "plain_text": Text(
         "Save the texts as a .txt file; questions from it: python -m train data generate --documents FILE",
         "请把文本存为 .txt 文件，再从中出题：python -m train data generate --documents 文件",
@@ -200,8 +209,8 @@ CURES: dict[str, Text] = {
         'Write each path as a row: {"messages": […]}', '请把每条路径写成一行：{"messages": […]}'
     ),
     "prompt_only": Text(
-        "Write the answers first; the kit can ask a larger model: python -m train data generate",
-        "请先补上回答；可以让更大的模型来答：python -m train data generate",
+        "Write the answers first; if a key holds them, name it: --question KEY --answer KEY",
+        "请先补上回答；若某个字段就是回答，请指明：--question 名称 --answer 名称",
     ),
     "critique": Text(
         "Name the answer to learn: --question instruction --answer revision",

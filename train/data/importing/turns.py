@@ -13,7 +13,7 @@ from assistant.conversation import Message, Role
 
 from . import headers
 from .headers import plain_name
-from .layout import CONTENT_KEYS, ROLE_KEYS, Layout, carries_more, is_message, layout
+from .layout import CONTENT_KEYS, ROLE_KEYS, Layout, carries_more, layout
 from .marks import blank, verdict
 from .records import Options, UnusableError
 from .values import text_of
@@ -70,15 +70,16 @@ def read_turns(turns: Sequence[Any], key: str, options: Options, found: Found) -
     """The turns of a list, whatever build it has. Raises UnusableError."""
     if not turns:
         return []
-    if all(isinstance(turn, str) for turn in turns):
-        return _flat(turns, key)
-    if all(_is_pair(turn) for turn in turns):
-        return [spoken for turn in turns for spoken in _both(turn[0], turn[1], key, found)]
+    if not isinstance(turns[0], dict):
+        if all(isinstance(turn, str) for turn in turns):
+            return _flat(turns, key)
+        if all(_is_pair(turn) for turn in turns):
+            return [spoken for turn in turns for spoken in _both(turn[0], turn[1], key, found)]
     spoken: list[Spoken] = []
     for turn in turns:
         if not isinstance(turn, dict):
             raise UnusableError("not_object", f"{key} holds {_kind(turn)}")
-        if is_message(turn) or any(name in turn for name in ROLE_KEYS):
+        if not turn.keys().isdisjoint(ROLE_KEYS):
             spoken.append(_message(turn, key, options, found))
         elif pair := pair_of(tuple(turn)):
             spoken += _pair(turn, pair, key, found, first=not spoken)
@@ -170,14 +171,14 @@ def _single(turn: Mapping[str, Any]) -> tuple[Role, str] | None:
 
 
 def _message(turn: Mapping[str, Any], key: str, options: Options, found: Found) -> Spoken:
-    role_key = next((name for name in ROLE_KEYS if turn.get(name) is not None), "")
+    role_key = _first_filled(turn, ROLE_KEYS)
     role = role_of(turn.get(role_key), options, key)
     seen = layout(tuple(turn))
     if seen.cannot:
         reason, at = carries_more(turn, seen.cannot)
         if reason:
             raise UnusableError(reason, f"{key}[].{at}")
-    content_key = next((name for name in CONTENT_KEYS if turn.get(name) is not None), "")
+    content_key = _first_filled(turn, CONTENT_KEYS)
     used, learn = {role_key, content_key}, True
     if role == "assistant":
         learn, obeyed = _learned(turn, seen)
@@ -192,6 +193,14 @@ def _message(turn: Mapping[str, Any], key: str, options: Options, found: Found) 
     return Spoken(role, content, learn)
 
 
+def _first_filled(turn: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The first of the names under which a turn holds something, "" for none."""
+    for name in names:
+        if turn.get(name) is not None:
+            return name
+    return ""
+
+
 def _rest(turn: Mapping[str, Any], used: set[str], key: str, found: Found) -> None:
     found.unused.update(
         f"{key}[].{name}" for name, value in turn.items() if name not in used and not blank(value)
@@ -200,6 +209,8 @@ def _rest(turn: Mapping[str, Any], used: set[str], key: str, found: Found) -> No
 
 def _learned(turn: Mapping[str, Any], seen: Layout) -> tuple[bool, set[str]]:
     """Whether an answer is to be learned, and the keys that said so clearly."""
+    if not seen.marks:
+        return True, set()
     said = {mark.key: verdict(mark.kind, turn[mark.key]) for mark in seen.marks}
     obeyed = {name for name, word in said.items() if word in ("learn", "not")}
     return "not" not in said.values(), obeyed
@@ -207,6 +218,8 @@ def _learned(turn: Mapping[str, Any], seen: Layout) -> tuple[bool, set[str]]:
 
 def role_of(speaker: Any, options: Options, key: str) -> Role:
     """The role of a speaker. Raises UnusableError for one that has none here."""
+    if not options.assistant and isinstance(speaker, str) and speaker in ROLES:
+        return ROLES[speaker]
     name = str(speaker).strip()
     if options.assistant and plain_name(name) in map(plain_name, options.assistant):
         return "assistant"

@@ -197,7 +197,7 @@ class _Work:
         return LintReport(
             files=files,
             rows=self._rows,
-            findings=tuple(self._findings(ignored)),
+            findings=tuple(self._findings(files, ignored)),
             lengths=self._lengths(),
             coverage=covered,
             languages=dict(self._languages.most_common()),
@@ -221,16 +221,20 @@ class _Work:
             firsts[different[number]] = different[first]
         return [firsts[first] for first in same]
 
-    def _findings(self, ignored: tuple[str, ...]) -> Iterable[Finding]:
+    def _findings(self, files: tuple[str, ...], ignored: tuple[str, ...]) -> Iterable[Finding]:
         for code in CODES:
             if self._counts[code] and code not in ignored:
+                places = tuple(self._places.get(code, ()))
+                first = places[0].file if places else files[0]
+                concerned = files if "FILES" in CODES[code].cure.en else (first,)
                 yield Finding(
                     code=code,
                     count=self._counts[code],
                     share=min(1.0, self._counts[code] / max(1, self._rows)),
                     note=self._notes.get(code, Text("", "")),
-                    rows=(places := tuple(self._places.get(code, ()))),
-                    imported=bool(places) and places[0].file in self._imported,
+                    rows=places,
+                    files=files,
+                    imported=not self._imported.isdisjoint(concerned),
                 )
 
     def _lengths(self) -> Lengths:

@@ -105,13 +105,19 @@ CODES: dict[str, Code] = {
     ),
     "W208": Code(
         Text("Uneven coverage of roles, scenes and styles", "角色、场景、风格覆盖不均"),
-        Text("Fill the cells that lack a style: python -m train data generate",
-             "请补齐缺少风格的格子：python -m train data generate"),
+        Text("Write rows for the cells that lack a style, or have a model write them from a plan of yours: "
+             "python -m train data generate --plan PLAN.toml -o MORE; then put both together: "
+             "python -m train data mix FILE MORE -o MIXED",
+             "请为缺少风格的格子补写数据，或写一份计划让模型来写："
+             "python -m train data generate --plan 计划.toml -o MORE；再合在一起："
+             "python -m train data mix FILE MORE -o MIXED"),
     ),
     "W209": Code(
         Text("Identity and ordinary rows are out of balance", "身份数据与普通数据比例失衡"),
-        Text("One identity row to two to eleven ordinary ones works: python -m train data mix FILE ORDINARY -o NEW",
-             "一条身份数据配二到十一条普通数据为宜：python -m train data mix FILE 普通数据 -o NEW"),
+        Text("One identity row to two to eleven ordinary ones works. Add a file of those that are too few: "
+             "python -m train data mix FILE OTHERS.jsonl -o MIXED",
+             "一条身份数据配二到十一条普通数据为宜。请加入一份较少的那种数据："
+             "python -m train data mix FILE 另一份.jsonl -o MIXED"),
     ),
     "W210": Code(
         Text("Answered in an unexpected language", "回答的语言出乎意料"),
@@ -133,8 +139,9 @@ CODES: dict[str, Code] = {
     ),
     "W213": Code(
         Text("Held out, but its question is trained on", "留出的数据，问题却在训练集里"),
-        Text("Separate the file that both were made of again: python -m train data split ORIGINAL -o PLACE --force",
-             "请把两者的原始文件重新划分：python -m train data split 原文件 -o PLACE --force"),
+        Text("Separate them again, and use the two files there in place of these: "
+             "python -m train data split FILES -o APART",
+             "请重新划分，并改用新文件夹里的两个文件：python -m train data split FILES -o APART"),
     ),
     "W214": Code(
         Text("Perhaps a placeholder: look at it", "可能是占位符，请看一下"),

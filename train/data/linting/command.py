@@ -11,6 +11,8 @@ from assistant.artifacts import whole_file, whole_folder, write_json
 from assistant.cli import Context, TerminalProgress
 from assistant.conversation import Conversation
 from assistant.errors import FailedError, UsageError
+from assistant.following import both_in_same_project
+from assistant.outside import legible
 from assistant.persona import persona_from_config
 from assistant.progress import Report, unreported
 from assistant.words import Text
@@ -101,10 +103,13 @@ def _lint(
         if why is not None:
             say(Text(f"Lengths are estimated: {why.en}", f"长度为估算：{why.zh}"))
     found = lint(files, persona, counter, max_length, ignore, report, sound)
+    if config:
+        mine = config
+        found = found.pasted(lambda text: both_in_same_project(text, mine.file, mine.sets))
     with whole_folder(folder, force=True) as partial:
         write_json(found.as_json(), partial / JSON_FILE)
         with whole_file(partial / PAGE_FILE) as out:
-            out.write(page(found))
+            out.write(legible(page(found)))
     return found
 
 

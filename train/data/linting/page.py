@@ -40,7 +40,8 @@ def page(report: LintReport, language: str | None = None) -> str:
         f'<h2>{say("Characters of an answer", "回答的字数")}</h2>',
         _bars(report.lengths.answer_chars, say("characters", "字数")),
         f'<h2>{say("Languages of the answers", "回答的语言")}</h2>',
-        _shares(report.languages),
+        _shares(report.languages) if report.languages
+        else f'<p>{say("No row is a whole conversation.", "没有一行是完整的对话。")}</p>',
         f'<h2>{say("Identity and ordinary rows", "身份数据与普通数据")}</h2>',
         _shares({say("identity", "身份"): report.identity_rows, say("ordinary", "普通"): report.ordinary_rows}),
         _heat_map(report.coverage, say),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import shlex
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from assistant.following import command_line
 from assistant.words import Text
 
 from .codes import CODES, is_error
@@ -38,7 +39,9 @@ class Finding(_Frozen):
     share: float  # of all rows
     note: Text = Text("", "")
     rows: tuple[Place, ...] = ()
-    imported: bool = False  # the first file is of another shape, and was imported on the way
+    files: tuple[str, ...] = ()  # all that were checked
+    imported: bool = False  # the file concerned is of another shape, and was imported on the way
+    pasted: Text | None = None  # the cure, its commands for the project that was named
 
     @property
     def title(self) -> Text:
@@ -47,30 +50,42 @@ class Finding(_Frozen):
     @property
     def cure(self) -> Text:
         """What mends it; its commands name the first file concerned, and run when pasted."""
+        if self.pasted:
+            return self.pasted
         cure = CODES[self.code].cure
-        if not self.rows:
+        if not (self.rows or self.files):
             return cure
-        file = Path(self.rows[0].file)
-        named = {
-            "FILE": file, "NEW": file.with_name(f"{file.stem}.sound.jsonl"),
-            "FOLDER": file.with_name(f"{file.stem}-split"), "PLACE": file.parent,
-        }  # fmt: skip
-        if self.imported and re.search(
-            "data (?:clean|split) ", cure.en
-        ):  # they read no other shape
-            first = "python -m train data import FILE -o NEW"
+        if self.imported and _OTHER_SHAPES_REFUSED.search(cure.en):
+            first = f"python -m train data import {_FILES.findall(cure.en)[0]} -o NEW"
             cure = Text(
-                f"First {first}; then: {cure.en.replace('FILE', 'NEW')}",
-                f"先 {first}；然后：{cure.zh.replace('FILE', 'NEW')}",
+                f"First {first}; then: {_FILES.sub('NEW', cure.en)}",
+                f"先 {first}；然后：{_FILES.sub('NEW', cure.zh)}",
             )
+        named = self._named()
         return Text(_filled(cure.en, named), _filled(cure.zh, named))
 
+    def _named(self) -> dict[str, str]:
+        """What stands for the words in capitals."""
+        file = Path(self.rows[0].file if self.rows else self.files[0])
+        folder = file.parent
+        named = {
+            "FILE": file, "NEW": file.with_name(f"{file.stem}.sound.jsonl"),
+            "MORE": file.with_name(f"{file.stem}.more.jsonl"),
+            "MIXED": file.with_name(f"{file.stem}.mixed.jsonl"),
+            "FOLDER": file.with_name(f"{file.stem}-split"),
+            "APART": folder.with_name(f"{folder.name}-split") if folder.name else Path("split"),
+        }  # fmt: skip
+        filled = {word: command_line(path) for word, path in named.items()}
+        return filled | {"FILES": command_line(*map(Path, self.files))}
 
-def _filled(text: str, named: dict[str, Path]) -> str:
+
+_FILES = re.compile(r"\bFILES?\b")
+_OTHER_SHAPES_REFUSED = re.compile("data (?:clean|split|mix) ")
+
+
+def _filled(text: str, named: dict[str, str]) -> str:
     return re.sub(
-        r"(?<![A-Za-z])(?:FILE|NEW|FOLDER|PLACE)(?![A-Za-z])",
-        lambda word: shlex.quote(str(named[word[0]])),
-        text,
+        rf"(?<![A-Za-z])(?:{'|'.join(named)})(?![A-Za-z])", lambda word: named[word[0]], text
     )
 
 
@@ -144,7 +159,7 @@ class LintReport(_Frozen):
         """For --json and the report file; titles and cures in English."""
         whole = self.model_dump(mode="json", exclude={"findings"})
         findings = [
-            finding.model_dump(mode="json", exclude={"note", "imported"})
+            finding.model_dump(mode="json", exclude={"note", "imported", "files", "pasted"})
             | {
                 "level": "error" if is_error(finding.code) else "warning",
                 "title": finding.title.en, "cure": finding.cure.en, "note": finding.note.en,
@@ -152,6 +167,13 @@ class LintReport(_Frozen):
             for finding in self.findings
         ]  # fmt: skip
         return {"stage": "lint", "passed": self.passed, **whole, "findings": findings}
+
+    def pasted(self, paste: Callable[[Text], Text]) -> LintReport:
+        """The same report, the commands of its cures as `paste` makes them."""
+        findings = (
+            finding.model_copy(update={"pasted": paste(finding.cure)}) for finding in self.findings
+        )
+        return self.model_copy(update={"findings": tuple(findings)})
 
     def text(self) -> Text:
         """A table for the terminal."""
@@ -180,13 +202,14 @@ def _table(report: LintReport, language: str) -> str:
         lines.append("      → " + finding.cure.in_language(language))
     lengths = report.lengths
     about = "" if lengths.exact else say("about ", "约 ")
+    spoken = ", ".join(f"{name} {count}" for name, count in report.languages.items())
     figures = [
         say(f"{report.rows} rows", f"{report.rows} 行"),
         say(f"{about}{lengths.total_tokens} tokens ({lengths.counted_with})",
             f"{about}{lengths.total_tokens} 个 token（{lengths.counted_with}）"),
         say(f"median {lengths.tokens.median}, 95 % up to {lengths.tokens.p95}, longest {lengths.tokens.longest}",
             f"中位数 {lengths.tokens.median}，95% 不超过 {lengths.tokens.p95}，最长 {lengths.tokens.longest}"),
-        say("answers in ", "回答语言 ") + ", ".join(f"{name} {count}" for name, count in report.languages.items()),
+        say("answers in ", "回答语言 ") + spoken if spoken else say("no row is a whole conversation", "没有一行是完整的对话"),
         say(f"identity {report.identity_rows}, ordinary {report.ordinary_rows}",
             f"身份 {report.identity_rows}，普通 {report.ordinary_rows}"),
         say(f"duplicates: {report.exact_duplicates} exact, {report.near_duplicates} near",

@@ -17,6 +17,7 @@ from assistant.words import Text
 from ..importing import REASONS, read_file
 from ..lines import raw_lines, size_of
 
+SAID_EVERY = 1000  # rows of a file that is imported on the way
 _CODE_OF = {
     "order": "E102", "role": "E102", "no_question": "E103", "no_answer": "E103", "empty_turn": "E103",
 }  # fmt: skip
@@ -43,7 +44,10 @@ def loose_rows(file: Path, report: Report) -> Iterator[LooseRow]:
     what = Text(f"Checking {file.name}", f"正在检查 {file.name}")
     total = size_of(file)
     if not _holds_conversations(file):
-        yield from _imported(file)
+        for done, row in enumerate(_imported(file)):
+            if done % SAID_EVERY == 0:
+                report(Progress(what, done))
+            yield row
         return
     for number, line in raw_lines(file, lambda done: report(Progress(what, done, total, "B"))):
         yield _loose(str(file), number, line)
