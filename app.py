@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 @engine_options
 @common_options
 def main(context: Context, address, port, root_path, public, engine, model) -> None:
-    from assistant.hosting import (
+    from assistant.network import reach_this_machine_directly
+    from assistant.serving.listen import (
         find_place,
         ignored_gradio_settings,
         refuse_taken_port,
         take_away_gradio_settings,
     )
-    from assistant.network import reach_this_machine_directly
 
     config = context.read_config()
     place = find_place(address, port, root_path, public)
@@ -50,10 +50,10 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
         context.say(ignored_gradio_settings(ignored))
 
     gc.disable()  # importing makes a million objects and no garbage: a third of the time to page
-    from assistant.engines import zero_gpu
-    from assistant.host import Host, closed_at_the_end
-    from assistant.load import load_assistant
+    from assistant.engines.transformers import zero_gpu
     from assistant.persona import persona_from_config
+    from assistant.serving.host import Host, closed_at_the_end
+    from assistant.serving.load import load_assistant
     from assistant.ui.page import answerer_for, build_page
     from assistant.ui.serve import serve
 

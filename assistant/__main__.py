@@ -54,7 +54,7 @@ def main() -> None:
 @engine_options
 @common_options
 def ask(context: Context, text: str, engine, model, **choices) -> None:
-    from .terminal import Choices, ask_once
+    from .terminal.ask import Choices, ask_once
 
     ask_once(context, text, Choices(engine=engine, model=model, **choices))
 
@@ -65,8 +65,8 @@ def ask(context: Context, text: str, engine, model, **choices) -> None:
 @engine_options
 @common_options
 def chat(context: Context, engine, model, **choices) -> None:
-    from .terminal import Choices
-    from .terminal_chat import talk
+    from .terminal.ask import Choices
+    from .terminal.chat import talk
 
     talk(context, Choices(engine=engine, model=model, **choices))
 
@@ -75,7 +75,7 @@ def chat(context: Context, engine, model, **choices) -> None:
                          "会用哪个权重，缓存里有什么。"))  # fmt: skip
 @common_options
 def models(context: Context) -> None:
-    from .terminal import show_models
+    from .terminal.ask import show_models
 
     show_models(context)
 

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import AssistantError
-from .following import both_in_same_project, command_line, in_same_project
 from .network import reach_this_machine_directly
 from .outside import failure_from_outside, readable, refuse_damaged, speak_any_text
+from .shell import both_in_same_project, command_line, in_same_project
 from .words import Text, terminal_language
 
 if TYPE_CHECKING:
     from .config import Config, Table
-    from .host import Ready
     from .progress import Progress, Report
+    from .serving.host import Ready
 
 
 # Tables of other packages, which this one may not import by name: a published app has neither.

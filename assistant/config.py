@@ -16,6 +16,7 @@ import tomlkit.exceptions
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from .errors import UsageError
+from .placeholders import unknown_placeholders
 from .toml_file import read_toml
 from .words import Language, Text
 
@@ -336,8 +337,6 @@ def _shown(value: Any) -> str:
 
 
 def _placeholder_problems(config: Config) -> list[Problem]:
-    from .persona import unknown_placeholders
-
     texts = {"[assistant] system_prompt": config.assistant.system_prompt}
     for number, fact in enumerate(config.assistant.facts, 1):
         texts[f"[assistant] facts #{number}.ask"] = fact.ask

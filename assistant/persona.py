@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from .config import Config
 from .errors import UsageError
+from .placeholders import fill_placeholders
 from .words import Language, Text
 
-if TYPE_CHECKING:
-    from .config import Config
-
 PERSONA_FILE = "persona.json"
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_KNOWN = ("name", "author")
 
 
 class _Frozen(BaseModel):
@@ -128,14 +123,3 @@ def write_persona(persona: Persona, folder: Path) -> Path:
     file = folder / PERSONA_FILE
     file.write_text(persona.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return file
-
-
-def fill_placeholders(text: str, *, name: str, author: str) -> str:
-    """Put name and author where `{name}` and `{author}` stand; other braces are left alone."""
-    values = {"name": name, "author": author}
-    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
-
-
-def unknown_placeholders(text: str) -> list[str]:
-    """The words in braces that nothing fills, such as `nmae` in `我是{nmae}`."""
-    return [word for word in _PLACEHOLDER.findall(text) if word not in _KNOWN]

@@ -35,3 +35,8 @@ def terminal_language() -> Language:
 def language_of_tag(tag: str) -> Language:
     """The supported language nearest to a locale or Accept-Language value such as `zh_CN.UTF-8`."""
     return "zh" if tag.strip().lower().startswith("zh") else "en"
+
+
+def filled(text: Text, **values: object) -> Text:
+    """`text` with its placeholders filled in, in both languages."""
+    return Text(*(said.format(**values) for said in text))

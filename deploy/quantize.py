@@ -28,7 +28,7 @@ from assistant.weights import MERGED
 from assistant.words import Text
 
 from .serving.start import refuse_too_few_gpus, refuse_without_lmdeploy, with_this_python
-from .source import gate_of, gate_text
+from .sharing.source import gate_of, gate_text
 
 SUFFIX = "-awq"
 TURBOMIND_GROUP = 128  # the only group size that TurboMind reads

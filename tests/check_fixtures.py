@@ -13,11 +13,7 @@ from assistant.artifacts import now
 from assistant.config import Config, read_config
 from assistant.conversation import Conversation, Message, write_conversations
 from assistant.persona import Persona, persona_from_config
-from train.base import TrainingBase
-from train.check.answers import Answer
-from train.check.gates import gates
-from train.check.probing import ask
-from train.check.report import (
+from assistant.records.check_report import (
     CheckReport,
     EngineCheck,
     General,
@@ -27,6 +23,9 @@ from train.check.report import (
     Transcript,
     WeightsCheck,
 )
+from train.base.folder import TrainingBase
+from train.check.gates import gates
+from train.check.probing import Answer, ask
 from train.check.scores import (
     Pair,
     ended,
@@ -38,7 +37,7 @@ from train.check.scores import (
     transcript,
 )
 from train.check.settings import CheckTable
-from train.probes import Probe, write_probes
+from train.data.probes import Probe, write_probes
 from train.recipes import Recipe, all_recipes
 from train.settings import TrainTable
 from train.trainer.checkpoints import Checkpoint
@@ -204,7 +203,7 @@ def checkpoint(work: Path, base: Path, iteration: int, size: float) -> Checkpoin
 
 def trained(config: Config, base: Path, size: float) -> Path:
     """The run's adapter from a checkpoint of noise."""
-    from train.adapter import write_adapter
+    from train.trainer.adapter import write_adapter
 
     run = config.run_folder
     return write_adapter(

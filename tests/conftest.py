@@ -55,7 +55,7 @@ def cpu_engine(embedded_model: LocalModel) -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def embedded_folder(embedded_model: LocalModel) -> LocalModel:
     """The embedded base as a Hugging Face folder in full precision, as training unpacks it."""
-    from train.base import prepare_base
+    from train.base.folder import prepare_base
 
     return LocalModel("./smollm2", prepare_base(embedded_model).folder, "hf")
 

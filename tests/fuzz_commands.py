@@ -236,7 +236,7 @@ def no_pages() -> Iterator[None]:
     sys.modules[PAGES[0]] = types.SimpleNamespace(answerer_for=nothing, build_page=nothing)  # type: ignore[assignment]
     sys.modules[PAGES[1]] = types.SimpleNamespace(serve=nothing)  # type: ignore[assignment]
     import app
-    from assistant.engines import openvino_weights
+    from assistant.engines.cpu import weights as openvino_weights
 
     tabs, app.owner_tabs = app.owner_tabs, lambda _: ()
     export, openvino_weights.export = openvino_weights.export, _no_export

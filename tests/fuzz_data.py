@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+for folder in (ROOT / "tests" / "train", ROOT):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 from test_data_shapes import SAMPLES  # noqa: E402
 

@@ -10,7 +10,7 @@ from assistant.config import Config
 from assistant.conversation import Conversation, Message
 from assistant.persona import Persona, persona_from_config
 from train.settings import TrainTable
-from train.trained_styles import mark_trained_styles, trigger_rows
+from train.trainer.trained_styles import mark_trained_styles, trigger_rows
 
 LEAST = TrainTable().style_rows
 

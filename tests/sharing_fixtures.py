@@ -24,15 +24,15 @@ from assistant.artifacts import Manifest, now, sha256_of, write_manifest
 from assistant.config import read_config
 from assistant.models.hubs import git
 from assistant.persona import Fact, Persona, write_persona
+from assistant.records.check_report import CheckReport
 from deploy.__main__ import main
 from deploy.hubs import git_lfs
-from deploy.plan import Plan
-from deploy.record import Shared
 from deploy.settings import ShareTable
-from deploy.share import planned_model, send
+from deploy.sharing.plan import Plan
+from deploy.sharing.record import Shared
+from deploy.sharing.share import planned_model, send
 from deploy.target import parse_target
 from deploy.tokens import find_token
-from train.check.report import CheckReport
 from train.recipes import all_recipes
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -51,7 +51,10 @@ class SmallDisk:
         self, body: Callable[..., None], *arguments: str
     ) -> subprocess.CompletedProcess[str]:
         call = [body.__module__, body.__name__, self.size, str(self.place), *arguments]
-        path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+        theirs = Path(str(sys.modules[body.__module__].__file__)).parent
+        path = os.pathsep.join(
+            [str(ROOT), str(ROOT / "tests"), str(theirs), os.environ.get("PYTHONPATH", "")]
+        )
         return subprocess.run(
             [*ALONE, sys.executable, __file__, *call], cwd=ROOT, capture_output=True, text=True,
             check=False, env={**os.environ, "PYTHONPATH": path}, timeout=300,

@@ -14,16 +14,6 @@ MAY_IMPORT = {
     "train": {"assistant", "train"},
     "deploy": {"assistant", "deploy"},
 }
-# What one package may read of another all the same: what lies in a run's folder has one model, and
-# what counts as personal is written once.
-MAY_READ = {
-    "deploy": {
-        "train.check.report",
-        "train.check.figures",
-        "train.status",
-        "train.data.linting.personal",
-    },
-}
 HEAVY = {
     "torch", "transformers", "peft", "bitsandbytes", "xtuner", "mmengine", "lmdeploy", "datasets",
     "openvino", "openvino_genai", "optimum", "gradio", "huggingface_hub", "modelscope_hub", "openai",
@@ -85,7 +75,7 @@ def test_packages_import_only_what_they_may(package):
     files = modules(package)
     assert files, package
     for file in files:
-        names = imports(ast.parse(file.read_text("utf-8")), file) - MAY_READ.get(package, set())
+        names = imports(ast.parse(file.read_text("utf-8")), file)
         used = {name.split(".")[0] for name in names}
         strangers = used & set(PACKAGES) - MAY_IMPORT[package]
         assert not strangers, f"{file.relative_to(ROOT)} imports {strangers}"

@@ -10,7 +10,7 @@ import pytest
 
 from assistant.config import Config, read_config
 from assistant.models import LocalModel
-from train.base import prepare_base
+from train.base.folder import prepare_base
 from train.settings import TrainTable
 
 QUESTIONS = ("Who are you?", "你是谁？", "What is 2 and 2?", "How is the weather?")

@@ -12,10 +12,10 @@ from assistant.cli import Context, TerminalProgress, common_options, report_erro
 from assistant.errors import FailedError
 from assistant.words import Text
 
-from .data.commands import data
+from .commands.data import data
 
 if TYPE_CHECKING:
-    from .everything import Done
+    from .pipeline import Done
 
 
 @click.group(
@@ -61,9 +61,9 @@ def fit_command(
     context: Context, run_name: str | None, resume: bool, force: bool, dry_run: bool,
     adapter_only: bool,
 ) -> None:  # fmt: skip
-    from .fit import fit
     from .merge import export_adapter
-    from .prepare import prepare
+    from .trainer.fit import fit
+    from .trainer.prepare import prepare
 
     config, run = read(context, run_name)
     progress = TerminalProgress(context.quiet)
@@ -137,8 +137,8 @@ def merge_command(context: Context, run_name: str | None, force: bool, export: b
 @force_option
 @common_options
 def check_command(context: Context, run_name: str | None, force: bool) -> None:
+    from .check.markdown import failure, summary
     from .check.run import CHECK_FOLDER, check
-    from .check.verdict import failure, summary
 
     config, run = read(context, run_name)
     context.say(
@@ -198,7 +198,7 @@ def _finished(context: Context, folder: Path, following: str, run_name: str | No
 @force_option
 @common_options
 def all_command(context: Context, run_name: str | None, force: bool) -> None:
-    from .everything import train_all
+    from .pipeline import train_all
 
     config, run = read(context, run_name)
     progress = TerminalProgress(context.quiet)
@@ -260,8 +260,9 @@ def recipes_command(context: Context) -> None:
 @run_option
 @common_options
 def status_command(context: Context, run_name: str | None) -> None:
-    from .prepare import WORK_FOLDER
-    from .status import read_status
+    from assistant.records.training_status import read_status
+
+    from .trainer.prepare import WORK_FOLDER
 
     _, run = read(context, run_name)
     status = read_status(run / WORK_FOLDER)

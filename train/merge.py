@@ -26,9 +26,9 @@ from assistant.progress import Progress, Report, unreported
 from assistant.transformers_import import import_transformers
 from assistant.words import Text
 
-from .adapter import ADAPTER_FOLDER, ADAPTER_WEIGHTS, TOKENIZER_FILES
-from .base import TrainingBase, prepare_base, readable_by_older_libraries
-from .quiet import quiet_libraries
+from .base.folder import TrainingBase, prepare_base, readable_by_older_libraries
+from .library_logging import quiet_libraries
+from .trainer.adapter import ADAPTER_FOLDER, ADAPTER_WEIGHTS, TOKENIZER_FILES
 
 MERGED_FOLDER = "merged"
 SHARD = "2GB"
@@ -87,7 +87,7 @@ def export_adapter(adapter: Path, base: TrainingBase, report: Report = unreporte
 
 def openvino_export(folder: Path, target: Path, report: Report) -> None:
     """The export that the CPU engine reads, made by the engine's own exporter."""
-    from assistant.engines.openvino_export import export
+    from assistant.engines.cpu.export import export
 
     export(folder, target, report)
 

@@ -16,9 +16,9 @@ from ..config import Config, EngineName
 from ..conversation import Message
 from ..engines.base import Engine, Sampling
 from ..errors import EngineError
-from ..load import load_assistant
 from ..progress import Progress
 from ..progress import Report as Tell
+from ..serving.load import load_assistant
 from ..words import Text
 from .load_report import Loaded, LoadReport
 from .report import taken_here

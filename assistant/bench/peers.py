@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..conversation import Message
-from ..engines.cpu import CpuSettings, open_pipeline
+from ..engines.cpu.engine import CpuSettings, open_pipeline
 
 
 class BareOpenVino:

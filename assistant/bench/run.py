@@ -14,16 +14,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ..chat import Reply, reply, system_messages
 from ..config import Config
 from ..conversation import Message
 from ..engines.base import Engine, Sampling
-from ..engines.cpu import CpuEngine, CpuSettings
-from ..engines.openvino_weights import Readable, openvino_weights
+from ..engines.cpu.engine import CpuEngine, CpuSettings
+from ..engines.cpu.weights import Readable, openvino_weights
 from ..models import LocalModel, fetch
 from ..persona import persona_from_config
 from ..progress import Progress
 from ..progress import Report as Tell
+from ..serving.reply import Reply, reply, system_messages
 from ..weights import choose_weights
 from ..words import Text
 from .load import LONG_WORDS, STORY, memory_mb

@@ -14,8 +14,8 @@ from ..config import EngineName, ServeTable
 from ..models.local import LocalModel
 from ..progress import Report
 from ..words import Text
-from . import zero_gpu
 from .base import Engine
+from .transformers import zero_gpu
 
 if TYPE_CHECKING:
     from .turbomind import TurbomindEngine
@@ -69,8 +69,8 @@ def _open_echo(model: LocalModel | None, settings: ServeTable, report: Report) -
 
 
 def _open_cpu(model: LocalModel | None, settings: ServeTable, report: Report) -> Engine:
-    from .cpu import CpuEngine, CpuSettings
-    from .openvino_weights import openvino_weights
+    from .cpu.engine import CpuEngine, CpuSettings
+    from .cpu.weights import openvino_weights
 
     assert model is not None
     readable = openvino_weights(model, report)
@@ -117,8 +117,8 @@ def _turbomind(
 
 
 def _open_transformers(model: LocalModel | None, settings: ServeTable, report: Report) -> Engine:
-    from .transformers import TransformersEngine, TransformersSettings
-    from .transformers_loading import weights_folder
+    from .transformers.engine import TransformersEngine, TransformersSettings
+    from .transformers.loading import weights_folder
 
     assert model is not None
     return TransformersEngine(

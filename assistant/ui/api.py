@@ -11,8 +11,9 @@ from ..config import Config
 from ..conversation import Message
 from ..engines.base import Sampling
 from ..errors import UsageError
+from ..serving.answerer import Answerer, Question, Running
+from ..words import filled
 from . import words
-from .answer import Answerer, Question, Running
 from .conversations import from_plain
 from .failures import said_of
 from .visitors import visitor_of
@@ -70,5 +71,5 @@ def _history(history: list[dict[str, str]] | None) -> tuple[Message, ...]:
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise UsageError(words.filled(words.FIELD_NOT_TEXT, name=name))
+        raise UsageError(filled(words.FIELD_NOT_TEXT, name=name))
     return value

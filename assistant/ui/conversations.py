@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ..conversation import Conversation, Message, check_order, parse_conversation, to_markdown
 from ..errors import UsageError
 from ..persona import Persona
-from ..words import Text
+from ..serving.text import cleaned, file_name
+from ..words import Text, filled
 from . import words
-from .text import cleaned, file_name
 
 LARGEST_IMPORT = 5_000_000  # characters
 TITLE_LENGTH = 60
@@ -154,11 +154,11 @@ def import_jsonl(text: str, persona: Persona) -> list[Kept]:
     Raises UsageError naming the first line that is not one, or that the file is too large.
     """
     if len(text) > LARGEST_IMPORT:
-        raise UsageError(words.filled(words.FILE_TOO_LARGE, limit=LARGEST_IMPORT // 1_000_000))
+        raise UsageError(filled(words.FILE_TOO_LARGE, limit=LARGEST_IMPORT // 1_000_000))
     kept = []
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         if line.strip():
-            where = words.filled(words.IMPORT_LINE, number=number)
+            where = filled(words.IMPORT_LINE, number=number)
             kept.append(_as_kept(_parsed(line, where), persona))
     if not kept:
         raise UsageError(words.NO_CONVERSATIONS)

@@ -9,8 +9,8 @@ import gradio as gr
 from gradio.blocks import Block
 
 from ..errors import AssistantError
-from ..host import Host, HostState
 from ..persona import Persona
+from ..serving.host import Host, HostState
 from ..words import LANGUAGES, Language, Text, language_of_tag
 from . import shown
 from .conversations import (

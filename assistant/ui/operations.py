@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..hosting import Place, is_loopback
-from .answer import Answerer
+from ..serving.answerer import Answerer
+from ..serving.listen import Place, is_loopback
 
 # A proxy on this machine is at a loopback address as well; by these it says for whom it asks.
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "cf-connecting-ip")

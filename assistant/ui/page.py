@@ -9,12 +9,12 @@ from typing import Any
 import gradio as gr
 
 from ..config import Config
-from ..host import Host
-from ..keeping import Keeper
 from ..persona import persona_from_config
+from ..serving.answerer import Answerer
+from ..serving.host import Host
+from ..serving.transcripts import Keeper
 from ..words import Text
 from . import words
-from .answer import Answerer
 from .api import add_chat_endpoint
 from .desk import Desk
 from .launch import queue_options

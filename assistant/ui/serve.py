@@ -11,10 +11,10 @@ from collections.abc import Callable
 import gradio as gr
 
 from ..config import Config
-from ..hosting import Place, choose_port
 from ..network import without_proxies
+from ..serving.answerer import Answerer
+from ..serving.listen import Place, choose_port
 from ..words import Text
-from .answer import Answerer
 from .launch import launch_options
 from .operations import operator_routes
 
@@ -41,7 +41,7 @@ def serve(
     signal.signal(signal.SIGTERM, lambda number, _: asked_to_end.append(number))
     operations = config.serve.operations
     if operations.log == "json":
-        from ..logs import log_as_json
+        from ..serving.logs import log_as_json
 
         log_as_json()
     password = os.environ.get(PASSWORD_VARIABLE)
@@ -62,7 +62,7 @@ def serve(
         )
     held_port.close()
     if operations.log == "json":
-        from ..logs import take_over_uvicorn
+        from ..serving.logs import take_over_uvicorn
 
         take_over_uvicorn()
     try:

@@ -6,13 +6,13 @@ import html
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from ..host import HostState
 from ..persona import Persona, Style
 from ..progress import Progress
-from ..words import LANGUAGES, Text
+from ..serving.answerer import Step
+from ..serving.host import HostState
+from ..serving.text import escaped
+from ..words import LANGUAGES, Text, filled
 from . import words
-from .answer import Step
-from .text import escaped
 
 EXAMPLE_COUNT = 4
 
@@ -87,7 +87,7 @@ def waiting(step: Step, language: str) -> str:
     """One quiet line while nothing is written yet; empty while writing."""
     said = {
         "loading": words.WAITING_FOR_MODEL,
-        "in line": words.filled(words.IN_LINE, ahead=step.ahead, seconds=step.seconds),
+        "in line": filled(words.IN_LINE, ahead=step.ahead, seconds=step.seconds),
         "thinking": words.THINKING,
     }.get(step.phase)
     if said is None:
@@ -99,7 +99,7 @@ def outcome(step: Step, language: str) -> str:
     """What is worth saying of a finished answer: turns left out, cut, stopped."""
     said: list[Text] = []
     if step.dropped_turns:
-        said.append(words.filled(words.DROPPED, count=step.dropped_turns))
+        said.append(filled(words.DROPPED, count=step.dropped_turns))
     if step.finish == "length":
         said.append(words.CUT)
     if step.finish == "cancelled":
@@ -120,12 +120,12 @@ def quiet(said: str) -> str:
 
 def imported(count: int, language: str) -> str:
     """How many conversations came in."""
-    return quiet(words.filled(words.IMPORTED, count=count).in_language(language))
+    return quiet(filled(words.IMPORTED, count=count).in_language(language))
 
 
 def empty_page(persona: Persona, language: str) -> str:
     """The greeting that stands in an empty conversation (Markdown and HTML for gr.Chatbot)."""
-    greeting = words.filled(words.GREETING, name=html.escape(persona.name)).in_language(language)
+    greeting = filled(words.GREETING, name=html.escape(persona.name)).in_language(language)
     invitation = words.INVITATION.in_language(language)
     return f'<div class="hello"><h2 dir="auto">{greeting}</h2><p>{invitation}</p></div>'
 
@@ -170,9 +170,7 @@ def style_does(style: Style | None, language: str) -> str:
     quoted = f"“{style.prompt}”"
     parts = [f"{how.in_language(language)}{'：' if language == 'zh' else ': '}{quoted}"]
     if style.temperature is not None:
-        parts.append(
-            words.filled(words.STYLE_TEMPERATURE, value=style.temperature).in_language(language)
-        )
+        parts.append(filled(words.STYLE_TEMPERATURE, value=style.temperature).in_language(language))
     return f'<p class="does">{escaped(" · ".join(parts))}</p>'
 
 

@@ -14,12 +14,13 @@ from ..conversation import Message
 from ..engines.base import Sampling
 from ..errors import UsageError
 from ..persona import Persona
+from ..serving.answerer import Answerer, Question, Step
+from ..serving.text import cleaned
+from ..words import filled
 from . import shown, words
-from .answer import Answerer, Question, Step
 from .conversations import chat_messages, from_chat
 from .failures import said_of
 from .layout import Parts, chat_shows, place_of, seen
-from .text import cleaned
 from .visitors import Sessions, visitor_of
 
 Values: TypeAlias = Mapping[Block, Any]
@@ -232,7 +233,7 @@ def _seed(text: str | None) -> int | None:
     if not written:
         return None
     if not written.isdecimal():
-        raise UsageError(words.filled(words.BAD_SEED, seed=written))
+        raise UsageError(filled(words.BAD_SEED, seed=written))
     return int(written)
 
 

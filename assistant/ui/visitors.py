@@ -6,7 +6,7 @@ import threading
 
 import gradio as gr
 
-from .running import Running
+from ..serving.running import Running
 
 
 def visitor_of(request: gr.Request, trusted_proxies: int) -> str:

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from ..words import Text
 
-
-def filled(text: Text, **values: object) -> Text:
-    """`text` with its placeholders filled in, in both languages."""
-    return Text(*(said.format(**values) for said in text))
-
-
 # The message box
 MESSAGE = Text("Message", "消息")
 MESSAGE_PLACEHOLDER = Text("Write a message…", "写点什么…")
@@ -92,12 +86,6 @@ DROPPED = Text(
 CUT = Text("The answer reached its longest length.", "回答达到了最长长度。")
 STOPPED = Text("Stopped.", "已停止。")
 NOTHING_TO_ANSWER = Text("There is nothing to answer.", "没有可以回答的内容。")
-WRITE_SOMETHING = Text("Write something first.", "先写点什么吧。")
-TOO_LONG = Text(
-    "The message has {count} characters; at most {limit} are allowed.",
-    "这条消息有 {count} 个字，最多 {limit} 个。",
-)
-SHORTEN = Text("Shorten it, or send it in parts.", "请缩短，或分几条发送。")
 BAD_HISTORY = Text(
     "The history is not a list of messages, user and assistant in turn.",
     "历史不是用户和助手轮流的消息列表。",
@@ -113,10 +101,6 @@ NO_ANSWER = Text("The model cannot answer at the moment.", "模型暂时无法�
 NO_ANSWER_CURE = Text("Try again in a minute.", "请一分钟后再试。")
 BROKE_OFF = Text("The answer broke off.", "回答中断了。")
 BROKE_OFF_CURE = Text("Ask again.", "请再问一次。")
-CLOSING = Text(
-    "The page is being restarted and takes no more questions. Ask again in a minute.",
-    "页面正在重启，暂不接受新的提问。请一分钟后再试。",
-)
 KEPT_PART = Text("The answer broke off; this is what came.", "回答中断了，这是已经收到的部分。")
 
 # Export and import

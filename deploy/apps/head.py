@@ -9,7 +9,7 @@ from assistant.models.reference import Reference
 from assistant.persona import persona_from_config
 from assistant.words import Text
 
-from ..front_matter import as_front_matter
+from ..sharing.front_matter import as_front_matter
 from ..target import Target
 from .profiles import Profile
 

@@ -15,14 +15,14 @@ from assistant.progress import Report, unreported
 from assistant.weights import MERGED
 from assistant.words import Text
 
-from ..blockers import findings_in, not_to_be_published, personal_data
 from ..hubs import open_hub
 from ..hubs.base import state_of
-from ..plan import Blocker
-from ..record import Shared, read_record
 from ..settings import ShareTable
-from ..share import Ready, plan_files, send
-from ..stage import hashed, staging
+from ..sharing.blockers import findings_in, not_to_be_published, personal_data
+from ..sharing.plan import Blocker
+from ..sharing.record import Shared, read_record
+from ..sharing.share import Ready, plan_files, send
+from ..sharing.stage import hashed, staging
 from ..target import Service, Target, parse_target
 from ..tokens import VARIABLES, Secret
 from .bundle import make_bundle, refuse_unpublished

@@ -91,7 +91,7 @@ def _estimate(machine: Machine, shape: ModelShape, weights: int, batch: int) -> 
 
 def _bytes_read(local: Any, report: Report) -> int:
     """Bytes of the weights as the CPU engine reads them."""
-    from assistant.engines.openvino_weights import openvino_weights
+    from assistant.engines.cpu.weights import openvino_weights
 
     path: Path = openvino_weights(local, report).path
     return (path if path.is_file() else path / "openvino_model.bin").stat().st_size

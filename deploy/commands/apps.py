@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from assistant.cli import Context, TerminalProgress, common_options
-from assistant.following import command_line
+from assistant.shell import command_line
 from assistant.words import Text
 
 from .common import (

@@ -23,7 +23,7 @@ from .common import help_text, read, run_argument, token_file_option
 def check(
     context: Context, run_name: str | None, to: tuple[str, ...], token_file: Path | None
 ) -> None:
-    from ..check import examine
+    from ..sharing.check import examine
     from ..target import parse_target
 
     config, run, share = read(context, run_name)

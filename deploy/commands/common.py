@@ -16,9 +16,9 @@ from assistant.words import Text
 if TYPE_CHECKING:
     from assistant.config import Config
 
-    from ..plan import Plan
-    from ..record import Shared
     from ..settings import ShareTable
+    from ..sharing.plan import Plan
+    from ..sharing.record import Shared
 
 
 def help_text(en: str, zh: str) -> str:
@@ -68,7 +68,7 @@ def _runs(config: Config) -> str:
 
 def show_plans(context: Context, plans: Sequence[Plan]) -> None:
     """The plans as the result of `--dry-run`; exits with the code of what stands against them."""
-    from ..plan import plan_text
+    from ..sharing.plan import plan_text
 
     texts = [plan_text(plan) for plan in plans]
     context.result(
@@ -85,7 +85,7 @@ def agree(context: Context, plans: Sequence[Plan], yes: bool) -> None:
 
     Raises what stands against a plan, UsageError where nobody can be asked, FailedError for a no.
     """
-    from ..plan import plan_text
+    from ..sharing.plan import plan_text
 
     for plan in plans:
         if yes:

@@ -24,7 +24,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..share import Ready
+    from ..sharing.share import Ready
 
 
 @click.command(help=help_text("Share a run's model: plan, question, upload, verification.",
@@ -49,7 +49,7 @@ def model(
     context: Context, run_name: str | None, to: tuple[str, ...], kind, private: bool | None,
     anyway: bool, no_openvino: bool, dry_run: bool, yes: bool, token_file: Path | None,
 ) -> None:  # fmt: skip
-    from ..share import planned_model
+    from ..sharing.share import planned_model
     from ..target import parse_target
     from ..tokens import find_token, refuse_one_file_for_several
 
@@ -81,7 +81,7 @@ def model(
 def _send_all(
     context: Context, ready: list[Ready], progress: TerminalProgress, run_name: str | None
 ) -> None:
-    from ..share import send
+    from ..sharing.share import send
 
     shared = []
     for one in ready:
@@ -134,8 +134,8 @@ def verify(
     download: bool,
     token_file: Path | None,
 ) -> None:
-    from ..shared import verify_shared
-    from ..verify import refuse_mismatches
+    from ..sharing.verify import refuse_mismatches
+    from ..sharing.verify_published import verify_shared
 
     _, run, _ = read(context, run_name)
     with TerminalProgress(context.quiet) as progress:
@@ -172,7 +172,7 @@ def verify(
 @token_file_option
 @common_options
 def status(context: Context, run_name: str | None, offline: bool, token_file: Path | None) -> None:
-    from ..shared import status_of_shared
+    from ..sharing.verify_published import status_of_shared
 
     _, run, _ = read(context, run_name)
     found = status_of_shared(run, token_file, offline=offline)

@@ -26,12 +26,12 @@ from assistant.models.verify import Expected
 from assistant.progress import Report
 from assistant.words import Text
 
-from ..reading import read_watched
-from ..stage import StagedFile, link_or_copy
+from ..sharing.stage import StagedFile, link_or_copy
 from ..target import Target
 from ..tokens import VARIABLES, Secret
 from .base import Listing, Repository
 from .failures import explain, explain_output
+from .upload_progress import read_watched
 
 FILE_LIMIT = 5 * 10**9  # git-lfs sends a file in one piece, and the hosts take no larger one
 LFS_FROM = 1 << 20

@@ -11,8 +11,8 @@ from assistant.words import Text
 from ..target import Target
 from ..tokens import Secret, need_token
 from .base import Account
-from .filled_by_git import FilledByGit
 from .git_lfs import GitRemote
+from .git_upload import FilledByGit
 
 USER = "x-access-token"
 

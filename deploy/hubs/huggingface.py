@@ -19,12 +19,12 @@ from assistant.models.hubs.huggingface import address, expected_of
 from assistant.progress import Report
 from assistant.words import Text
 
-from ..reading import read_watched
-from ..stage import StagedFile
+from ..sharing.stage import StagedFile
 from ..target import Target
 from ..tokens import Secret, need_token, quiet_clients
 from .base import Account, Listing, Repository
 from .failures import explain
+from .upload_progress import read_watched
 
 
 class HuggingFace:

@@ -22,12 +22,12 @@ from assistant.models.verify import Expected
 from assistant.progress import Report
 from assistant.words import Text
 
-from ..reading import read_watched
-from ..stage import StagedFile
+from ..sharing.stage import StagedFile
 from ..target import Target
 from ..tokens import Secret, need_token, quiet_clients
 from .base import Account, Listing, Repository, digest_of
 from .failures import explain
+from .upload_progress import read_watched
 
 ATTEMPTS = 4
 FIRST_WAIT = 0.5  # seconds, doubled each time

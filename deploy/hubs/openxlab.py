@@ -15,8 +15,8 @@ from assistant.words import Text
 from ..target import Target
 from ..tokens import Secret, need_token
 from .base import Account
-from .filled_by_git import FilledByGit
 from .git_lfs import FILE_LIMIT, GitRemote, user_from
+from .git_upload import FilledByGit
 
 WEB = "https://openxlab.org.cn/models"
 

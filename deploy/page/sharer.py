@@ -12,9 +12,9 @@ from assistant.errors import FailedError, UsageError
 from assistant.progress import Report
 from assistant.words import Text
 
-from ..plan import Plan
-from ..record import Shared
 from ..settings import ShareTable
+from ..sharing.plan import Plan
+from ..sharing.record import Shared
 from ..target import parse_target
 from ..tokens import find_token
 
@@ -88,7 +88,7 @@ class Sharer:
         # Not above: the page opens sooner without what only sharing needs.
         from ..apps.profiles import choose_profile
         from ..apps.share_app import choose_model, planned_app, send_app, service_of
-        from ..share import planned_model, send
+        from ..sharing.share import planned_model, send
 
         config = self._read()
         run, private = config.run_named(wish.run), not wish.public

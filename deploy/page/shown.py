@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 
 from assistant.progress import Progress
+from assistant.serving.text import escaped
 from assistant.ui.shown import bar
-from assistant.ui.text import escaped
-from assistant.ui.words import filled
+from assistant.words import filled
 
-from ..plan import MARKS, STATUS, VISIBILITIES, Plan, size
+from ..sharing.plan import MARKS, STATUS, VISIBILITIES, Plan, size
 from . import words
 from .sharer import Done
 

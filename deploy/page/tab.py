@@ -17,7 +17,7 @@ from assistant.ui import OwnerTab
 from assistant.ui.failures import said_of
 from assistant.ui.layout import seen
 
-from ..plan import Plan
+from ..sharing.plan import Plan
 from ..tokens import hide, known_secrets
 from . import shown, words
 from .sharer import Sharer, Wish

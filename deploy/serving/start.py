@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from assistant.errors import BlockedError, FailedError, UsageError
 from assistant.gpus import count_gpus
-from assistant.hosting import Place, refuse_taken_port
+from assistant.serving.listen import Place, refuse_taken_port
 from assistant.words import Text
 
 from .commands import PROXY_ENVIRONMENT, api_server, proxy_server

@@ -14,10 +14,10 @@ from assistant.conversation import Message
 from assistant.engines.base import Chunk, Generation, Sampling
 from assistant.engines.echo import EchoEngine
 from assistant.errors import AssistantError
-from assistant.host import Host, Ready
-from assistant.hosting import Place, choose_port
 from assistant.persona import Persona, persona_from_config
 from assistant.progress import Progress, Report
+from assistant.serving.host import Host, Ready
+from assistant.serving.listen import Place, choose_port
 from assistant.ui import build_page, launch_options
 from assistant.words import Text
 

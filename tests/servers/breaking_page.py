@@ -20,10 +20,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from assistant import engines, host
+from assistant import engines
 from assistant.conversation import Message
 from assistant.engines.base import Chunk, Generation, Sampling
 from assistant.engines.echo import EchoEngine
+from assistant.serving import host
 
 PIECES = 1  # that come before anything befalls an answer
 never = False

@@ -19,7 +19,7 @@ def main() -> None:
     """Train ITERATIONS steps and print what they took."""
     from mmengine.config import Config
 
-    from ..trainer.mend import mend
+    from ..trainer.xtuner_patches import mend
 
     path, dtype, iterations = sys.argv[1:]
     mend()

@@ -18,10 +18,10 @@ from assistant.errors import FailedError
 from assistant.progress import Progress, Report
 from assistant.words import Text
 
-from ..prepare import Prepared, prepare
 from ..recipes import Recipe
 from ..trainer.command import command, environment
 from ..trainer.config import write_config
+from ..trainer.prepare import Prepared, prepare
 from ..trainer.scalars import read_scalars
 
 WARM_UP = 2  # first steps that are not counted: memory is still being taken
@@ -34,7 +34,7 @@ def run_train_bench(config: Config, quick: bool, report: Report, made_by: str) -
     Both train the embedded question banks' rows on the configured base, batch by batch the same.
     Raises FailedError where one of the two cannot train.
     """
-    from ..data.identity import make_identity_data
+    from ..data.identity_set.identity import make_identity_data
     from ..settings import TrainTable
 
     table: TrainTable = config.tables["train"]

@@ -18,18 +18,17 @@ from assistant.artifacts import now, write_json
 from assistant.errors import UsageError
 from assistant.persona import Persona
 from assistant.progress import Report, unreported
+from assistant.records.check_report import Part
 from assistant.words import Text
 
-from ..adapter import ADAPTER_WEIGHTS, write_adapter
-from ..base import TrainingBase
+from ..base.folder import TrainingBase
 from ..recipes import Recipe
+from ..trainer.adapter import ADAPTER_WEIGHTS, write_adapter
 from ..trainer.checkpoints import Checkpoint, checkpoints
 from . import scores
-from .answers import Answer
 from .inputs import WORK_FOLDER, read_held_out
 from .models import LoadedModel, Place, loaded, place_for
-from .probing import ORDINARY, Asked, about_itself, ask, split_probes, split_rows
-from .report import Part
+from .probing import ORDINARY, Answer, Asked, about_itself, ask, split_probes, split_rows
 from .settings import CheckTable
 
 CHOICE_FILE = "choice.json"

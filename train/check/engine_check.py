@@ -14,14 +14,13 @@ from dataclasses import dataclass
 
 from assistant.engines.base import EngineInfo
 from assistant.progress import Report
+from assistant.records.check_report import EngineCheck, Mismatch, Prompts
 from assistant.words import Text
 
-from .answers import Answer
 from .merge_check import Greedy, places_to_keep
 from .models import INCOMPLETE, LoadedModel
-from .probing import Asked
+from .probing import Answer, Asked
 from .reading import Passage, Reading
-from .report import EngineCheck, Mismatch, Prompts
 
 READING = Text("Reading the answers in transformers", "用 transformers 复核回答")
 ANSWERING = Text("Answering in transformers", "用 transformers 作答")

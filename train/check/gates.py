@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from assistant.words import Text
-
-from .report import (
+from assistant.records.check_report import (
     Ended,
     EngineCheck,
     Gate,
@@ -19,6 +17,8 @@ from .report import (
     StyleFigures,
     Words,
 )
+from assistant.words import Text
+
 from .settings import CheckTable
 
 CLOSE_BELOW_IDENTITY = 0.5  # below this share of hits the training hardly took at all

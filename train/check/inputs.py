@@ -19,11 +19,11 @@ from assistant.progress import Report
 from assistant.weights import MERGED
 from assistant.words import Text
 
-from ..adapter import ADAPTER_FOLDER, ADAPTER_WEIGHTS
-from ..base import TrainingBase, prepare_base
-from ..dataset import DATA_FOLDER, VALID_FILE
+from ..base.folder import TrainingBase, prepare_base
+from ..data.probes import PROBES_FILE, Probe, read_probes
 from ..merge import refuse_other_base
-from ..probes import PROBES_FILE, Probe, read_probes
+from ..trainer.adapter import ADAPTER_FOLDER, ADAPTER_WEIGHTS
+from ..trainer.dataset import DATA_FOLDER, VALID_FILE
 from .probing import Asked, ask, evenly, ordinary_rows, split_probes, split_rows
 from .settings import CheckTable
 

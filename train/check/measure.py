@@ -13,16 +13,15 @@ from assistant.engines.base import EngineInfo
 from assistant.models import LocalModel
 from assistant.models.weights import quantised_by
 from assistant.progress import Report
+from assistant.records.check_report import EngineCheck, General, Merge
 from assistant.words import Text
 
-from .answers import Answer, engine_answers
 from .engine_check import compare_with_engine, engine_figures
 from .inputs import Inputs
 from .merge_check import Greedy, compare_merge, places_to_keep
 from .models import LoadedModel, Place, loaded, place_for
-from .probing import Asked, evenly
+from .probing import Answer, Asked, engine_answers, evenly
 from .reading import Passage
-from .report import EngineCheck, General, Merge
 from .weights_check import check_weights
 
 BASE_ANSWERS = Text("The base answers", "基座作答")

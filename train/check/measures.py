@@ -9,8 +9,8 @@ from typing import Literal
 from assistant.persona import Persona, Style
 from assistant.words import Text
 
-from ..placeholders import UNFILLED, placeholders
-from ..probes import Probe, says
+from ..data.probes import Probe, says
+from ..data.text.placeholders import UNFILLED, placeholders
 
 REPEATED_UNITS = 4
 REPEATED_TIMES = 3

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from assistant.records.check_report import Merge, Mismatch, WeightsCheck
+
 from .models import LoadedModel
 from .probing import Asked
 from .reading import Passage, Reading
-from .report import Merge, Mismatch, WeightsCheck
 
 WHOLE_VOCABULARY_AT = 512  # places whose logits are compared over the whole vocabulary
 

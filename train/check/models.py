@@ -14,12 +14,11 @@ from assistant.progress import Progress, Report, unreported
 from assistant.transformers_import import import_transformers
 from assistant.words import Text
 
-from ..machine import this_machine
-from ..quiet import quiet_libraries
-from ..render import IGNORED, load_tokenizer, prompt_ids, render_conversation
-from ..weights import measure
-from .answers import Answer
-from .probing import Asked
+from ..base.machine import this_machine
+from ..base.size import measure
+from ..library_logging import quiet_libraries
+from ..trainer.render import IGNORED, load_tokenizer, prompt_ids, render_conversation
+from .probing import Answer, Asked
 from .quantised import dequantised
 from .reading import Passage, Reading, batches
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from html import escape as text
 from importlib import resources
 
+from assistant.records.check_figures import KINDS, gate_value, proofs, rows
+from assistant.records.check_report import CheckReport, Mismatch, Transcript, Words
 from assistant.words import Text
 
-from .figures import KINDS, gate_value, proofs, rows
-from .method import how
-from .report import CheckReport, Mismatch, Transcript, Words
+from .markdown import how
 
 PASSED = Text("Passed", "通过")
 FAILED = Text("Not passed", "未通过")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from assistant.artifacts import (
@@ -10,21 +10,32 @@ from assistant.artifacts import (
     library_versions,
     now,
     sha256_of,
+    whole_file,
     whole_folder,
     write_manifest,
 )
 from assistant.config import Config
-from assistant.following import both_in_same_project
+from assistant.outside import legible
 from assistant.progress import Report, unreported
+from assistant.records.check_report import (
+    REPORT_FILE,
+    TRANSCRIPTS_FILE,
+    CheckReport,
+    Split,
+    Transcript,
+    Words,
+)
+from assistant.records.training_status import Status, read_status
+from assistant.shell import both_in_same_project
 from assistant.words import Text
 
-from ..status import read_status
 from . import scores
+from .curve import loss_curve
 from .gates import gates
 from .inputs import Inputs, read_inputs
+from .markdown import as_markdown
 from .measure import Clock, Found, measure_models
-from .report import CheckReport, Split
-from .write import write_report
+from .page import as_html
 
 CHECK_FOLDER = "check"
 
@@ -105,3 +116,44 @@ def _manifest(inputs: Inputs, started: str) -> Manifest:
         finished=now(),
         notes={"base": inputs.base.public_reference},
     )
+
+
+MARKDOWN_FILE = "report.md"
+PAGE_FILE = "report.html"
+
+
+def write_report(
+    report: CheckReport,
+    transcripts: Sequence[Transcript],
+    trained: Status | None,
+    folder: Path,
+    paste: Callable[[Text], Text] = lambda text: text,
+) -> None:
+    """Write the four files into `folder`.
+
+    `paste` makes a cure's commands those of this project. report.json keeps them as they are: it
+    is compared between machines, and names none of their folders.
+    """
+    points = [(point.step, point.loss) for point in trained.curve] if trained else []
+    curve = loss_curve(points, report.split.chosen_step)
+    _write(report.model_dump_json(indent=2) + "\n", folder / REPORT_FILE)
+    _write("".join(one.model_dump_json() + "\n" for one in transcripts), folder / TRANSCRIPTS_FILE)
+    shown = _with_cures(report, paste)
+    _write(as_markdown(shown, transcripts), folder / MARKDOWN_FILE)
+    _write(as_html(shown, transcripts, curve), folder / PAGE_FILE)
+
+
+def _with_cures(report: CheckReport, paste: Callable[[Text], Text]) -> CheckReport:
+    """The report, the commands of its cures as they run when pasted."""
+    gates = [
+        gate.model_copy(update={"cure": Words.of(paste(Text(gate.cure.en, gate.cure.zh)))})
+        if gate.cure
+        else gate
+        for gate in report.gates
+    ]
+    return report.model_copy(update={"gates": gates})
+
+
+def _write(text: str, file: Path) -> None:
+    with whole_file(file) as out:
+        out.write(legible(text))

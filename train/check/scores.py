@@ -6,10 +6,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from assistant.persona import Persona, Style
+from assistant.records.check_report import (
+    Ended,
+    Identity,
+    Repetition,
+    Share,
+    StyleFigures,
+    Transcript,
+    Words,
+)
 from assistant.words import Text
 
-from ..probes import Probe, faults, hit
-from .answers import Answer
+from ..data.probes import Probe, faults, hit
 from .measures import (
     REPETITION_RULE,
     emoji_rule,
@@ -18,8 +26,7 @@ from .measures import (
     leaks_placeholder,
     repeats,
 )
-from .probing import ORDINARY, Asked, about_itself
-from .report import Ended, Identity, Repetition, Share, StyleFigures, Transcript, Words
+from .probing import ORDINARY, Answer, Asked, about_itself
 from .settings import CheckTable
 
 

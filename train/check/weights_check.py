@@ -14,8 +14,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..adapter import ADAPTER_WEIGHTS
-from .report import WeightsCheck
+from assistant.records.check_report import WeightsCheck
+
+from ..trainer.adapter import ADAPTER_WEIGHTS
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from assistant.conversation import Conversation, parse_conversation
 from assistant.errors import AssistantError, UsageError
-from assistant.following import command_line
+from assistant.shell import command_line
 from assistant.words import Text
 
 SAID_EVERY = 1 << 20  # bytes

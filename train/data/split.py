@@ -22,12 +22,12 @@ from assistant.errors import FailedError, UsageError
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from ..dataset import TRAIN_FILE, VALID_FILE
-from ..probes import PROBES_FILE
+from ..trainer.dataset import TRAIN_FILE, VALID_FILE
+from .keys import asked, cell
 from .lines import conversations_of, size_of
-from .near import essence, near_groups
 from .outputs import refuse_losing
-from .questions_of import asked, cell
+from .probes import PROBES_FILE
+from .text.near import essence, near_groups
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from assistant.config import Label, Table
 from assistant.errors import BlockedError
 from assistant.words import Text
 
-from ..machine import Machine
+from ..base.machine import Machine
+from ..base.size import Size
 from ..settings import RecipeName, TrainTable
-from ..weights import Size
 
 Method = Literal["lora", "qlora", "full"]
 Device = Literal["cpu", "cuda"]

@@ -28,7 +28,7 @@ def main() -> int:
         threads = int(os.environ.get("OMP_NUM_THREADS", 0))
         if threads:
             torch.set_num_threads(threads)
-        from .mend import leave_out_bitsandbytes, mend
+        from .xtuner_patches import leave_out_bitsandbytes, mend
 
         mend()
         leave_out_bitsandbytes(Path(sys.argv[1]).read_text(encoding="utf-8"))

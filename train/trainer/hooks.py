@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 
 from assistant.conversation import Message
 
-from ..render import load_tokenizer, prompt_ids
+from .render import load_tokenizer, prompt_ids
 
 WATCHED_VARIABLE = "ASSISTANT_TRAINING_WATCHED"
 

@@ -14,9 +14,9 @@ from assistant.persona import Style
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from ..language import foreign_language
 from ..lines import conversations_of, size_of
 from ..outputs import left_over, refuse_replacing, side_file
+from ..text.language import foreign_language
 from .report import Change, CleanReport
 from .rules import DEFAULT, NAMES, REMOVING, RULES, Around, Limits
 

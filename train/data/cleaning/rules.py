@@ -12,7 +12,7 @@ from typing import Literal
 
 from assistant.words import Text
 
-from ..phrases import asks_for_text, leading_phrase, trailing_note
+from ..text.phrases import asks_for_text, leading_phrase, trailing_note
 from .emoji import EMOJI, without_emoji_beyond
 
 MOST = 10  # openings or notes taken off an answer at a time, whatever a file holds

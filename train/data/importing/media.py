@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from assistant.conversation import Message
 
-from ..media import media_mark
+from ..text.media import media_mark
 from .records import UnusableError
 
 

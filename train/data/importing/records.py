@@ -164,7 +164,7 @@ REASONS: dict[str, Text] = {
 # Reasons that no other way of reading the file does away with.
 FINAL = {"media", "tools", "turn_not_to_learn", "no_chosen", "tokens"}
 
-# What to do about a reason; each is tried in tests/test_data_shapes.py or test_data_import.py.
+# What to do about a reason; each is tried in tests/train/test_data_shapes.py or test_data_import.py.
 CURES: dict[str, Text] = {
     "taken_for_header": Text("If it is a row, add --no-header.", "如果它是数据行，请加 --no-header。"),
     "too_many_cells": Text(

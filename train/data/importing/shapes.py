@@ -1,6 +1,6 @@
 """The field's shapes of a training row, recognised by their keys -> messages.
 
-docs/data-shapes.md lists them; tests/test_data_shapes.py has a sample of each.
+docs/data-shapes.md lists them; tests/train/test_data_shapes.py has a sample of each.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from assistant.persona import Persona
 from assistant.progress import Report, unreported
 from assistant.words import Text
 
-from ...dataset import VALID_FILE
-from ..language import language_of
-from ..near import near_groups, normalised
-from ..questions_of import cell
+from ...trainer.dataset import VALID_FILE
+from ..keys import cell
+from ..text.language import language_of
+from ..text.near import near_groups, normalised
 from . import whole
 from .codes import CODES, is_error
 from .content import ContentChecks

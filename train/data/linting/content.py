@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from assistant.persona import Persona
+from assistant.personal_data import personal
 
-from ...placeholders import of_turns
-from ..language import foreign_language
-from ..media import media_mark
-from ..phrases import AS_A_MODEL, leading_phrase, trailing_note
+from ..text.language import foreign_language
+from ..text.media import media_mark
+from ..text.phrases import AS_A_MODEL, leading_phrase, trailing_note
+from ..text.placeholders import of_turns
 from .identity import OtherIdentities
-from .personal import personal
 
 
 class ContentChecks:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from assistant.persona import Persona
 
-from ..bases import families
+from ..identity_set.bases import families
 
 _IDENTITY_QUESTION = re.compile(
     r"你(?:是|到底是|究竟是)(?:谁|什么|哪)|你叫(?:什么|啥)|(?:介绍|说说)(?:一下)?(?:你|自)自?己|你的(?:名字|身份|作者|开发者|创造者|主人)"

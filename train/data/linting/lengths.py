@@ -15,13 +15,13 @@ from assistant.errors import AssistantError, BlockedError
 from assistant.models import LocalModel, fetch
 from assistant.words import Text
 
-from ...base import converted_folder
-from ...light_tokenizer import LightTokenizer, from_folder, from_gguf
-from ...machine import this_machine
+from ...base.folder import converted_folder
+from ...base.light_tokenizer import LightTokenizer, from_folder, from_gguf
+from ...base.machine import this_machine
+from ...base.size import measure
 from ...recipes import all_recipes, automatic
-from ...render import TemplateError, template_ids
 from ...settings import TrainTable
-from ...weights import measure
+from ...trainer.render import TemplateError, template_ids
 from .report import Histogram
 
 BATCH = 2000  # rows
@@ -93,8 +93,8 @@ def base_tokenizer(config: Config, offline: bool = True) -> Any:
     Raises AssistantError if the base is not here (or, not `offline`, cannot be had), BlockedError
     without transformers.
     """
-    from ...gguf_tokenizer import read_tokenizer
-    from ...render import load_tokenizer
+    from ...base.gguf_tokenizer import read_tokenizer
+    from ...trainer.render import load_tokenizer
 
     if find_spec("transformers") is None:
         raise BlockedError(

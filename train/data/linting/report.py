@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from assistant.following import command_line
+from assistant.shell import command_line
 from assistant.words import Text
 
 from .codes import CODES, is_error

@@ -13,7 +13,7 @@ from assistant.persona import Persona
 from assistant.progress import Report
 from assistant.words import Text
 
-from ..near import near_groups, normalised
+from ..text.near import near_groups, normalised
 from .identity import is_identity_question, own_name
 from .report import Coverage
 

@@ -1,0 +1,1 @@
+"""The CPU engine: OpenVINO GenAI, and what makes weights readable for it."""

@@ -1,0 +1,1 @@
+"""The transformers engine: PyTorch on a GPU, on ZeroGPU, or on the CPU."""

@@ -1,0 +1,152 @@
+"""The terminal's commands: loading with progress, one question, the list of models."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from ..cli import Context, TerminalProgress
+from ..config import Config, EngineName, SamplingTable
+from ..conversation import Message
+from ..engines.base import Sampling
+from ..serving.host import Ready
+from ..serving.reply import Reply, reply
+from ..words import Text
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the flags of `ask` and `chat` chose; None leaves it to the configuration."""
+
+    engine: EngineName | None = None
+    model: str | None = None
+    style: str | None = None
+    system: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When an answer came: seconds from the question to its first text, and to its end."""
+
+    first_text: float
+    whole: float
+
+    def tokens_per_second(self, new_tokens: int) -> float:
+        """Decode speed: tokens after the first, over the time after it."""
+        seconds = self.whole - self.first_text
+        return (new_tokens - 1) / seconds if new_tokens > 1 and seconds > 0 else 0.0
+
+
+def load(context: Context, config: Config, choices: Choices) -> Ready:
+    """Load the assistant with bars on stderr."""
+    from ..serving.load import load_assistant
+
+    with TerminalProgress(context.quiet) as progress:
+        return load_assistant(config, progress, choices.engine, choices.model)
+
+
+def sampling_from(table: SamplingTable) -> Sampling:
+    """`[serve.sampling]` as engines take it."""
+    return Sampling(**table.model_dump())
+
+
+def start_reply(
+    ready: Ready, config: Config, history: list[Message], text: str, choices: Choices
+) -> Reply:
+    """Start an answer. A temperature given on the command line beats the style's own."""
+    sampling = sampling_from(config.serve.sampling)
+    sampling = replace(
+        sampling, max_tokens=choices.max_tokens or sampling.max_tokens, seed=choices.seed
+    )
+    style = ready.persona.style(choices.style)
+    if choices.temperature is not None:
+        sampling = replace(sampling, temperature=choices.temperature)
+        style = style and style.model_copy(update={"temperature": None})
+    return reply(ready.persona, ready.engine, history, text, style, sampling, choices.system)
+
+
+def ask_once(context: Context, text: str, choices: Choices) -> None:
+    """`ask`: stream the answer to stdout, or one JSON object under --json."""
+    config = context.read_config()
+    ready = load(context, config, choices)
+    try:
+        started = time.perf_counter()
+        answer = start_reply(ready, config, [], text, choices)
+        pieces, first_text = [], None
+        for piece in answer:
+            first_text = first_text or time.perf_counter() - started
+            pieces.append(piece)
+            if not context.as_json:
+                click.echo(piece, nl=False)
+        whole = time.perf_counter() - started
+        timing = Timing(first_text or whole, whole)
+        if context.as_json:
+            context.result(_answer_json(ready, answer, "".join(pieces), timing), "")
+        else:
+            click.echo()
+    finally:
+        ready.engine.close()
+
+
+def _answer_json(ready: Ready, answer: Reply, text: str, timing: Timing) -> dict[str, Any]:
+    last = answer.last
+    assert last is not None
+    info = ready.engine.describe()
+    return {
+        "text": text,
+        "engine": info.name,
+        "model": info.model,
+        "device": info.device,
+        "prompt_tokens": last.prompt_tokens,
+        "completion_tokens": last.new_tokens,
+        "cached_tokens": last.cached_tokens,
+        "ttft_ms": round(timing.first_text * 1000, 1),
+        "tokens_per_second": round(timing.tokens_per_second(last.new_tokens), 2),
+        "stopped_by": last.finish,
+    }
+
+
+def show_models(context: Context) -> None:
+    """`models`: what would be used, and what the cache holds."""
+    from ..models import cached, home
+    from ..weights import choose_weights
+
+    config = context.read_config()
+    context.note_other_tables(config)
+    choice = choose_weights(config)
+    found = cached()
+    lines = [
+        str(Text(f"In use: {choice.reference} ({choice.source})",
+                 f"在用：{choice.reference}（{choice.source}）")),
+        str(Text(f"Cache: {home()}", f"缓存：{home()}")),
+    ]  # fmt: skip
+    for model in found:
+        state = "" if model.complete else str(Text("  (unfinished)", "  （未下载完）"))
+        lines.append(
+            f"  {model.reference:40} {model.bytes / 1e6:9.1f} MB  {model.licence or '?':14} "
+            f"{model.origin}{state}"
+        )
+    if not found:
+        lines.append(str(Text("  nothing yet; the first chat fetches the base",
+                              "  还没有；第一次对话时会下载基座")))  # fmt: skip
+    context.result(
+        {
+            "in_use": {"reference": choice.reference, "source": choice.source},
+            "cache": str(home()),
+            "models": [
+                {
+                    "reference": model.reference, "path": str(model.path), "bytes": model.bytes,
+                    "revision": model.revision, "licence": model.licence, "origin": model.origin,
+                    "complete": model.complete,
+                }
+                for model in found
+            ],
+        },
+        "\n".join(lines),
+    )  # fmt: skip

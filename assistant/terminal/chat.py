@@ -1,0 +1,189 @@
+"""`python -m assistant chat`: a conversation in the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from ..artifacts import expanded, whole_file
+from ..cli import Context, report_error
+from ..config import Config
+from ..conversation import Conversation, Message, to_markdown, write_conversations
+from ..errors import AssistantError, EngineError, UsageError
+from ..outside import damaged, failure_from_outside, hear_any_bytes, not_whole
+from ..serving.host import Ready
+from ..words import Text
+from .ask import Choices, load, start_reply
+
+logger = logging.getLogger(__name__)
+
+HELP = Text(
+    "/style NAME   answer in that style (/style alone: none)\n"
+    "/system TEXT  replace the system prompt (/system alone: the persona's again)\n"
+    "/save FILE    keep the conversation: .md for reading, .jsonl for training\n"
+    "/save! FILE   the same, and replace a file that is there\n"
+    "/reset        begin again          /quit  leave (or Ctrl-D)\n"
+    "Ctrl-C stops an answer.",
+    "/style 名称   用这种风格回答（只写 /style：不用风格）\n"
+    "/system 文字  替换系统提示（只写 /system：恢复人设的）\n"
+    "/save 文件    保存对话：.md 供阅读，.jsonl 供训练\n"
+    "/save! 文件   同上，并覆盖已有的文件\n"
+    "/reset        重新开始          /quit  离开（或 Ctrl-D）\n"
+    "Ctrl-C 停止回答。",
+)
+
+
+def talk(context: Context, choices: Choices) -> None:
+    """Read, answer, until the end of input."""
+    config = context.read_config()
+    ready = load(context, config, choices)
+    hear_any_bytes()
+    try:
+        ready.persona.style(choices.style)
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401  line editing and recall for input()
+        info = ready.engine.describe()
+        context.say(f"{ready.persona.name} · {info.model} · {info.name} ({info.device})")
+        if ready.note:
+            context.say(ready.note)
+        context.say(Text("/help shows the commands.", "输入 /help 查看命令。"))
+        _Talk(context, config, ready, choices).run()
+    finally:
+        ready.engine.close()
+
+
+class _Talk:
+    def __init__(self, context: Context, config: Config, ready: Ready, choices: Choices):
+        self._context = context
+        self._config = config
+        self._ready = ready
+        self._choices = choices
+        self._history: list[Message] = []
+        self._commands: dict[str, Callable[[str], None]] = {
+            "/style": self._style,
+            "/system": self._system,
+            "/save": self._save,
+            "/save!": functools.partial(self._save, replaces=True),
+            "/reset": self._reset,
+            "/help": lambda _: self._context.say(HELP),
+        }
+
+    def run(self) -> None:
+        while (line := self._read()) is not None:
+            if not line.strip():
+                continue
+            word, _, rest = line.strip().partition(" ")
+            if word in ("/quit", "/exit"):
+                return
+            try:
+                if damaged(line):
+                    raise not_whole(line)
+                if word in self._commands:
+                    self._commands[word](rest.strip())
+                elif word.startswith("/"):
+                    self._context.say(HELP)
+                else:
+                    self._answer(line)
+            except (AssistantError, OSError, UnicodeError) as error:
+                report_error(failure_from_outside(error), as_json=False)
+            except Exception as error:  # of a library: what was said so far must not go with it
+                logger.debug("an answer failed", exc_info=error)
+                report_error(_broke(error), as_json=False)
+
+    def _read(self) -> str | None:
+        try:
+            return input("> ")
+        except EOFError:
+            return None
+        except KeyboardInterrupt:  # at the prompt it only drops the line, as in a shell
+            click.echo()
+            return ""
+
+    def _answer(self, text: str) -> None:
+        answer = start_reply(self._ready, self._config, self._history, text, self._choices)
+        if answer.dropped_turns:
+            self._context.say(
+                Text(f"(the oldest {answer.dropped_turns} turns no longer fit and were left out)",
+                     f"（最早的 {answer.dropped_turns} 轮放不下，已略去）")
+            )  # fmt: skip
+        pieces = []
+        with _interrupts(answer.close):
+            for piece in answer:
+                pieces.append(piece)
+                click.echo(piece, nl=False)
+        click.echo()
+        if answer.last and answer.last.finish == "cancelled":
+            self._context.say(Text("(stopped)", "（已停止）"))
+        if said := "".join(pieces):
+            self._history += [
+                Message(role="user", content=text), Message(role="assistant", content=said)
+            ]  # fmt: skip
+
+    def _style(self, name: str) -> None:
+        self._ready.persona.style(name)
+        self._choices = replace(self._choices, style=name or None)
+        self._context.say(Text(f"Style: {name or 'none'}", f"风格：{name or '无'}"))
+
+    def _system(self, text: str) -> None:
+        self._choices = replace(self._choices, system=text or None)
+        prompt = text or self._ready.persona.system_prompt
+        self._context.say(Text(f"System prompt: {prompt}", f"系统提示：{prompt}"))
+
+    def _reset(self, _: str) -> None:
+        self._history.clear()
+        self._context.say(Text("A new conversation.", "新的对话。"))
+
+    def _save(self, name: str, replaces: bool = False) -> None:
+        if not name or Path(name).suffix.lower() not in (".md", ".jsonl"):
+            raise UsageError(
+                Text("/save needs a file name that ends in .md or .jsonl.",
+                     "/save 需要以 .md 或 .jsonl 结尾的文件名。")
+            )  # fmt: skip
+        if not self._history:
+            raise UsageError(Text("There is nothing to save yet.", "还没有可保存的内容。"))
+        file = expanded(name)
+        if file.exists() and not replaces:
+            raise UsageError(
+                Text(f"{file} is there already.", f"{file} 已经存在。"),
+                Text(f"Replace it: /save! {name}", f"要覆盖它：/save! {name}"),
+            )
+        messages = list(self._history)
+        if file.suffix.lower() == ".md":
+            names = {"user": str(Text("You", "你")), "assistant": self._ready.persona.name,
+                     "system": str(Text("System", "系统"))}  # fmt: skip
+            with whole_file(file) as out:
+                out.write(to_markdown(messages, names))  # type: ignore[arg-type]
+        else:
+            system = self._choices.system or self._ready.persona.system_prompt
+            opening = [Message(role="system", content=system)] if system else []
+            write_conversations([Conversation(messages=(*opening, *messages))], file)
+        self._context.say(Text(f"Saved {file}", f"已保存 {file}"))
+
+
+def _broke(error: Exception) -> EngineError:
+    return EngineError(
+        "internal",
+        Text(f"The answer failed: {error}", f"回答出错：{error}"),
+        Text("The conversation is kept: ask again, or /save FILE.", "对话还在：可以再问一次，或 /save 文件。"),
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _interrupts(stop: Callable[[], None]) -> Iterator[None]:
+    """Within the block Ctrl-C calls `stop` instead of raising."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: stop())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

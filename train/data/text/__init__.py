@@ -1,0 +1,1 @@
+"""Compare, classify and search texts: near duplicates, languages, phrases, placeholders."""

@@ -1,0 +1,191 @@
+"""What a training run will take, said before it starts: steps, time, memory, disk."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+from assistant.errors import UsageError
+from assistant.words import Text
+
+from ..base.machine import Machine
+from ..base.size import Size
+from ..recipes import GIB, Recipe
+from .dataset import Counts
+
+SAVES = 4  # checkpoints in a run unless [train] save_every says otherwise
+FEW_STEPS = 40  # below, an identity often does not take (measured; LlamaFactory #6188: 28 did not)
+ATTENTION_BYTES = 34  # of activations for each token, layer and hidden unit, kept for the backward
+# Floating-point operations a second that training really reached, not what a data sheet says:
+CPU_RATES = {"amx": 110e9, "bf16": 60e9, "plain": 25e9}  # one core
+GPU_RATES = {7.0: 35e12, 7.5: 18e12, 8.0: 120e12, 8.6: 30e12, 8.9: 60e12, 9.0: 300e12}
+QLORA_SLOWDOWN = 1.6
+CPU_QLORA_SLOWDOWN = 3.0
+SAMPLE_SECONDS = 6.0  # for the sample answers at each save
+START_SECONDS = 25.0  # importing, loading, the first step
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run in numbers. Seconds and bytes are estimates; steps and tokens are exact."""
+
+    steps: int
+    iterations: int
+    rows: int
+    tokens: int  # that pass through the model in the whole run
+    save_every: int  # steps
+    seconds: float
+    memory: int
+    memory_there: int
+    disk: int
+    dtype: str
+    device: str
+    warnings: tuple[Text, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """For --json and status.json."""
+        return asdict(self) | {"warnings": [warning.en for warning in self.warnings]}
+
+    def text(self) -> Text:
+        """One line for people."""
+        minutes = max(1, round(self.seconds / 60))
+        memory = self.memory / GIB
+        return Text(
+            f"{self.rows} samples, {self.steps} steps, about {minutes} min, "
+            f"about {memory:.1f} GB of memory ({self.device}, {self.dtype})",
+            f"{self.rows} 条样本，{self.steps} 步，约 {minutes} 分钟，"
+            f"约需 {memory:.1f} GB 内存（{self.device}，{self.dtype}）",
+        )
+
+
+def make_plan(recipe: Recipe, counts: Counts, base: Size, machine: Machine) -> Plan:
+    """The plan of a run of `recipe` over a dataset of `counts` on this machine."""
+    per_epoch = math.ceil(counts.samples / recipe.rows_per_step)
+    steps = recipe.steps or max(1, round(per_epoch * recipe.epochs))
+    epochs = steps / per_epoch
+    tokens = round(counts.tokens * epochs)
+    save_every = min(recipe.save_every or math.ceil(steps / SAVES), steps)
+    dtype = compute_dtype(recipe, machine)
+    saves = math.ceil(steps / save_every)
+    checkpoint = checkpoint_bytes(recipe, base)
+    seconds = tokens * operations(recipe, counts, base) / rate(recipe, machine, dtype)
+    return Plan(
+        steps=steps,
+        iterations=steps * recipe.accumulation,
+        rows=counts.samples,
+        tokens=tokens,
+        save_every=save_every,
+        seconds=START_SECONDS + seconds + saves * SAMPLE_SECONDS,
+        memory=memory_bytes(recipe, counts, base, dtype),
+        memory_there=(
+            machine.memory if recipe.device == "cpu" else min(gpu.memory for gpu in machine.gpus)
+        ),
+        disk=(saves + 1) * checkpoint + 64 * (1 << 20),
+        dtype=dtype,
+        device=recipe.device,
+        warnings=tuple(_warnings(recipe, counts, steps)),
+    )
+
+
+def _warnings(recipe: Recipe, counts: Counts, steps: int) -> list[Text]:
+    found = []
+    if steps < FEW_STEPS:
+        found.append(
+            Text(
+                f"Only {steps} steps: an identity often does not take in fewer than {FEW_STEPS}. "
+                f"Add rows, or set [train] epochs to "
+                f"{math.ceil(recipe.epochs * FEW_STEPS / steps)}.",
+                f"只有 {steps} 步：少于 {FEW_STEPS} 步时身份往往学不会。"
+                f"请增加数据，或把 [train] epochs 设为 "
+                f"{math.ceil(recipe.epochs * FEW_STEPS / steps)}。",
+            )
+        )
+    if counts.cut:
+        found.append(
+            Text(
+                f"{counts.cut} samples are longer than {recipe.max_length} tokens and are cut; "
+                "[train] max_length raises that.",
+                f"有 {counts.cut} 条样本超过 {recipe.max_length} 个 token，会被截断；"
+                "可调高 [train] max_length。",
+            )
+        )
+    return found
+
+
+def compute_dtype(recipe: Recipe, machine: Machine) -> str:
+    """bf16 wherever the hardware has it: fp16 overflows on Qwen2 and its like."""
+    if recipe.device == "cpu":
+        return "bfloat16" if machine.cpu_bf16 else "float32"
+    return "bfloat16" if all(gpu.has_bf16 for gpu in machine.gpus) else "float16"
+
+
+def operations(recipe: Recipe, counts: Counts, base: Size) -> float:
+    """Floating-point operations for one token of the data, forward and backward."""
+    head = base.hidden * base.vocabulary * counts.learned / counts.tokens
+    passes = 6.0 if recipe.method == "full" else 4.0
+    passes += 2.0 if recipe.gradient_checkpointing else 0.0
+    return passes * (base.linear + head)
+
+
+def rate(recipe: Recipe, machine: Machine, dtype: str) -> float:
+    """Operations a second that this machine should reach with `recipe`."""
+    if recipe.device == "cpu":
+        kind = "amx" if machine.cpu_amx else "bf16"
+        each = CPU_RATES[kind if dtype == "bfloat16" else "plain"]
+        slower = CPU_QLORA_SLOWDOWN if recipe.method == "qlora" else 1.0
+        return each * machine.cores / slower
+    capability = min(gpu.capability for gpu in machine.gpus)
+    known = [speed for least, speed in sorted(GPU_RATES.items()) if capability >= least]
+    each = known[-1] if known else min(GPU_RATES.values())
+    slower = QLORA_SLOWDOWN if recipe.method == "qlora" else 1.0
+    return each * recipe.gpus * recipe.nodes / slower
+
+
+def memory_bytes(recipe: Recipe, counts: Counts, base: Size, dtype: str) -> int:
+    """Peak memory on one device: weights, trained parameters with Adam's state, activations."""
+    width = 4 if dtype == "float32" else 2
+    devices = recipe.gpus * recipe.nodes
+    longest = min(counts.longest, recipe.max_length)
+    tokens = recipe.batch_size * longest
+    if recipe.method == "full":
+        shared = devices if recipe.zero_stage == 3 else 1
+        states = 16 * base.parameters / shared
+    else:
+        rest = base.parameters - base.linear
+        linear = base.linear * (0.56 if recipe.method == "qlora" else width)
+        states = linear + rest * (4 if recipe.method == "qlora" else width)
+        states += 16 * base.adapter_parameters(recipe.lora_rank)
+    kept = 2 if recipe.gradient_checkpointing else ATTENTION_BYTES * width / 2
+    activations = tokens * base.hidden * base.layers * kept
+    one_layer = tokens * base.hidden * ATTENTION_BYTES * 2
+    logits = tokens * counts.learned / counts.tokens * base.vocabulary * 12
+    libraries = 1.2 * GIB
+    return int(states + activations + one_layer + logits + libraries)
+
+
+def checkpoint_bytes(recipe: Recipe, base: Size) -> int:
+    """One checkpoint on disk: trained parameters and Adam's two moments, fp32."""
+    trained = (
+        base.parameters if recipe.method == "full" else base.adapter_parameters(recipe.lora_rank)
+    )
+    return 12 * trained
+
+
+def refuse_too_big(plan: Plan, recipe: Recipe) -> None:
+    """Raise UsageError where the plan asks for clearly more memory than there is."""
+    if plan.memory <= plan.memory_there:
+        return
+    raise UsageError(
+        Text(
+            f"This run needs about {plan.memory / GIB:.1f} GB of memory; there are "
+            f"{plan.memory_there / GIB:.1f} GB.",
+            f"这次训练约需 {plan.memory / GIB:.1f} GB 内存，现有 {plan.memory_there / GIB:.1f} GB。",
+        ),
+        Text(
+            f"Set [train] batch_size below {recipe.batch_size} or max_length below "
+            f"{recipe.max_length}, gradient_checkpointing = true, a qlora recipe, or a smaller base.",
+            f"请把 [train] batch_size 调到 {recipe.batch_size} 以下，或 max_length 调到 "
+            f"{recipe.max_length} 以下，或设 gradient_checkpointing = true，或用 qlora 配方，"
+            "或换更小的基座。",
+        ),
+    )

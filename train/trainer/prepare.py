@@ -1,0 +1,130 @@
+"""Everything looked at before a run starts: data, base, machine, recipe, plan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from assistant.artifacts import sha256_of
+from assistant.config import Config
+from assistant.conversation import read_conversations
+from assistant.errors import UsageError
+from assistant.models import fetch
+from assistant.persona import Persona, persona_from_config
+from assistant.progress import Progress, Report, unreported
+from assistant.words import Text
+
+from ..base.folder import TrainingBase, prepare_base
+from ..base.machine import Machine, this_machine
+from ..base.size import measure
+from ..recipes import Recipe, choose
+from ..settings import TrainTable
+from .adapter import ADAPTER_FOLDER
+from .config import Job
+from .dataset import DATA_FOLDER, TRAIN_FILE, render_file
+from .identity import RunIdentity, fingerprint
+from .plan import Plan, make_plan, refuse_too_big
+from .render import load_tokenizer
+from .trained_styles import mark_trained_styles, trigger_rows, undertrained_styles
+
+WORK_FOLDER = "fit"
+SAMPLE_QUESTIONS = {
+    "en": ("Who are you?", "What is a rainbow?"),
+    "zh": ("你是谁？", "给我讲个笑话。"),
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run ready to start: everything checked, nothing written."""
+
+    run: Path
+    base: TrainingBase
+    recipe: Recipe
+    reason: Text
+    plan: Plan
+    machine: Machine
+    persona: Persona
+    seed: int
+    keep_checkpoints: int
+
+    @property
+    def work(self) -> Path:
+        return self.run / WORK_FOLDER
+
+    @property
+    def adapter(self) -> Path:
+        return self.run / ADAPTER_FOLDER
+
+    @property
+    def data(self) -> Path:
+        return self.run / DATA_FOLDER / TRAIN_FILE
+
+    def identity(self) -> RunIdentity:
+        """What must be the same for a run to go on."""
+        return RunIdentity(
+            base=self.base.public_reference,
+            base_fingerprint=fingerprint(self.base.folder),
+            data_sha256=sha256_of(self.data),
+            iterations=self.plan.iterations,
+            recipe=self.recipe.model_dump(mode="json", exclude={"label", "needs"}),
+            seed=self.seed,
+        )
+
+    def job(self) -> Job:
+        return Job(
+            recipe=self.recipe,
+            base=self.base.folder.resolve(),
+            train_file=self.data.resolve(),
+            work=self.work.resolve(),
+            iterations=self.plan.iterations,
+            save_every=self.plan.save_every * self.recipe.accumulation,
+            seed=self.seed,
+            dtype=self.plan.dtype,
+            keep_checkpoints=self.keep_checkpoints,
+            questions=_questions(self.persona),
+        )
+
+
+def prepare(config: Config, run: Path, report: Report = unreported) -> Prepared:
+    """Look at data, base and machine, and plan the run. Writes nothing but the cached base.
+
+    Raises UsageError or BlockedError for whatever would make the run fail later.
+    """
+    table: TrainTable = config.tables["train"]
+    data = run / DATA_FOLDER / TRAIN_FILE
+    if not data.is_file():
+        raise UsageError(
+            Text(f"There is no training data: {data} is missing.", f"没有训练数据：缺少 {data}。"),
+            Text("Make it: python -m train data identity", "先生成：python -m train data identity"),
+        )
+    base = prepare_base(fetch(config.model.base, base_folder=config.folder, report=report), report)
+    size, machine = measure(base.folder), this_machine()
+    recipe, reason = choose(table, machine, size)
+    report(Progress(Text("Rendering the data", "渲染数据")))
+    _, counts = render_file(data, load_tokenizer(str(base.folder)), recipe.max_length)
+    plan = make_plan(recipe, counts, size, machine)
+    refuse_too_big(plan, recipe)
+    persona = persona_from_config(config)
+    taught = _trigger_rows(data, persona)
+    few = undertrained_styles(persona, taught, table.style_rows)
+    return Prepared(
+        run, base, recipe, reason, replace(plan, warnings=(*plan.warnings, *few)), machine,
+        mark_trained_styles(persona, taught, table.style_rows), table.seed, table.keep_checkpoints,
+    )  # fmt: skip
+
+
+def _trigger_rows(data: Path, persona: Persona) -> Counter[str]:
+    if not any(style.trigger for style in persona.styles):
+        return Counter()
+    return trigger_rows(read_conversations(data), persona.styles)
+
+
+def _questions(persona: Persona) -> list[list[dict[str, str]]]:
+    system = [{"role": "system", "content": persona.system_prompt}] if persona.system_prompt else []
+    return [
+        [*system, {"role": "user", "content": question}]
+        for language in persona.languages
+        for question in SAMPLE_QUESTIONS[language]
+    ]
