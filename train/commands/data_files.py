@@ -14,8 +14,8 @@ from assistant.config import DEFAULT_CONFIG
 from assistant.errors import FailedError, UsageError
 from assistant.words import Text
 
+from .common import FILE, in_words
 from .data_rows import mix_command, show_command, split_command
-from .options import FILE, in_words
 
 if TYPE_CHECKING:
     from assistant.config import Config

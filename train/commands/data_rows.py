@@ -15,7 +15,7 @@ from assistant.words import Text
 
 from ..data.lines import Numbered
 from ..trainer.dataset import DATA_FOLDER
-from .options import FILE, in_words
+from .common import FILE, in_words
 
 
 @click.command(

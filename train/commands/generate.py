@@ -12,7 +12,7 @@ from assistant.cli import Context, TerminalProgress, common_options
 from assistant.errors import FailedError, UsageError
 from assistant.words import Text
 
-from .options import FILE, in_words
+from .common import FILE, in_words
 
 if TYPE_CHECKING:
     from assistant.config import Config
