@@ -1,6 +1,7 @@
-"""The house: which package may know which, and where a heavy library may be imported."""
+"""The house: which package and room may know which, and where a heavy library may be imported."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,89 @@ def test_packages_import_only_what_they_may(package):
         used = {name.split(".")[0] for name in names}
         strangers = used & set(PACKAGES) - MAY_IMPORT[package]
         assert not strangers, f"{file.relative_to(ROOT)} imports {strangers}"
+
+
+def dotted(file: Path) -> str:
+    """A module's full name; a package's for its __init__.py."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Which modules of the house each module imports, also inside functions."""
+    files = {dotted(file): file for package in PACKAGES for file in modules(package)}
+    graph = {}
+    for name, file in files.items():
+        tree = ast.parse(file.read_text("utf-8"))
+        used = imports(_without_type_checking(tree), file)
+        used |= {
+            f"{base}.{alias.name}"
+            for node in ast.walk(_without_type_checking(tree))
+            if isinstance(node, ast.ImportFrom)
+            for base in imports(ast.Module(body=[node], type_ignores=[]), file)
+            for alias in node.names
+        }
+        graph[name] = {
+            module for module in used & set(files) - {name} if not _is_face(module, used)
+        }
+    return graph
+
+
+def _is_face(package: str, used: set[str]) -> bool:
+    """Whether it is named only as the way to one of its modules (`from ..hubs import stage`)."""
+    return (
+        any(other.startswith(package + ".") for other in used)
+        and (ROOT / package.replace(".", "/")).is_dir()
+    )
+
+
+def _without_type_checking(tree: ast.Module) -> ast.Module:
+    class Cut(ast.NodeTransformer):
+        def visit_If(self, node: ast.If) -> ast.AST | None:
+            return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+    return Cut().visit(ast.parse(ast.unparse(tree)))
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graphlib.TopologicalSorter(import_graph()).prepare()
+
+
+def test_no_rooms_import_each_other_in_a_circle():
+    """A room is a folder of a package; what lies beside them is a room of its own. `settings` is where
+    the tables of all rooms meet."""
+
+    def room(module: str) -> str:
+        parts = module.split(".")[:2]
+        return ".".join(parts)
+
+    rooms: dict[str, set[str]] = {}
+    for module, used in import_graph().items():
+        others = {room(other) for other in used if not other.endswith("settings")}
+        rooms.setdefault(room(module), set()).update(others - {room(module)})
+    assert {"assistant.serving", "train.data", "deploy.sharing"} <= set(rooms)
+    graphlib.TopologicalSorter(rooms).prepare()
+
+
+@pytest.mark.parametrize(
+    ("room", "stranger"),
+    [
+        ("assistant.serving", "assistant.ui"),
+        ("assistant.engines", "assistant.serving"),
+        ("assistant.models", "assistant.engines"),
+        ("train.base", "train.data"),
+        ("train.data", "train.trainer"),
+        ("train.trainer", "train.check"),
+        ("deploy.hubs", "deploy.sharing"),
+        ("deploy.sharing", "deploy.apps"),
+    ],
+)
+def test_a_room_knows_none_above_it(room, stranger):
+    graph = import_graph()
+    assert any(name.startswith(stranger + ".") for name in graph)
+    for module, used in graph.items():
+        if module.startswith(room):
+            assert not [name for name in used if name.startswith(stranger)], module
 
 
 @pytest.mark.parametrize("package", PACKAGES)

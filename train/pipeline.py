@@ -60,7 +60,7 @@ def _data(config: Config, run: Path, force: bool, report: Report, say: Say, done
 
 def _lint(config: Config, run: Path, force: bool, report: Report, say: Say, done: Done) -> bool:
     """Refuse data that is not fit to train on."""
-    from .commands.lint import lint_run
+    from .data.linting.run import lint_run
     from .trainer.adapter import ADAPTER_FOLDER
 
     if (run / ADAPTER_FOLDER).is_dir() and not force and not _made(done, "data"):

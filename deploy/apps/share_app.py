@@ -22,7 +22,7 @@ from ..sharing.blockers import findings_in, not_to_be_published, personal_data
 from ..sharing.plan import Blocker
 from ..sharing.record import Shared, read_record
 from ..sharing.share import Ready, plan_files, send
-from ..sharing.stage import hashed, staging
+from ..stage import hashed, staging
 from ..target import Service, Target, parse_target
 from ..tokens import VARIABLES, Secret
 from .bundle import make_bundle, refuse_unpublished

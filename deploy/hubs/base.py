@@ -12,7 +12,7 @@ from assistant.errors import BlockedError
 from assistant.models.verify import Expected
 from assistant.progress import Report
 
-from ..sharing.stage import StagedFile
+from ..stage import StagedFile
 from ..target import Target
 
 Listing = Mapping[str, Expected]  # path -> the hub's own size and hash

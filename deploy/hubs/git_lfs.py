@@ -26,7 +26,7 @@ from assistant.models.verify import Expected
 from assistant.progress import Report
 from assistant.words import Text
 
-from ..sharing.stage import StagedFile, link_or_copy
+from ..stage import StagedFile, link_or_copy
 from ..target import Target
 from ..tokens import VARIABLES, Secret
 from .base import Listing, Repository

@@ -10,7 +10,7 @@ from typing import Any
 from assistant.errors import BlockedError
 from assistant.progress import Report
 
-from ..sharing.stage import StagedFile
+from ..stage import StagedFile
 from ..target import Target
 from .base import Listing, Repository
 from .git_lfs import GitRemote

@@ -19,7 +19,7 @@ from assistant.models.hubs.huggingface import address, expected_of
 from assistant.progress import Report
 from assistant.words import Text
 
-from ..sharing.stage import StagedFile
+from ..stage import StagedFile
 from ..target import Target
 from ..tokens import Secret, need_token, quiet_clients
 from .base import Account, Listing, Repository

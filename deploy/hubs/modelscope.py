@@ -22,7 +22,7 @@ from assistant.models.verify import Expected
 from assistant.progress import Report
 from assistant.words import Text
 
-from ..sharing.stage import StagedFile
+from ..stage import StagedFile
 from ..target import Target
 from ..tokens import Secret, need_token, quiet_clients
 from .base import Account, Listing, Repository, digest_of

@@ -10,7 +10,7 @@ from assistant.models.failures import without_secrets
 from assistant.models.hubs.modelscope import address
 from assistant.progress import Report
 
-from ..sharing.stage import StagedFile
+from ..stage import StagedFile
 from ..target import Target
 from ..tokens import Secret
 from .base import Listing, Repository

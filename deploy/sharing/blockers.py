@@ -8,11 +8,11 @@ from assistant.errors import AssistantError, BlockedError, FailedError, UsageErr
 from assistant.words import Text
 
 from ..hubs.base import Account, Hub, Repository
+from ..stage import StagedFile
 from ..target import Target
 from .plan import Blocker
 from .scan import Finding, scan_file
 from .source import Source, gate_text
-from .stage import StagedFile
 
 
 def gate(source: Source, anyway: bool) -> list[Blocker]:

@@ -20,6 +20,7 @@ from assistant.words import Text
 
 from ..hubs import open_hub
 from ..hubs.base import Hub, Listing, Repository, state_of
+from ..stage import StagedFile, hashed, stage_run, staging
 from ..target import Target
 from ..tokens import Secret
 from .blockers import (
@@ -39,7 +40,6 @@ from .kinds import Kind, choose
 from .plan import Blocker, Plan, PlannedFile, Said, Visibility
 from .record import Shared, note_shared
 from .source import read_source
-from .stage import StagedFile, hashed, stage_run, staging
 from .verify import as_shared, compare, refuse_mismatches, same
 
 CARD_FILE = "README.md"

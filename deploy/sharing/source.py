@@ -18,8 +18,8 @@ from assistant.persona import Persona, persona_from_config, read_persona
 from assistant.words import Text
 
 from ..settings import ShareTable
+from ..stage import content_sha256
 from .kinds import Kind
-from .stage import content_sha256
 
 if TYPE_CHECKING:
     from assistant.records.check_report import CheckReport

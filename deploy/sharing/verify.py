@@ -11,8 +11,8 @@ from assistant.models.verify import Expected
 from assistant.words import Text
 
 from ..hubs.base import Listing
+from ..stage import StagedFile
 from .record import SharedFile
-from .stage import StagedFile
 
 Problem = Literal["missing", "differs", "damaged"]
 

@@ -16,7 +16,7 @@ from deploy.settings import ShareTable
 from deploy.sharing import blockers
 from deploy.sharing.scan import Finding
 from deploy.sharing.source import Source, read_source
-from deploy.sharing.stage import StagedFile
+from deploy.stage import StagedFile
 from deploy.target import Target
 
 

@@ -210,7 +210,7 @@ def test_three_hubs_with_one_command(hub: ShareServer, project):
 
 
 def test_two_processes_do_not_share_the_same_thing_at_once(hub, project, plain_lfs):
-    from deploy.sharing.stage import staging
+    from deploy.stage import staging
 
     with staging(project / RUN, "merged--model--hf--me--bei"):
         with pytest.raises(BlockedError, match="Another process"):

@@ -151,7 +151,8 @@ def engine(tiny_base: Path) -> Iterator[TransformersEngine]:  # noqa: F811
 
 
 def test_the_prompt_is_the_one_that_training_renders(engine, tiny_base):  # noqa: F811
-    from train.trainer.render import load_tokenizer, prompt_ids
+    from train.base.tokenizer import load_tokenizer
+    from train.data.render import prompt_ids
 
     tokenizer = load_tokenizer(str(tiny_base))
     for length in (2, 4):

@@ -185,7 +185,8 @@ def test_the_seed_decides_a_sampled_answer(opened):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_device_gets_the_ids_that_training_renders(opened, native, family):
-    from train.trainer.render import load_tokenizer, prompt_ids
+    from train.base.tokenizer import load_tokenizer
+    from train.data.render import prompt_ids
 
     engine = opened(family)
     list(engine.stream(CONVERSATION, Sampling(temperature=0, max_tokens=1)))

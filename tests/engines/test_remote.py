@@ -486,7 +486,8 @@ def lmdeploy(tmp_path_factory) -> Iterator[ApiServer]:
 
 @LMDEPLOY
 def test_lmdeploy_streams_what_its_own_template_made_of_the_messages(lmdeploy, opened, tmp_path):
-    from train.trainer.render import load_tokenizer, prompt_ids
+    from train.base.tokenizer import load_tokenizer
+    from train.data.render import prompt_ids
 
     engine = opened(lmdeploy.url, key=KEY)
     asked = [Message(role="system", content="你是小贝。"), *QUESTION]

@@ -284,7 +284,7 @@ def test_rows_of_other_files_are_numbered_as_a_person_counts_them(tmp_path):
 
 def test_what_passes_lint_is_not_refused_by_training(tmp_path):
     """`{name}` in code is what it should be, for the one as for the other."""
-    from train.trainer.dataset import refuse_unfilled
+    from train.data.dataset import refuse_unfilled
 
     rows = [*ordinary(), row("怎么写", "用 `{name}`，或\n```\nf'{author}'\n```")]
     assert linted(tmp_path, rows).passed
@@ -366,8 +366,8 @@ def test_exact_lengths_equal_the_training_render(tmp_path, embedded_model):
     from assistant.config import read_config
     from assistant.conversation import Conversation
     from train.data.linting.lengths import base_tokenizer, counter_for
+    from train.data.render import render
     from train.settings import TrainTable
-    from train.trainer.render import render
 
     config = read_config(ROOT / "assistant.toml", tables={"train": TrainTable})
     counter, why = counter_for(config)
@@ -413,7 +413,8 @@ def spoken() -> list[list[Message]]:
 def test_tokens_are_those_of_transformers(tmp_path, embedded_model, embedded_base, base):
     """Text and ids, conversation by conversation, from two readers of one tokenizer."""
     from train.base.light_tokenizer import from_folder, from_gguf
-    from train.trainer.render import load_tokenizer, prompt_ids, render, template_ids
+    from train.base.tokenizer import load_tokenizer
+    from train.data.render import prompt_ids, render, template_ids
 
     if base == "gguf":
         ours, theirs = from_gguf(embedded_model.path), load_tokenizer(str(embedded_base))
@@ -839,7 +840,7 @@ def test_no_file_ends_in_a_traceback(tmp_path, ending):
 def test_a_run_is_linted_before_training(tmp_path):
     """`train all` calls this: the report is written, and errors refuse."""
     from assistant.config import read_config
-    from train.commands.lint import lint_run
+    from train.data.linting.run import lint_run
     from train.settings import TrainTable
 
     config = read_config(

@@ -230,8 +230,8 @@ def test_show_finds_and_numbers_rows(folder):
 def test_show_renders_and_marks_what_is_learned(folder, embedded_model):
     from assistant.config import read_config
     from train.data.linting.lengths import base_tokenizer
+    from train.data.render import render
     from train.settings import TrainTable
-    from train.trainer.render import render
 
     config = read_config(ROOT / "assistant.toml", tables={"train": TrainTable})
     tokenizer = base_tokenizer(config)

@@ -29,6 +29,8 @@ from assistant.persona import read_persona
 from assistant.records.training_status import read_status
 from assistant.serving.reply import reply
 from assistant.ui.shown import style_does
+from train.base.tokenizer import load_tokenizer
+from train.data.dataset import render_file
 from train.merge import merge
 from train.recipes import all_recipes
 from train.settings import TrainTable
@@ -36,11 +38,9 @@ from train.trainer.checkpoints import checkpoints
 from train.trainer.child import kind_of
 from train.trainer.command import command, environment
 from train.trainer.config import write_config
-from train.trainer.dataset import render_file
 from train.trainer.fit import fit
 from train.trainer.prepare import prepare
 from train.trainer.process import explain
-from train.trainer.render import load_tokenizer
 from train.trainer.scalars import read_scalars
 
 ROOT = Path(__file__).resolve().parents[2]

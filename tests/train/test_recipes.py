@@ -12,11 +12,11 @@ from train_fixtures import embedded_base, tiny_base  # noqa: F401  (fixtures)
 from assistant.errors import BlockedError, UsageError
 from train.base.machine import Gpu, Machine, parse_gpus, visible
 from train.base.size import Size, measure
+from train.data.dataset import Counts
 from train.recipes import GIB, all_recipes, choose
 from train.settings import TrainTable
 from train.trainer.command import command
 from train.trainer.config import Job, config_text
-from train.trainer.dataset import Counts
 from train.trainer.plan import make_plan, refuse_too_big
 
 pytestmark = pytest.mark.xdist_group("xtuner")

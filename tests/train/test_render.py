@@ -10,15 +10,9 @@ from train_fixtures import embedded_base, tiny_base  # noqa: F401  (fixtures)
 from assistant.conversation import Message
 from assistant.errors import UsageError
 from assistant.models import LocalModel
-from train.trainer.dataset import ConversationDataset, render_file
-from train.trainer.render import (
-    IGNORED,
-    TemplateError,
-    load_tokenizer,
-    prompt_ids,
-    render,
-    render_conversation,
-)
+from train.base.tokenizer import load_tokenizer
+from train.data.dataset import ConversationDataset, render_file
+from train.data.render import IGNORED, TemplateError, prompt_ids, render, render_conversation
 
 STRINGS = [
     "<|im_start|>user\nWho are you?<|im_end|>\n",

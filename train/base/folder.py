@@ -169,8 +169,8 @@ def _write_tokenizer(reader: GGUFReader, name: str, folder: Path) -> None:
 def _write_weights(reader: GGUFReader, name: str, folder: Path) -> None:
     from safetensors.torch import save_file
 
-    from ..trainer.render import load_tokenizer
     from .gguf_weights import read_config, read_weights
+    from .tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(str(folder))
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}

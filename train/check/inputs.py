@@ -20,10 +20,10 @@ from assistant.weights import MERGED
 from assistant.words import Text
 
 from ..base.folder import TrainingBase, prepare_base
+from ..data.dataset import DATA_FOLDER, VALID_FILE
 from ..data.probes import PROBES_FILE, Probe, read_probes
 from ..merge import refuse_other_base
 from ..trainer.adapter import ADAPTER_FOLDER, ADAPTER_WEIGHTS
-from ..trainer.dataset import DATA_FOLDER, VALID_FILE
 from .probing import Asked, ask, evenly, ordinary_rows, split_probes, split_rows
 from .settings import CheckTable
 

@@ -16,8 +16,9 @@ from assistant.words import Text
 
 from ..base.machine import this_machine
 from ..base.size import measure
+from ..base.tokenizer import load_tokenizer
+from ..data.render import IGNORED, prompt_ids, render_conversation
 from ..library_logging import quiet_libraries
-from ..trainer.render import IGNORED, load_tokenizer, prompt_ids, render_conversation
 from .probing import Answer, Asked
 from .quantised import dequantised
 from .reading import Passage, Reading, batches

@@ -299,7 +299,7 @@ def lint_command(
     context: Context, files: tuple[Path, ...], run_name: str | None, out: Path | None,
     ignore: tuple[str, ...], max_length: int | None, sound: Path | None,
 ) -> None:  # fmt: skip
-    from .lint import run_lint
+    from ..data.linting.run import run_lint
 
     report, folder = run_lint(
         context, optional_config(context), files, run_name, out, ignore, max_length, sound

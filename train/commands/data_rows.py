@@ -13,8 +13,8 @@ import click
 from assistant.cli import Context, TerminalProgress, common_options
 from assistant.words import Text
 
+from ..data.dataset import DATA_FOLDER
 from ..data.lines import Numbered
-from ..trainer.dataset import DATA_FOLDER
 from .common import FILE, in_words
 
 

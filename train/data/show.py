@@ -71,7 +71,7 @@ def _painted(part: dict[str, Any]) -> str:
 def rendered_json(row: Numbered, tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
     """The training samples of a row: tokens in all, learned and cut, and the text in parts that
     are learned, only read, or cut away."""
-    from ..trainer.render import IGNORED, render_conversation
+    from .render import IGNORED, render_conversation
 
     found = []
     for sample in render_conversation(tokenizer, row.conversation):

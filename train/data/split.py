@@ -22,7 +22,7 @@ from assistant.errors import FailedError, UsageError
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from ..trainer.dataset import TRAIN_FILE, VALID_FILE
+from .dataset import TRAIN_FILE, VALID_FILE
 from .keys import asked, cell
 from .lines import conversations_of, size_of
 from .outputs import refuse_losing

@@ -105,7 +105,7 @@ from xtuner.dataset.collate_fns import default_collate_fn
 from xtuner.dataset.samplers import LengthGroupedSampler
 from xtuner.engine.runner import TrainLoop
 
-from train.trainer.dataset import ConversationDataset
+from train.data.dataset import ConversationDataset
 from train.trainer.finetune import Finetune, load_base
 from train.trainer.hooks import PlainCheckpointHook, SamplesHook, WatchLossHook
 

@@ -15,7 +15,8 @@ from mmengine.hooks import Hook
 
 from assistant.conversation import Message
 
-from .render import load_tokenizer, prompt_ids
+from ..base.tokenizer import load_tokenizer
+from ..data.render import prompt_ids
 
 WATCHED_VARIABLE = "ASSISTANT_TRAINING_WATCHED"
 

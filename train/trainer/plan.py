@@ -10,8 +10,8 @@ from assistant.words import Text
 
 from ..base.machine import Machine
 from ..base.size import Size
+from ..data.dataset import Counts
 from ..recipes import GIB, Recipe
-from .dataset import Counts
 
 SAVES = 4  # checkpoints in a run unless [train] save_every says otherwise
 FEW_STEPS = 40  # below, an identity often does not take (measured; LlamaFactory #6188: 28 did not)

@@ -18,14 +18,14 @@ from assistant.words import Text
 from ..base.folder import TrainingBase, prepare_base
 from ..base.machine import Machine, this_machine
 from ..base.size import measure
+from ..base.tokenizer import load_tokenizer
+from ..data.dataset import DATA_FOLDER, TRAIN_FILE, render_file
 from ..recipes import Recipe, choose
 from ..settings import TrainTable
 from .adapter import ADAPTER_FOLDER
 from .config import Job
-from .dataset import DATA_FOLDER, TRAIN_FILE, render_file
 from .identity import RunIdentity, fingerprint
 from .plan import Plan, make_plan, refuse_too_big
-from .render import load_tokenizer
 from .trained_styles import mark_trained_styles, trigger_rows, undertrained_styles
 
 WORK_FOLDER = "fit"

@@ -25,7 +25,7 @@ from assistant.placeholders import unknown_placeholders
 from assistant.progress import Report, unreported
 from assistant.words import Text
 
-from ...trainer.dataset import DATA_FOLDER, TRAIN_FILE, VALID_FILE, refuse_unfilled
+from ..dataset import DATA_FOLDER, TRAIN_FILE, VALID_FILE, refuse_unfilled
 from ..probes import PROBES_FILE, write_probes
 from ..settings import DataTable
 from . import bank

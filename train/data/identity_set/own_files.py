@@ -10,7 +10,7 @@ from assistant.conversation import Conversation, read_conversations
 from assistant.errors import UsageError
 from assistant.words import Language, Text
 
-from ...trainer.dataset import refuse_unfilled
+from ..dataset import refuse_unfilled
 from .bases import chinese_in
 from .likeness import plain, unlike
 from .ordinary import HELD_ROWS, Turn

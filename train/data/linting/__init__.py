@@ -13,7 +13,7 @@ from assistant.persona import Persona
 from assistant.progress import Report, unreported
 from assistant.words import Text
 
-from ...trainer.dataset import VALID_FILE
+from ..dataset import VALID_FILE
 from ..keys import cell
 from ..text.language import language_of
 from ..text.near import near_groups, normalised

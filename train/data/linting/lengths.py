@@ -21,7 +21,7 @@ from ...base.machine import this_machine
 from ...base.size import measure
 from ...recipes import all_recipes, automatic
 from ...settings import TrainTable
-from ...trainer.render import TemplateError, template_ids
+from ..render import TemplateError, template_ids
 from .report import Histogram
 
 BATCH = 2000  # rows
@@ -94,7 +94,7 @@ def base_tokenizer(config: Config, offline: bool = True) -> Any:
     without transformers.
     """
     from ...base.gguf_tokenizer import read_tokenizer
-    from ...trainer.render import load_tokenizer
+    from ...base.tokenizer import load_tokenizer
 
     if find_spec("transformers") is None:
         raise BlockedError(

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from assistant.conversation import Conversation, Message
 from assistant.errors import UsageError
-from assistant.transformers_import import import_transformers
 from assistant.words import Text
 
 if TYPE_CHECKING:
@@ -50,21 +49,6 @@ class Rendered:
         last = max(place for place, label in enumerate(self.labels) if label != IGNORED)
         labels = (*self.labels[:last], IGNORED, *self.labels[last + 1 :])
         return Rendered(self.text, self.input_ids, labels)
-
-
-def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder, as every stage of this kit reads it. Raises UsageError."""
-    import_transformers()
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder)
-    except Exception as error:  # whatever transformers finds wrong with its files
-        reason = " ".join(str(error).split())[:SAID_AT_MOST] or type(error).__name__
-        raise UsageError(
-            Text(f"The tokenizer in {folder} cannot be read: {reason}", f"无法读取 {folder} 里的分词器：{reason}"),
-            Text("Copy or download its files again.", "请重新复制或下载其中的文件。"),
-        ) from error  # fmt: skip
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:

@@ -17,13 +17,13 @@ from assistant.progress import Report, unreported
 from assistant.shell import both_in_same_project
 from assistant.words import Text
 
-from ..data.linting import LintReport, lint
-from ..data.linting.lengths import counter_for
-from ..data.linting.lengths import max_length as recipe_length
-from ..data.linting.page import page
-from ..data.linting.report import Place
-from ..data.outputs import refuse_losing, side_file
-from ..trainer.dataset import DATA_FOLDER, TRAIN_FILE, VALID_FILE
+from ..dataset import DATA_FOLDER, TRAIN_FILE, VALID_FILE
+from ..outputs import refuse_losing, side_file
+from . import LintReport, lint
+from .lengths import counter_for
+from .lengths import max_length as recipe_length
+from .page import page
+from .report import Place
 
 if TYPE_CHECKING:
     from assistant.config import Config

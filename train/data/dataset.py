@@ -11,8 +11,9 @@ from assistant.conversation import Conversation, read_conversations
 from assistant.errors import UsageError
 from assistant.words import Text
 
-from ..data.text.placeholders import UNFILLED, of_turns
-from .render import Rendered, load_tokenizer, render_conversation
+from ..base.tokenizer import load_tokenizer
+from .render import Rendered, render_conversation
+from .text.placeholders import UNFILLED, of_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
