@@ -28,7 +28,7 @@ from assistant.records.check_report import CheckReport
 from deploy.__main__ import main
 from deploy.hubs import git_lfs
 from deploy.settings import ShareTable
-from deploy.sharing.plan import Plan
+from deploy.sharing.plan import SharePlan
 from deploy.sharing.record import Shared
 from deploy.sharing.share import planned_model, send
 from deploy.target import parse_target
@@ -254,7 +254,7 @@ def plain_lfs(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(settings, "lfs.transfer.maxretrydelay", "1")
 
 
-def shared(project: Path, target: str, **options: Any) -> tuple[Plan, Shared]:
+def shared(project: Path, target: str, **options: Any) -> tuple[SharePlan, Shared]:
     """Plan and send in this process."""
     config = read_config(project / "assistant.toml", tables={"share": ShareTable})
     where = parse_target(target)

@@ -124,6 +124,16 @@ def _without_type_checking(tree: ast.Module) -> ast.Module:
     return Cut().visit(ast.parse(ast.unparse(tree)))
 
 
+def test_no_class_name_stands_for_three_things():
+    where: dict[str, list[str]] = {}
+    for file in [file for package in PACKAGES for file in modules(package)]:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name, []).append(file.relative_to(ROOT).as_posix())
+    assert {"Engine", "Persona"} <= set(where)
+    assert not {name: files for name, files in where.items() if len(files) > 2}
+
+
 def test_no_modules_import_each_other_in_a_circle():
     graphlib.TopologicalSorter(import_graph()).prepare()
 

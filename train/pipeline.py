@@ -23,7 +23,7 @@ Say = Callable[[Text], None]
 
 
 @dataclass
-class Done:
+class StageResults:
     """What `train all` did: seconds of each stage (0 where its result stood already)."""
 
     run: Path
@@ -31,12 +31,12 @@ class Done:
     report: CheckReport | None = None
 
 
-def train_all(config: Config, run: Path, *, force: bool, report: Report, say: Say) -> Done:
+def train_all(config: Config, run: Path, *, force: bool, report: Report, say: Say) -> StageResults:
     """Go from assistant.toml to a checked model in `run`.
 
     Raises what the stages raise; a check that did not pass is in the result, not an error.
     """
-    done = Done(run)
+    done = StageResults(run)
     for name, stage in _STAGES.items():
         started = time.monotonic()
         made = stage(config, run, force, report, say, done)
@@ -47,7 +47,9 @@ def train_all(config: Config, run: Path, *, force: bool, report: Report, say: Sa
     return done
 
 
-def _data(config: Config, run: Path, force: bool, report: Report, say: Say, done: Done) -> bool:
+def _data(
+    config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
+) -> bool:
     from .data.identity_set.identity import DATA_FOLDER, make_identity_data
     from .settings import TrainTable
 
@@ -58,7 +60,9 @@ def _data(config: Config, run: Path, force: bool, report: Report, say: Say, done
     return True
 
 
-def _lint(config: Config, run: Path, force: bool, report: Report, say: Say, done: Done) -> bool:
+def _lint(
+    config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
+) -> bool:
     """Refuse data that is not fit to train on."""
     from .data.linting.run import lint_run
     from .trainer.adapter import ADAPTER_FOLDER
@@ -69,7 +73,9 @@ def _lint(config: Config, run: Path, force: bool, report: Report, say: Say, done
     return True
 
 
-def _fit(config: Config, run: Path, force: bool, report: Report, say: Say, done: Done) -> bool:
+def _fit(
+    config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
+) -> bool:
     from .trainer.fit import fit, prepare
 
     prepared = prepare(config, run, report)
@@ -83,7 +89,9 @@ def _fit(config: Config, run: Path, force: bool, report: Report, say: Say, done:
     return True
 
 
-def _choose(config: Config, run: Path, force: bool, report: Report, say: Say, done: Done) -> bool:
+def _choose(
+    config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
+) -> bool:
     """Let `adapter` be the best checkpoint's, which need not be the last."""
     from assistant.artifacts import read_manifest
 
@@ -108,7 +116,9 @@ def _choose(config: Config, run: Path, force: bool, report: Report, say: Say, do
     return True
 
 
-def _merge(config: Config, run: Path, force: bool, report: Report, say: Say, done: Done) -> bool:
+def _merge(
+    config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
+) -> bool:
     from .merge import MERGED_FOLDER, merge, openvino_export
 
     if (run / MERGED_FOLDER).is_dir() and not force and not _made(done, "choose"):
@@ -117,7 +127,9 @@ def _merge(config: Config, run: Path, force: bool, report: Report, say: Say, don
     return True
 
 
-def _check(config: Config, run: Path, force: bool, report: Report, say: Say, done: Done) -> bool:
+def _check(
+    config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
+) -> bool:
     from .check.run import check
 
     done.report = check(config, run, force=True, report=report)
@@ -129,5 +141,5 @@ _STAGES = {
 }  # fmt: skip
 
 
-def _made(done: Done, stage: str) -> bool:
+def _made(done: StageResults, stage: str) -> bool:
     return done.seconds.get(stage, 0.0) > 0

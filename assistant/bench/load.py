@@ -33,7 +33,7 @@ STORY = "Tell me a long story about a lighthouse."
 
 
 @dataclass
-class Asked:
+class LoadRequest:
     """One question: seconds to the first text and between pieces of text, tokens, or an error."""
 
     first: float | None = None
@@ -130,9 +130,9 @@ def measure(
     )  # fmt: skip
 
 
-def ask(engine: Engine, question: Sequence[Message], sampling: Sampling) -> Asked:
+def ask(engine: Engine, question: Sequence[Message], sampling: Sampling) -> LoadRequest:
     """One answer, read to its end as a page would read it."""
-    asked = Asked()
+    asked = LoadRequest()
     began = last = time.perf_counter()
     try:
         for chunk in engine.stream(question, sampling):

@@ -15,7 +15,7 @@ LIBRARIES = ("gradio", "openvino-genai", "transformers", "torch", "huggingface-h
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """One figure. `peer` is what it is held against; `within` tells whether the budget is kept."""
 
     what: str
@@ -32,11 +32,11 @@ class Row:
 def against(
     what: str, value: float, unit: str, peer: str, peer_value: float,
     budget: str = "", within: Callable[[float], bool] | None = None, note: str = "",
-) -> Row:  # fmt: skip
+) -> BenchRow:  # fmt: skip
     """A figure beside its peer's; the budget is on their ratio."""
     ratio = value / peer_value if peer_value else 0.0
     kept = None if within is None else within(ratio)
-    return Row(what, value, unit, budget, kept, peer, peer_value, ratio, note)
+    return BenchRow(what, value, unit, budget, kept, peer, peer_value, ratio, note)
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Taken:
 class Report(Taken):
     """All rows, and how they were taken."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[BenchRow] = field(default_factory=list)
 
     def as_table(self) -> str:
         """A Markdown table, with machine, date and command."""

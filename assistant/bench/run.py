@@ -28,7 +28,7 @@ from ..weights import choose_weights
 from ..words import Text
 from .load import LONG_WORDS, STORY, memory_mb
 from .peers import BareOpenVino, BareTransformers
-from .report import Report, Row, against, new_report
+from .report import BenchRow, Report, against, new_report
 
 DECODE_TOKENS = 128
 VISITORS = 16
@@ -58,7 +58,7 @@ def run_bench(config: Config, model: str | None, quick: bool, tell: Tell, comman
     return report
 
 
-def _start_up(config: Config, rounds: Rounds) -> list[Row]:
+def _start_up(config: Config, rounds: Rounds) -> list[BenchRow]:
     helps = {
         "python app.py": [sys.executable, "app.py"],
         "python -m assistant": [sys.executable, "-m", "assistant"],
@@ -67,9 +67,9 @@ def _start_up(config: Config, rounds: Rounds) -> list[Row]:
     rows = []
     for name, line in helps.items():
         seconds = _median(lambda line=line: _timed([*line, "--help"]), rounds.start)  # type: ignore[misc]
-        rows.append(Row(f"`{name} --help`", seconds, "s", "< 0.5 s", seconds < 0.5))
+        rows.append(BenchRow(f"`{name} --help`", seconds, "s", "< 0.5 s", seconds < 0.5))
     seconds = _median(lambda: _page_time(config), rounds.start)
-    rows.append(Row("page visible after `python app.py`", seconds, "s", "< 5 s", seconds < 5))
+    rows.append(BenchRow("page visible after `python app.py`", seconds, "s", "< 5 s", seconds < 5))
     return rows
 
 
@@ -102,7 +102,9 @@ def _page_time(config: Config) -> float:
             app.terminate()
 
 
-def _engine(config: Config, local: LocalModel, readable: Readable, rounds: Rounds) -> list[Row]:
+def _engine(
+    config: Config, local: LocalModel, readable: Readable, rounds: Rounds
+) -> list[BenchRow]:
     settings = CpuSettings(cache_gb=config.serve.cache_gb, concurrent=VISITORS,
                            precision=config.serve.cpu_precision)  # fmt: skip
     started = time.perf_counter()
@@ -110,12 +112,12 @@ def _engine(config: Config, local: LocalModel, readable: Readable, rounds: Round
     loaded = time.perf_counter() - started
     bare = BareOpenVino(readable.path, settings)
     try:
-        rows = [Row("model loaded", loaded, "s")]
+        rows = [BenchRow("model loaded", loaded, "s")]
         rows += _decode(config, engine, bare, local, rounds)
         rows += _together(engine, bare, rounds)
         rows += _first_token(engine, rounds)
         rows += _stop(engine, rounds)
-        rows.append(Row("memory of this process, both engines", memory_mb(), "MB"))
+        rows.append(BenchRow("memory of this process, both engines", memory_mb(), "MB"))
     finally:
         engine.close()
     return rows
@@ -123,7 +125,7 @@ def _engine(config: Config, local: LocalModel, readable: Readable, rounds: Round
 
 def _decode(
     config: Config, engine: Engine, bare: BareOpenVino, local: LocalModel, rounds: Rounds
-) -> list[Row]:
+) -> list[BenchRow]:
     persona = persona_from_config(config)
     sampling = Sampling(temperature=0, max_tokens=DECODE_TOKENS, repetition_penalty=1.0)
     ours, theirs, torches = [], [], []
@@ -165,7 +167,7 @@ def _rate(start: Callable[[], Reply]) -> float:
     return answer.last.new_tokens / (time.perf_counter() - started)
 
 
-def _together(engine: Engine, bare: BareOpenVino, rounds: Rounds) -> list[Row]:
+def _together(engine: Engine, bare: BareOpenVino, rounds: Rounds) -> list[BenchRow]:
     sampling = Sampling(temperature=0, max_tokens=VISITOR_TOKENS, repetition_penalty=1.0)
     ours, theirs = [], []
     for number in range(max(2, rounds.speed // 2)):
@@ -191,7 +193,7 @@ def _tokens(engine: Engine, prompt: str, sampling: Sampling) -> int:
     return chunks[-1].new_tokens
 
 
-def _first_token(engine: Engine, rounds: Rounds) -> list[Row]:
+def _first_token(engine: Engine, rounds: Rounds) -> list[BenchRow]:
     one = Sampling(temperature=0, max_tokens=1)
     cold, second = [], []
     for number in range(rounds.speed):
@@ -218,7 +220,7 @@ def _first(engine: Engine, messages: list[Message], sampling: Sampling) -> float
     return time.perf_counter() - started
 
 
-def _stop(engine: Engine, rounds: Rounds) -> list[Row]:
+def _stop(engine: Engine, rounds: Rounds) -> list[BenchRow]:
     """Stop pressed with 16 answers running: seconds until the engine computes nothing."""
     seconds = []
     for _ in range(rounds.speed):
@@ -238,7 +240,7 @@ def _stop(engine: Engine, rounds: Rounds) -> list[Row]:
             thread.join()
         seconds.append(time.perf_counter() - started)
     worst = max(seconds)
-    return [Row("stop pressed to engine idle, worst", worst, "s", "≤ 0.5 s", worst <= 0.5)]
+    return [BenchRow("stop pressed to engine idle, worst", worst, "s", "≤ 0.5 s", worst <= 0.5)]
 
 
 def _median(measure: Callable[[], float], times: int) -> float:

@@ -49,7 +49,7 @@ def fetch(
     parsed = parse(reference, base_folder)
     if parsed.path is not None:
         return open_local(reference, parsed.path)
-    place = cache.Place(parsed)
+    place = cache.CacheEntry(parsed)
     if not refresh and (model := place.find(reference)):
         return model
     if offline:
@@ -65,7 +65,7 @@ def fetch(
         raise failures.explain(error, parsed, place.folder, source.address()) from error
 
 
-def _download(written: str, place: cache.Place, source: Source, report: Report) -> LocalModel:
+def _download(written: str, place: cache.CacheEntry, source: Source, report: Report) -> LocalModel:
     """Fetch what is not here; a revision that came by another name before is only noted."""
     report(Progress(Text(f"Looking for {place.reference}", f"查找 {place.reference}")))
     revision = source.resolve(place.reference)

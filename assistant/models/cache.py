@@ -32,7 +32,7 @@ RECORD_FILE = "record.json"
 WORK_FOLDER = "work"  # inside a .partial: what only the download itself needs
 
 
-class Record(BaseModel):
+class CacheRecord(BaseModel):
     """Where a cached model came from, and what was verified."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -94,7 +94,7 @@ def home() -> Path:
     return place
 
 
-class Place:
+class CacheEntry:
     """The place of one model in the cache."""
 
     def __init__(self, reference: Reference):
@@ -120,10 +120,10 @@ class Place:
         _, folder, record = max(found, key=lambda item: item[0])
         return self._model(written, folder, record)
 
-    def _answers(self, record: Record, asked: str) -> bool:
+    def _answers(self, record: CacheRecord, asked: str) -> bool:
         return asked in record.references or record.revision == self.reference.revision
 
-    def _model(self, written: str, folder: Path, record: Record) -> LocalModel:
+    def _model(self, written: str, folder: Path, record: CacheRecord) -> LocalModel:
         kind, path = recognise(self._root(folder))
         return LocalModel(
             written, path, kind, revision=record.revision, licence=record.licence,
@@ -147,7 +147,7 @@ class Place:
         shutil.rmtree(partial / WORK_FOLDER, ignore_errors=True)
         _, path = recognise(self._root(partial))
         final = self.folder / _safe(download.revision)
-        record = Record(
+        record = CacheRecord(
             references=(), revision=download.revision, licence=download.licence or licence_of(path),
             origin=download.origin, fetched=now(), files=download.files,
         )  # fmt: skip
@@ -187,13 +187,13 @@ class Place:
             lock.release()
 
 
-def records(folder: Path) -> Iterator[tuple[Path, Record]]:
+def records(folder: Path) -> Iterator[tuple[Path, CacheRecord]]:
     """Every finished download of one model, with its record."""
     for file in sorted(folder.glob(f"*/{RECORD_FILE}")):
         if file.parent.suffix == ".partial":
             continue
         try:
-            yield file.parent, Record.model_validate_json(file.read_bytes())
+            yield file.parent, CacheRecord.model_validate_json(file.read_bytes())
         except (OSError, ValidationError):
             continue  # not ours, or of an older kit: fetched anew
 
@@ -221,7 +221,7 @@ def _written(folder: Path) -> str:
     return f"{folder.parent.name}:{folder.name.replace('--', '/')}"
 
 
-def _complete(folder: Path, record: Record) -> bool:
+def _complete(folder: Path, record: CacheRecord) -> bool:
     """Whether every file is there in its size; hashing gigabytes at each start takes too long."""
     sizes = {path: file.size for path, file in record.files.items()}
     try:
@@ -230,7 +230,7 @@ def _complete(folder: Path, record: Record) -> bool:
         return False
 
 
-def _write(record: Record, folder: Path) -> None:
+def _write(record: CacheRecord, folder: Path) -> None:
     with whole_file(folder / RECORD_FILE) as out:
         out.write(record.model_dump_json(indent=2) + "\n")
 

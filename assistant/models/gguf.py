@@ -57,13 +57,13 @@ def read_header(file: Path) -> GGUFHeader:
     return _read(file, lambda reader: reader.header())
 
 
-def _read(file: Path, reading: Callable[[_Reader], _Read]) -> _Read:
+def _read(file: Path, reading: Callable[[_HeaderReader], _Read]) -> _Read:
     try:
         with file.open("rb") as source:
             if source.read(4) != MAGIC:
                 raise _not_gguf(file)
             with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return reading(_Reader(data, file))
+                return reading(_HeaderReader(data, file))
     except (struct.error, IndexError, UnicodeDecodeError, OverflowError):
         raise truncated(file, file.stat().st_size) from None
 
@@ -165,7 +165,7 @@ def _not_gguf(file: Path) -> UsageError:
     )
 
 
-class _Reader:
+class _HeaderReader:
     """Walks the header once, front to back."""
 
     def __init__(self, data: mmap.mmap, file: Path):

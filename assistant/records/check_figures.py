@@ -21,7 +21,7 @@ KINDS = {
 LANGUAGES = {"zh": Text("in Chinese", "中文"), "en": Text("in English", "英文")}
 
 
-class Row(NamedTuple):
+class FigureRow(NamedTuple):
     """One figure: what, of how many, before, after; `part` for a breakdown of the row above."""
 
     what: Text
@@ -39,41 +39,43 @@ def percent(share: float | None) -> str:
     return f"{shown}\u00a0%"
 
 
-def rows(report: CheckReport) -> list[Row]:
+def rows(report: CheckReport) -> list[FigureRow]:
     """All figures that have a before and an after."""
     who, ended = report.identity, report.ended
     found = [
-        Row(Text("Says who it is", "说得出自己是谁"), str(who.probes), percent(who.base_hit_rate),
+        FigureRow(Text("Says who it is", "说得出自己是谁"), str(who.probes), percent(who.base_hit_rate),
             percent(who.hit_rate)),
         *(_part(KINDS.get(kind, Text(kind, kind)), share) for kind, share in who.by_kind.items()),
         *(_part(LANGUAGES.get(name, Text(name, name)), share) for name, share in who.by_language.items()),
         _share(Text("Names itself on ordinary questions", "日常问题中无故自报姓名"), report.false_trigger),
-        Row(Text("Perplexity of ordinary conversation", "日常对话的困惑度"), str(report.general.conversations),
+        FigureRow(Text("Perplexity of ordinary conversation", "日常对话的困惑度"), str(report.general.conversations),
             f"{report.general.base_perplexity:.3f}",
             f"{report.general.perplexity:.3f} ({report.general.change_percent:+.2f}\u00a0%)"),
         _share(Text("Ends answers about itself", "关于自己的回答会结束"), ended.identity),
         _share(Text("Ends ordinary answers", "日常回答会结束"), ended.ordinary),
-        Row(Text("Repeats itself", "重复"), str(report.split.reported), percent(report.repetition.base_rate),
+        FigureRow(Text("Repeats itself", "重复"), str(report.split.reported), percent(report.repetition.base_rate),
             percent(report.repetition.rate)),
-        Row(Text("Placeholders said aloud", "说出占位符"), str(report.split.reported), "–",
+        FigureRow(Text("Placeholders said aloud", "说出占位符"), str(report.split.reported), "–",
             str(report.placeholder_leaks)),
     ]  # fmt: skip
     for name, style in report.style.items():
         limit = f", ≤ {style.max_chars}" if style.max_chars else ""
         limit_zh = f"，≤ {style.max_chars} 字" if style.max_chars else ""
         found.append(
-            Row(Text(f"Style {name} (by {style.asked_by}{limit})", f"风格 {name}（按 {style.asked_by}{limit_zh}）"),
+            FigureRow(Text(f"Style {name} (by {style.asked_by}{limit})", f"风格 {name}（按 {style.asked_by}{limit_zh}）"),
                 str(style.probes), percent(style.base_rate), percent(style.rate))
         )  # fmt: skip
     return found
 
 
-def _share(what: Text, share: Share) -> Row:
-    return Row(what, str(share.probes), percent(share.base_rate), percent(share.rate))
+def _share(what: Text, share: Share) -> FigureRow:
+    return FigureRow(what, str(share.probes), percent(share.base_rate), percent(share.rate))
 
 
-def _part(what: Text, share: Share) -> Row:
-    return Row(what, str(share.probes), percent(share.base_rate), percent(share.rate), part=True)
+def _part(what: Text, share: Share) -> FigureRow:
+    return FigureRow(
+        what, str(share.probes), percent(share.base_rate), percent(share.rate), part=True
+    )
 
 
 def gate_value(gate: Gate, value: float) -> str:

@@ -19,7 +19,7 @@ _ASKERS_FAULTS = ("context_length", "invalid_request")
 
 
 @dataclass
-class Account:
+class AnswerAccount:
     """Filled by the thread that reads the engine and by the one that answers the visitor."""
 
     asked_at: float = field(default_factory=time.monotonic)

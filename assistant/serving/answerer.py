@@ -21,9 +21,9 @@ from ..engines.base import Finish, Sampling
 from ..errors import UsageError
 from ..words import filled
 from . import messages
-from .accounts import Account, is_engines_fault
+from .accounts import AnswerAccount, is_engines_fault
 from .host import Host, Ready
-from .limits import BusyError, Gate, Place, VisitorRate
+from .limits import BusyError, Gate, QueueTicket, VisitorRate
 from .metrics import Metrics
 from .reply import CHARS_PER_TOKEN, Reply, reply
 from .running import Running, StuckError, engine_closed_under_it
@@ -95,7 +95,7 @@ class Answerer:
         Raises UsageError for a message that cannot be taken, BusyError beyond the limits and when
         the page is closing, EngineError and whatever loading raised.
         """
-        account = Account()
+        account = AnswerAccount()
         self._under_way += 1
         try:
             async with aclosing(self._answer(question, running, account)) as steps:
@@ -110,7 +110,7 @@ class Answerer:
                 self._ended(account)
 
     async def _answer(
-        self, question: Question, running: Running, account: Account
+        self, question: Question, running: Running, account: AnswerAccount
     ) -> AsyncGenerator[Step, None]:
         self._refuse_when_draining()
         question = replace(question, text=checked(question.text, self.limits.message_chars))
@@ -134,7 +134,7 @@ class Answerer:
             if not account.read_by_engine:
                 place.leave()
 
-    async def _turn(self, place: Place, running: Running) -> AsyncGenerator[Step, None]:
+    async def _turn(self, place: QueueTicket, running: Running) -> AsyncGenerator[Step, None]:
         """Say what is waited for, until it is the visitor's turn or the visitor stopped."""
         phase_said = ""
         said_at = 0.0
@@ -157,7 +157,12 @@ class Answerer:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _read(
-        self, ready: Ready, question: Question, running: Running, place: Place, account: Account
+        self,
+        ready: Ready,
+        question: Question,
+        running: Running,
+        place: QueueTicket,
+        account: AnswerAccount,
     ) -> AsyncGenerator[Step, None]:
         """Read the engine on a thread of its own, which gives the place back when it is idle."""
         loop = asyncio.get_running_loop()
@@ -202,7 +207,7 @@ class Answerer:
                 raise failure
 
     async def _gathered(
-        self, pieces: asyncio.Queue[Item], account: Account, until: float
+        self, pieces: asyncio.Queue[Item], account: AnswerAccount, until: float
     ) -> list[Item]:
         """What came: waits for one, and for more `until` then or the end of the answer.
 
@@ -215,7 +220,7 @@ class Answerer:
             items.append(pieces.get_nowait())
         return items
 
-    async def _first(self, pieces: asyncio.Queue[Item], account: Account) -> Item:
+    async def _first(self, pieces: asyncio.Queue[Item], account: AnswerAccount) -> Item:
         while True:
             since = time.monotonic() - max(self._sign_at, account.turn_at or 0.0)
             if since > self._stall_seconds:
@@ -228,8 +233,8 @@ class Answerer:
         ready: Ready,
         question: Question,
         running: Running,
-        place: Place,
-        account: Account,
+        place: QueueTicket,
+        account: AnswerAccount,
         post: Callable[[Item], None],
     ) -> None:
         outcome: Item
@@ -252,7 +257,7 @@ class Answerer:
         ready: Ready,
         question: Question,
         running: Running,
-        account: Account,
+        account: AnswerAccount,
         post: Callable[[Item], None],
     ) -> Step:
         answer, left_out = self._start(ready, question)
@@ -270,7 +275,7 @@ class Answerer:
         self._keep(ready, question, "".join(said), finish)
         return Step("done", dropped_turns=answer.dropped_turns + left_out, finish=finish)
 
-    def _ended(self, account: Account) -> None:
+    def _ended(self, account: AnswerAccount) -> None:
         self.metrics.count(account)
         account.log()
 

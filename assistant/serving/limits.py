@@ -28,7 +28,7 @@ class BusyError(AssistantError):
         self.retry_after = retry_after
 
 
-class Place:
+class QueueTicket:
     """A visitor's place: first in line, then among the running. Given back with `leave`."""
 
     def __init__(self, gate: Gate):
@@ -65,20 +65,20 @@ class Gate:
         self._concurrent = concurrent
         self._queue = queue
         self._lock = threading.Lock()
-        self._waiting: collections.deque[Place] = collections.deque()
-        self._running: set[Place] = set()
+        self._waiting: collections.deque[QueueTicket] = collections.deque()
+        self._running: set[QueueTicket] = set()
         self._durations: collections.deque[float] = collections.deque(maxlen=REMEMBERED_ANSWERS)
 
-    def join(self) -> Place:
+    def join(self) -> QueueTicket:
         """Take a place. Raises BusyError, with the time to come back, if the line is full."""
         with self._lock:
             if len(self._running) < self._concurrent:
-                place = Place(self)
+                place = QueueTicket(self)
                 self._running.add(place)
                 return place
             if len(self._waiting) >= self._queue:
                 raise self._full()
-            place = Place(self)
+            place = QueueTicket(self)
             self._waiting.append(place)
             return place
 
@@ -106,21 +106,21 @@ class Gate:
         mean = sum(known) / len(known) if known else FIRST_GUESS_SECONDS
         return max(1, math.ceil(mean * (ahead + 1) / self._concurrent))
 
-    def _is_running(self, place: Place) -> bool:
+    def _is_running(self, place: QueueTicket) -> bool:
         with self._lock:
             return place in self._running
 
-    def _ahead(self, place: Place) -> int:
+    def _ahead(self, place: QueueTicket) -> int:
         with self._lock:
             return self._waiting.index(place) if place in self._waiting else 0
 
-    def _seconds_for(self, place: Place) -> int:
+    def _seconds_for(self, place: QueueTicket) -> int:
         with self._lock:
             if place not in self._waiting:
                 return 0
             return self._expected_wait(self._waiting.index(place))
 
-    def _leave(self, place: Place, answered_in: float | None) -> None:
+    def _leave(self, place: QueueTicket, answered_in: float | None) -> None:
         with self._lock:
             if place in self._waiting:
                 self._waiting.remove(place)

@@ -26,7 +26,7 @@ OPENXLAB_FOLDER = Path("/home/xlab-app-center")  # it sets no variable; apps alw
 
 
 @dataclass(frozen=True)
-class Place:
+class ListenAddress:
     """Where to listen, and who may come."""
 
     host_name: HostName
@@ -49,7 +49,7 @@ def find_place(
     public: bool,
     environment: Mapping[str, str] = os.environ,
     folder: Path | None = None,
-) -> Place:
+) -> ListenAddress:
     """Flags first, then the environment (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT,
     GRADIO_ROOT_PATH), then what the host expects. Raises UsageError for a port that is none.
 
@@ -60,7 +60,7 @@ def find_place(
     address = (
         address or environment.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if hosted else "127.0.0.1")
     )
-    return Place(
+    return ListenAddress(
         host_name,
         address,
         _port(port, environment.get("GRADIO_SERVER_PORT")),
@@ -106,7 +106,7 @@ def known_host(environment: Mapping[str, str], folder: Path) -> HostName:
     return "own"
 
 
-def choose_port(place: Place) -> tuple[Place, socket.socket]:
+def choose_port(place: ListenAddress) -> tuple[ListenAddress, socket.socket]:
     """Give a place with port 0 a free port, as the system chooses it; another place is given back.
 
     The socket keeps the port from others until it is closed. On Linux a server of this process may
@@ -128,7 +128,7 @@ def _bindable_socket(address: str) -> socket.socket:
     return made
 
 
-def refuse_taken_port(place: Place) -> None:
+def refuse_taken_port(place: ListenAddress) -> None:
     """Raise BlockedError where the port is taken, UsageError where the address is not ours."""
     with _bindable_socket(place.address) as probe:
         try:

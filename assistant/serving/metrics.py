@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .accounts import Account
+    from .accounts import AnswerAccount
     from .host import HostState
 
 PREFIX = "assistant"
@@ -70,7 +70,7 @@ class Metrics:
     def _is_in(self, phase: str) -> float:
         return float(self._state().phase == phase)
 
-    def count(self, account: Account) -> None:
+    def count(self, account: AnswerAccount) -> None:
         """Add an answer that ended, however it ended."""
         self._requests.labels(account.outcome).inc()
         if account.wait is not None:

@@ -9,14 +9,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..serving.answerer import Answerer
-from ..serving.listen import Place, is_loopback
+from ..serving.listen import ListenAddress, is_loopback
 
 # A proxy on this machine is at a loopback address as well; by these it says for whom it asks.
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "cf-connecting-ip")
 
 
 def operator_routes(
-    answerer: Answerer, place: Place, metrics: Literal["local", "open", "off"]
+    answerer: Answerer, place: ListenAddress, metrics: Literal["local", "open", "off"]
 ) -> list[Route]:
     """Routes for the page's app. They stand before its password: they tell nothing of anyone.
 
@@ -41,7 +41,7 @@ def operator_routes(
     return [Route("/healthz", healthz), Route("/metrics", figures)]
 
 
-def _may_read(request: Request, place: Place, metrics: str) -> bool:
+def _may_read(request: Request, place: ListenAddress, metrics: str) -> bool:
     if metrics != "local":
         return metrics == "open"
     forwarded = any(name in request.headers for name in FORWARDED)

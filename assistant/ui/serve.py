@@ -13,7 +13,7 @@ import gradio as gr
 from ..config import Config
 from ..network import without_proxies
 from ..serving.answerer import Answerer
-from ..serving.listen import Place, choose_port
+from ..serving.listen import ListenAddress, choose_port
 from ..words import Text
 from .launch import launch_options
 from .operations import operator_routes
@@ -28,7 +28,7 @@ def serve(
     page: gr.Blocks,
     answerer: Answerer,
     config: Config,
-    place: Place,
+    place: ListenAddress,
     say: Callable[[Text], None],
     opened: Callable[[], None],
 ) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from assistant.config import Config
 
     from ..settings import ShareTable
-    from ..sharing.plan import Plan
+    from ..sharing.plan import SharePlan
     from ..sharing.record import Shared
 
 
@@ -66,7 +66,7 @@ def _runs(config: Config) -> str:
     return ", ".join(names) or "-"
 
 
-def show_plans(context: Context, plans: Sequence[Plan]) -> None:
+def show_plans(context: Context, plans: Sequence[SharePlan]) -> None:
     """The plans as the result of `--dry-run`; exits with the code of what stands against them."""
     from ..sharing.plan import plan_text
 
@@ -80,7 +80,7 @@ def show_plans(context: Context, plans: Sequence[Plan]) -> None:
             raise SystemExit(plan.blockers[0].exit_code)
 
 
-def agree(context: Context, plans: Sequence[Plan], yes: bool) -> None:
+def agree(context: Context, plans: Sequence[SharePlan], yes: bool) -> None:
     """Show the plans and go on only with a yes; without changes there is nothing to ask.
 
     Raises what stands against a plan, UsageError where nobody can be asked, FailedError for a no.

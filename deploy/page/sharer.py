@@ -13,7 +13,7 @@ from assistant.progress import Report
 from assistant.words import Text
 
 from ..settings import ShareTable
-from ..sharing.plan import Plan
+from ..sharing.plan import SharePlan
 from ..sharing.record import Shared
 from ..target import parse_target
 from ..tokens import find_token
@@ -62,13 +62,13 @@ class Sharer:
         table: ShareTable = self._read().tables["share"]
         return list(table.to)
 
-    def plan(self, wish: Wish, report: Report) -> Plan:
+    def plan(self, wish: Wish, report: Report) -> SharePlan:
         """What would be done; the hub is only read. Raises UsageError for a wish that cannot be
         planned; what else stands against it is in `plan.blockers`."""
         with self._ready(wish, report) as (plan, _):
             return plan
 
-    def share(self, wish: Wish, seen: Plan, report: Report) -> Done:
+    def share(self, wish: Wish, seen: SharePlan, report: Report) -> Done:
         """Do what the plan that was `seen` says.
 
         Raises FailedError where it would do something else by now, and whatever stands against it.
@@ -83,7 +83,7 @@ class Sharer:
             return send_it()
 
     @contextmanager
-    def _ready(self, wish: Wish, report: Report) -> Iterator[tuple[Plan, Callable[[], Done]]]:
+    def _ready(self, wish: Wish, report: Report) -> Iterator[tuple[SharePlan, Callable[[], Done]]]:
         """The plan, and what does it; both good only inside the block."""
         # Not above: the page opens sooner without what only sharing needs.
         from ..apps.profiles import choose_profile

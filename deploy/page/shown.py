@@ -9,14 +9,14 @@ from assistant.serving.text import escaped
 from assistant.ui.shown import bar
 from assistant.words import filled
 
-from ..sharing.plan import MARKS, STATUS, VISIBILITIES, Plan, size
+from ..sharing.plan import MARKS, STATUS, VISIBILITIES, SharePlan, size
 from . import words
 from .sharer import Done
 
 SHOWN_FILES = 16
 
 
-def plan_card(plan: Plan, language: str) -> str:
+def plan_card(plan: SharePlan, language: str) -> str:
     """The plan: target, account, visibility, check; what stands against it; every file. Files are
     folded where there are many, or where something stands against it."""
     facts = [
@@ -39,7 +39,7 @@ def plan_card(plan: Plan, language: str) -> str:
     )
 
 
-def _against(plan: Plan, language: str) -> str:
+def _against(plan: SharePlan, language: str) -> str:
     blockers = "".join(
         failure(
             one.message.text.in_language(language),
@@ -53,7 +53,7 @@ def _against(plan: Plan, language: str) -> str:
     return blockers + warnings
 
 
-def _files(plan: Plan, language: str) -> str:
+def _files(plan: SharePlan, language: str) -> str:
     rows = "".join(
         f'<tr class="{file.status}"><td>{MARKS[file.status]}</td><td>{html.escape(file.path)}</td>'
         f"<td>{size(file.size)}</td><td><code>{file.sha256[:12]}</code></td>"

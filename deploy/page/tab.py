@@ -17,7 +17,7 @@ from assistant.ui import OwnerTab
 from assistant.ui.failures import said_of
 from assistant.ui.layout import seen
 
-from ..sharing.plan import Plan
+from ..sharing.plan import SharePlan
 from ..tokens import hide, known_secrets
 from . import shown, words
 from .sharer import Sharer, Wish
@@ -113,7 +113,7 @@ class _Tab:
             lambda plan: self._planned(plan, wish, language),
         )  # fmt: skip
 
-    def _planned(self, plan: Plan, wish: Wish, language: str) -> Updates:
+    def _planned(self, plan: SharePlan, wish: Wish, language: str) -> Updates:
         as_sent = plan.exists and not plan.to_send and not plan.blockers
         note = f"<p><strong>{words.AS_SENT.in_language(language)}</strong></p>" if as_sent else ""
         confirm = words.CONFIRM_PUBLIC if wish.public else words.CONFIRM

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from assistant.errors import BlockedError, FailedError, UsageError
 from assistant.gpus import count_gpus
-from assistant.serving.listen import Place, refuse_taken_port
+from assistant.serving.listen import ListenAddress, refuse_taken_port
 from assistant.words import Text
 
 from .commands import PROXY_ENVIRONMENT, api_server, proxy_server
@@ -38,7 +38,7 @@ def refuse_unready(fleet: Fleet) -> None:
     refuse_too_few_gpus(fleet.servers * fleet.settings.tp)
     _refuse_unknown_architecture(Path(fleet.settings.model))
     for port in ports_of(fleet):
-        refuse_taken_port(Place("own", fleet.host, port, "", True, False))
+        refuse_taken_port(ListenAddress("own", fleet.host, port, "", True, False))
 
 
 def refuse_without_lmdeploy() -> None:

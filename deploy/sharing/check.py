@@ -19,7 +19,7 @@ from ..hubs import open_hub
 from ..target import Target
 from ..tokens import VARIABLES, WHERE_TO_GET, find_token, refuse_one_file_for_several
 from .kinds import Kind
-from .plan import Said
+from .plan import PlanText
 from .source import gate_text, read_source
 
 State = Literal["ok", "warning", "failed", "blocked"]
@@ -36,8 +36,8 @@ class Item(BaseModel):
 
     name: str
     state: State
-    said: Said
-    cure: Said | None = None
+    said: PlanText
+    cure: PlanText | None = None
 
     @property
     def exit_code(self) -> int:
@@ -71,7 +71,9 @@ def examine(
 
 
 def _item(name: str, state: State, said: Text, cure: Text | None = None) -> Item:
-    return Item(name=name, state=state, said=Said.of(said), cure=Said.of(cure) if cure else None)
+    return Item(
+        name=name, state=state, said=PlanText.of(said), cure=PlanText.of(cure) if cure else None
+    )
 
 
 def _tools(needed: bool) -> Iterator[Item]:

@@ -29,14 +29,14 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Said(_Part):
+class PlanText(_Part):
     """A text in both languages."""
 
     en: str
     zh: str
 
     @classmethod
-    def of(cls, text: Text) -> Said:
+    def of(cls, text: Text) -> PlanText:
         return cls(en=text.en, zh=text.zh)
 
     @property
@@ -57,21 +57,23 @@ class Blocker(_Part):
     """Why it cannot be done as asked, and what mends it. `exit_code` as in design.md."""
 
     code: str
-    message: Said
-    cure: Said | None = None
+    message: PlanText
+    cure: PlanText | None = None
     exit_code: int
 
     @classmethod
     def of(cls, code: str, error: AssistantError) -> Blocker:
-        cure = Said.of(error.cure) if error.cure else None
-        return cls(code=code, message=Said.of(error.message), cure=cure, exit_code=error.exit_code)
+        cure = PlanText.of(error.cure) if error.cure else None
+        return cls(
+            code=code, message=PlanText.of(error.message), cure=cure, exit_code=error.exit_code
+        )
 
     def error(self) -> AssistantError:
         kind = {1: FailedError, 2: UsageError}.get(self.exit_code, BlockedError)
         return kind(self.message.text, self.cure.text if self.cure else None)
 
 
-class Plan(_Part):
+class SharePlan(_Part):
     """What would be done with one target."""
 
     target: str
@@ -87,7 +89,7 @@ class Plan(_Part):
     left_there: tuple[str, ...] = ()  # files of the repository that this does not touch
     left_here: tuple[str, ...] = ()  # files of the folder that are not shared
     check: str
-    warnings: tuple[Said, ...] = ()
+    warnings: tuple[PlanText, ...] = ()
     blockers: tuple[Blocker, ...] = ()
 
     @property
@@ -122,12 +124,12 @@ class Plan(_Part):
         )  # fmt: skip
 
 
-def plan_text(plan: Plan) -> Text:
+def plan_text(plan: SharePlan) -> Text:
     """The plan for reading, in both languages."""
     return Text(_read(plan, "en"), _read(plan, "zh"))
 
 
-def _read(plan: Plan, language: str) -> str:
+def _read(plan: SharePlan, language: str) -> str:
     def say(en: str, zh: str) -> str:
         return Text(en, zh).in_language(language)
 

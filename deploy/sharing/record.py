@@ -42,7 +42,7 @@ class Shared(_Part):
     files: dict[str, SharedFile]
 
 
-class Record(_Part):
+class ShareRecord(_Part):
     """The whole file."""
 
     shared: tuple[Shared, ...] = ()
@@ -51,13 +51,13 @@ class Record(_Part):
         return next((one for one in self.shared if one.target == target), None)
 
 
-def read_record(run: Path) -> Record:
+def read_record(run: Path) -> ShareRecord:
     """What was shared of a run. Raises UsageError for a file that is not ours."""
     file = run / RECORD_FILE
     try:
-        return Record.model_validate_json(file.read_bytes())
+        return ShareRecord.model_validate_json(file.read_bytes())
     except FileNotFoundError:
-        return Record()
+        return ShareRecord()
     except (OSError, ValidationError):
         raise UsageError(
             Text(f"{file} cannot be read.", f"无法读取 {file}。"),
@@ -73,5 +73,5 @@ def note_shared(run: Path, shared: Shared) -> Path:
     ]  # fmt: skip
     file = run / RECORD_FILE
     with whole_file(file) as out:
-        out.write(Record(shared=(*others, shared)).model_dump_json(indent=2) + "\n")
+        out.write(ShareRecord(shared=(*others, shared)).model_dump_json(indent=2) + "\n")
     return file

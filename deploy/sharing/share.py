@@ -37,7 +37,7 @@ from .blockers import (
 )
 from .card import model_card
 from .kinds import Kind, choose
-from .plan import Blocker, Plan, PlannedFile, Said, Visibility
+from .plan import Blocker, PlannedFile, PlanText, SharePlan, Visibility
 from .record import Shared, note_shared
 from .source import read_source
 from .verify import as_shared, compare, refuse_mismatches, same
@@ -53,7 +53,7 @@ class Ready:
     token) goes into the host's own store, once the repository is there and as private as asked.
     """
 
-    plan: Plan
+    plan: SharePlan
     target: Target
     hub: Hub
     run: Path
@@ -118,7 +118,7 @@ def plan_files(
     warnings: Sequence[Text] = (),
     blockers: Sequence[Blocker] = (),
     left_here: Sequence[str] = (),
-) -> Plan:
+) -> SharePlan:
     """The plan for staged files; where the hub cannot be asked, its local half and why."""
     found = list(blockers)
     warned = list(warnings)
@@ -146,13 +146,13 @@ def plan_files(
     )
     if left_there:
         warned.append(stays_there(left_there))
-    return Plan(
+    return SharePlan(
         target=str(target), hub=target.hub, what=target.what, kind=kind, url=hub.url(target),
         account=account, exists=repository is not None if asked else None,
         visibility=visibility, head=repository.head if repository else "",
         files=tuple(_planned(file, there) for file in files),
         left_there=left_there, left_here=tuple(left_here), check=check,
-        warnings=tuple(Said.of(text) for text in warned), blockers=tuple(found),
+        warnings=tuple(PlanText.of(text) for text in warned), blockers=tuple(found),
     )  # fmt: skip
 
 
@@ -218,5 +218,5 @@ def _planned(file: StagedFile, there: Listing) -> PlannedFile:
     return PlannedFile(path=file.path, size=file.size, sha256=file.sha256, status=status)
 
 
-def _message(plan: Plan) -> str:
+def _message(plan: SharePlan) -> str:
     return f"Share {plan.what} ({plan.kind}): {len(plan.to_send)} files"

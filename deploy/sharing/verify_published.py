@@ -20,7 +20,7 @@ from ..hubs import open_hub
 from ..hubs.base import state_of
 from ..target import What, parse_target
 from ..tokens import VARIABLES, Secret, find_token, refuse_one_file_for_several
-from .record import Record, Shared, read_record
+from .record import Shared, ShareRecord, read_record
 from .verify import Mismatch, compare
 
 State = Literal["same", "changed", "gone", "unknown", "not asked"]
@@ -55,7 +55,7 @@ def verify_shared(
     return found
 
 
-def _chosen(run: Path, record: Record, targets: Sequence[str]) -> list[Shared]:
+def _chosen(run: Path, record: ShareRecord, targets: Sequence[str]) -> list[Shared]:
     wanted = [str(parse_target(one)) for one in targets]
     unknown = [name for name in wanted if record.find(name) is None]
     if unknown or not record.shared:

@@ -17,7 +17,7 @@ from assistant.errors import AssistantError
 from assistant.persona import Persona, persona_from_config
 from assistant.progress import Progress, Report
 from assistant.serving.host import Host, Ready
-from assistant.serving.listen import Place, choose_port
+from assistant.serving.listen import ListenAddress, choose_port
 from assistant.ui import build_page, launch_options
 from assistant.words import Text
 
@@ -194,7 +194,7 @@ def served(
     config = config or config_with()
     stage = Stage(persona_from_config(config), loading or loaded())
     page = build_page(stage, config, **{"public": False, **options})
-    place, held = choose_port(Place("own", "127.0.0.1", port, "", False, False))
+    place, held = choose_port(ListenAddress("own", "127.0.0.1", port, "", False, False))
     _, stage.address, _ = page.launch(
         server_name=place.address, server_port=place.port, prevent_thread_lock=True, quiet=True,
         inbrowser=False, **launch_options(config),

@@ -6,7 +6,7 @@ import pytest
 from assistant.errors import BlockedError, UsageError
 from assistant.serving.listen import (
     OPENXLAB_FOLDER,
-    Place,
+    ListenAddress,
     choose_port,
     find_place,
     refuse_taken_port,
@@ -20,7 +20,7 @@ def place(
 
 
 def test_alone_it_binds_to_loopback_and_is_the_owners():
-    assert place() == Place("own", "127.0.0.1", 7860, "", public=False, behind_proxy=False)
+    assert place() == ListenAddress("own", "127.0.0.1", 7860, "", public=False, behind_proxy=False)
     assert place().loopback
 
 
@@ -33,7 +33,7 @@ def test_alone_it_binds_to_loopback_and_is_the_owners():
     ],
 )
 def test_a_known_host_is_public_on_all_addresses(environment, folder, name):
-    assert place(environment, folder) == Place(name, "0.0.0.0", 7860, "", True, True)
+    assert place(environment, folder) == ListenAddress(name, "0.0.0.0", 7860, "", True, True)
 
 
 def test_flags_beat_the_environment():
@@ -42,9 +42,9 @@ def test_flags_beat_the_environment():
         "GRADIO_SERVER_PORT": "9000",
         "GRADIO_ROOT_PATH": "/a/",
     }
-    assert place(environment) == Place("own", "0.0.0.0", 9000, "/a", True, False)
+    assert place(environment) == ListenAddress("own", "0.0.0.0", 9000, "/a", True, False)
     chosen = place(environment, address="127.0.0.1", port=9001, root="/b")
-    assert chosen == Place("own", "127.0.0.1", 9001, "/b", False, False)
+    assert chosen == ListenAddress("own", "127.0.0.1", 9001, "/b", False, False)
 
 
 def test_a_page_others_can_reach_is_public():
@@ -73,4 +73,4 @@ def test_port_0_becomes_a_free_one_and_another_port_stays():
 @pytest.mark.parametrize("address", ["\u200b", "nowhere.invalid", "203.0.113.9", "x" * 300, "a..b"])
 def test_a_host_that_is_not_this_machine_is_refused(address):
     with pytest.raises(UsageError, match="is not an address of this machine"):
-        refuse_taken_port(Place("own", address, 0, "", False, False))
+        refuse_taken_port(ListenAddress("own", address, 0, "", False, False))

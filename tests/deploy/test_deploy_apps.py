@@ -32,7 +32,7 @@ from deploy.apps.share_app import SharedApp, choose_model, planned_app, send_app
 from deploy.apps.trial import try_bundle
 from deploy.commands.apps import PROFILES as OFFERED
 from deploy.settings import ShareTable
-from deploy.sharing.plan import Plan
+from deploy.sharing.plan import SharePlan
 from deploy.target import parse_target
 from deploy.tokens import Secret, find_token
 
@@ -68,7 +68,7 @@ def plan_app(
     )  # fmt: skip
 
 
-def send_to(project: Path, target: str, **options) -> tuple[Plan, SharedApp]:
+def send_to(project: Path, target: str, **options) -> tuple[SharePlan, SharedApp]:
     with plan_app(project, target, **options) as app:
         return app.ready.plan, send_app(app, try_it=False)
 

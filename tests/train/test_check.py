@@ -47,7 +47,7 @@ from train.check.markdown import failure
 from train.check.measure import evenly
 from train.check.measures import emoji_rule, has_emoji, in_style, leaks_placeholder, repeats
 from train.check.merge_check import Greedy, compare_merge, places_to_keep
-from train.check.models import Place, loaded
+from train.check.models import Device, loaded
 from train.check.page import as_html
 from train.check.probing import Answer, ask, ordinary_rows, split_probes
 from train.check.reading import Passage
@@ -57,7 +57,7 @@ from train.merge import merge
 
 pytestmark = pytest.mark.xdist_group("check")
 
-CPU = Place("cpu", "float32")
+CPU = Device("cpu", "float32")
 SILENT = lambda _: None  # noqa: E731
 
 

@@ -26,7 +26,7 @@ from deploy.serving.start import with_this_python
 from train.__main__ import main
 from train.check import measure
 from train.check.inputs import read_held_out, read_inputs
-from train.check.models import Place, loaded
+from train.check.models import Device, loaded
 from train.check.quantised import dequantised
 from train.merge import merge
 
@@ -75,7 +75,7 @@ def test_perplexity_of_the_quantised_model_is_near_the_merged_ones(quantised):
     rows = read_held_out(run)[1]
     found = []
     for folder in (run / "merged", result / "merged"):
-        with loaded(folder, Place("cpu", "float32")) as model:
+        with loaded(folder, Device("cpu", "float32")) as model:
             found.append(model.perplexity(rows, None, unreported))
             assert model.stops
     assert found[0] != found[1]

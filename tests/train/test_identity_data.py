@@ -25,7 +25,7 @@ from assistant.words import Text
 from train.__main__ import main
 from train.data.identity_set import bank, identity, ordinary
 from train.data.identity_set import base_answers as answers
-from train.data.identity_set.base_answers import Answer, base_answers, read_answers, sampling
+from train.data.identity_set.base_answers import BaseAnswer, base_answers, read_answers, sampling
 from train.data.identity_set.bases import BaseNames, base_names, families, identity_words
 from train.data.identity_set.facts import asked_facts
 from train.data.identity_set.likeness import ALIKE, likeness, plain, unlike
@@ -515,7 +515,7 @@ def test_replies_stand_for_every_topic_and_speak_of_nobody(language):
     assert set(listed.answers) - {"other"} <= {family.topic for family in listed.of("train")}
     words = [*SMOLLM.words, *(word for family in families() for word in family.words)]
     for reply in [reply for group in listed.answers.values() for reply in group]:
-        kept = tidy(Answer(question="", answer=reply, finish="stop", tokens=1), words)
+        kept = tidy(BaseAnswer(question="", answer=reply, finish="stop", tokens=1), words)
         assert kept is not None and kept.text == reply, reply
 
 
@@ -546,8 +546,8 @@ def test_a_broken_run_goes_on_where_it_was(tmp_path, cache_home):
     assert (seen[0].done, seen[-1].done, seen[-1].total) == (0, 40 - len(kept), 40 - len(kept))
 
 
-def said(text: str, finish: str = "stop") -> Answer:
-    return Answer(question="q", answer=text, finish=finish, tokens=1)
+def said(text: str, finish: str = "stop") -> BaseAnswer:
+    return BaseAnswer(question="q", answer=text, finish=finish, tokens=1)
 
 
 @pytest.mark.parametrize(

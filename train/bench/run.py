@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from assistant.bench.report import BenchRow, against, new_report
 from assistant.bench.report import Report as Table
-from assistant.bench.report import Row, against, new_report
 from assistant.config import Config
 from assistant.errors import FailedError
 from assistant.progress import Progress, Report
@@ -57,7 +57,7 @@ def run_train_bench(config: Config, quick: bool, report: Report, made_by: str) -
 
 def _compare(
     prepared: Prepared, method: str, dtype: str, iterations: int, work: Path
-) -> Sequence[Row]:
+) -> Sequence[BenchRow]:
     work.mkdir()
     recipe = Recipe.model_validate(
         prepared.recipe.model_dump() | {"method": method, "device": "cpu"}

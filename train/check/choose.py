@@ -27,8 +27,8 @@ from ..trainer.adapter import ADAPTER_WEIGHTS, write_adapter
 from ..trainer.checkpoints import Checkpoint, checkpoints
 from . import scores
 from .inputs import WORK_FOLDER, read_held_out
-from .models import LoadedModel, Place, loaded, place_for
-from .probing import ORDINARY, Answer, Asked, about_itself, ask, split_probes, split_rows
+from .models import Device, LoadedModel, loaded, place_for
+from .probing import ORDINARY, Answer, ProbePrompt, about_itself, ask, split_probes, split_rows
 from .settings import CheckTable
 
 CHOICE_FILE = "choice.json"
@@ -146,14 +146,14 @@ class _Trial:
                 "max_tokens_ordinary": min(TOKENS_AT_MOST, table.max_tokens_ordinary),
             }
         )
-        self.asked: list[Asked] = [ask(probe, persona, short) for probe in wanted[::stride]]
+        self.asked: list[ProbePrompt] = [ask(probe, persona, short) for probe in wanted[::stride]]
         self.rows = (split_rows(rows)[0] or list(rows))[: min(ROWS_AT_MOST, most)]
         self.persona = persona
         self.table = table
         self.base_perplexity = 0.0
 
     def measure(
-        self, step: int, adapter: Path, base: TrainingBase, place: Place, report: Report
+        self, step: int, adapter: Path, base: TrainingBase, place: Device, report: Report
     ) -> Measured:
         whole = not (adapter / ADAPTER_WEIGHTS).is_file()  # a full fine-tune's own model
         folder = adapter if whole else base.folder

@@ -19,7 +19,7 @@ from assistant.words import Text
 
 from .merge_check import Greedy, places_to_keep
 from .models import INCOMPLETE, LoadedModel
-from .probing import Answer, Asked
+from .probing import Answer, ProbePrompt
 from .reading import Passage, Reading
 
 READING = Text("Reading the answers in transformers", "用 transformers 复核回答")
@@ -45,7 +45,7 @@ def rounding_bound(logit: float, stored: str) -> float:
 
 def compare_with_engine(
     model: LoadedModel,
-    asked: Sequence[Asked],
+    asked: Sequence[ProbePrompt],
     engine: Sequence[Answer],
     stored: str,
     report: Report,
@@ -93,7 +93,7 @@ def compare_with_engine(
 def engine_figures(
     info: EngineInfo,
     model: LoadedModel,
-    asked: Sequence[Asked],
+    asked: Sequence[ProbePrompt],
     engine: Sequence[Answer],
     mismatches: Sequence[Mismatch],
     dtype: str,
@@ -114,7 +114,7 @@ def engine_figures(
     )
 
 
-def _prompts(model: LoadedModel, asked: Sequence[Asked], engine: Sequence[Answer]) -> Prompts:
+def _prompts(model: LoadedModel, asked: Sequence[ProbePrompt], engine: Sequence[Answer]) -> Prompts:
     shown = all(answer.prompt is not None for answer in engine)
     equal = 0
     for each, answer in zip(asked, engine, strict=True):
@@ -142,7 +142,7 @@ def _proven(model: LoadedModel, passage: Passage, reading: Reading, answer: Answ
 
 def _mismatch(
     model: LoadedModel,
-    asked: Asked,
+    asked: ProbePrompt,
     prompt: list[int],
     own: Sequence[int],
     engine: Answer,

@@ -24,7 +24,7 @@ from ..data.dataset import DATA_FOLDER, VALID_FILE
 from ..data.probes import PROBES_FILE, Probe, read_probes
 from ..merge import refuse_other_base
 from ..trainer.adapter import ADAPTER_FOLDER, ADAPTER_WEIGHTS
-from .probing import Asked, ask, evenly, ordinary_rows, split_probes, split_rows
+from .probing import ProbePrompt, ask, evenly, ordinary_rows, split_probes, split_rows
 from .settings import CheckTable
 
 WORK_FOLDER = "fit"
@@ -41,7 +41,7 @@ class Inputs:
     base_model: LocalModel
     merged_model: LocalModel
     persona: Persona
-    asked: tuple[Asked, ...]
+    asked: tuple[ProbePrompt, ...]
     rows: tuple[Conversation, ...]
     choosing: int
     trained: Manifest

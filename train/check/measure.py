@@ -19,8 +19,8 @@ from assistant.words import Text
 from .engine_check import compare_with_engine, engine_figures
 from .inputs import Inputs
 from .merge_check import Greedy, compare_merge, places_to_keep
-from .models import LoadedModel, Place, loaded, place_for
-from .probing import Answer, Asked, engine_answers, evenly
+from .models import Device, LoadedModel, loaded, place_for
+from .probing import Answer, ProbePrompt, engine_answers, evenly
 from .reading import Passage
 from .weights_check import check_weights
 
@@ -45,7 +45,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Found:
+class Measurements:
     """What the models gave."""
 
     answered_by: str
@@ -57,8 +57,8 @@ class Found:
 
 
 def measure_models(
-    config: Config, inputs: Inputs, asked: Sequence[Asked], clock: Clock, report: Report
-) -> Found:
+    config: Config, inputs: Inputs, asked: Sequence[ProbePrompt], clock: Clock, report: Report
+) -> Measurements:
     """One model in memory at a time: the engine twice, then merged, then base and adapter."""
     place = place_for(inputs.base.folder)  # as many numbers as the result has, and never packed
     on_gpu = place.device == "cuda"
@@ -99,11 +99,11 @@ def measure_models(
         base_perplexity=before,
         change_percent=100 * (perplexity / before - 1),
     )
-    return Found(answered_by, base, after, general, merge, engine)
+    return Measurements(answered_by, base, after, general, merge, engine)
 
 
 def _served(
-    config: Config, model: LocalModel, asked: Sequence[Asked], what: Text, report: Report
+    config: Config, model: LocalModel, asked: Sequence[ProbePrompt], what: Text, report: Report
 ) -> tuple[EngineInfo, list[Answer]]:
     """The answers of the engine that serves here."""
     name: EngineName = config.serve.engine
@@ -118,7 +118,7 @@ def _served(
 
 
 def _own_answers(
-    model: LoadedModel, asked: Sequence[Asked], report: Report
+    model: LoadedModel, asked: Sequence[ProbePrompt], report: Report
 ) -> tuple[list[Answer], Greedy]:
     """The merged model's own answers, generated in transformers, and its reading of them."""
     said = model.generate(asked, ANSWERS, report)
@@ -130,7 +130,7 @@ def _own_answers(
     return answers, Greedy(tuple(asked), passages, tuple(readings))
 
 
-def _merge(inputs: Inputs, greedy: Greedy, place: Place, report: Report) -> Merge:
+def _merge(inputs: Inputs, greedy: Greedy, place: Device, report: Report) -> Merge:
     """The adapter beside the base reads what the merged model said; a full fine-tune's adapter
     folder is a model of its own. Quantised weights are no sum any more, and not compared as one."""
     weights = None

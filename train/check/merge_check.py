@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from assistant.records.check_report import Merge, Mismatch, WeightsCheck
 
 from .models import LoadedModel
-from .probing import Asked
+from .probing import ProbePrompt
 from .reading import Passage, Reading
 
 WHOLE_VOCABULARY_AT = 512  # places whose logits are compared over the whole vocabulary
@@ -22,7 +22,7 @@ WHOLE_VOCABULARY_AT = 512  # places whose logits are compared over the whole voc
 class Greedy:
     """The merged model's own greedy answers, and its reading of them."""
 
-    asked: tuple[Asked, ...]
+    asked: tuple[ProbePrompt, ...]
     passages: tuple[Passage, ...]
     readings: tuple[Reading, ...]
 

@@ -19,7 +19,7 @@ from ..base.size import measure
 from ..base.tokenizer import load_tokenizer
 from ..data.render import IGNORED, prompt_ids, render_conversation
 from ..library_logging import quiet_libraries
-from .probing import Answer, Asked
+from .probing import Answer, ProbePrompt
 from .quantised import dequantised
 from .reading import Passage, Reading, batches
 
@@ -34,14 +34,14 @@ INCOMPLETE = "\ufffd"  # a character cut in the middle, as tokenizers write it
 
 
 @dataclass(frozen=True)
-class Place:
+class Device:
     """Where a model runs, and in which numbers."""
 
     device: str
     dtype: str
 
 
-def place_for(folder: Path) -> Place:
+def place_for(folder: Path) -> Device:
     """The GPU if the weights fit there, else the processor; fp32 if that fits, else 16 bits."""
     import torch
 
@@ -49,11 +49,11 @@ def place_for(folder: Path) -> Place:
     if torch.cuda.is_available():
         free = torch.cuda.mem_get_info()[0]
         if 4 * parameters <= ROOM * free:
-            return Place("cuda", "float32")
+            return Device("cuda", "float32")
         if 2 * parameters <= 2 * ROOM * free:
-            return Place("cuda", "bfloat16" if torch.cuda.is_bf16_supported() else "float16")
+            return Device("cuda", "bfloat16" if torch.cuda.is_bf16_supported() else "float16")
     fits = 4 * parameters <= ROOM * this_machine().memory
-    return Place("cpu", "float32" if fits else "bfloat16")
+    return Device("cpu", "float32" if fits else "bfloat16")
 
 
 class LoadedModel:
@@ -68,7 +68,7 @@ class LoadedModel:
         if self.pad is None:
             self.pad = tokenizer.eos_token_id
 
-    def prompt(self, asked: Asked) -> list[int]:
+    def prompt(self, asked: ProbePrompt) -> list[int]:
         """The prompt's token ids, by the tokenizer's own chat template."""
         return prompt_ids(self.tokenizer, asked.messages)
 
@@ -154,7 +154,9 @@ class LoadedModel:
             if places:
                 yield Passage(sample.input_ids, tuple(places))
 
-    def generate(self, asked: Sequence[Asked], what: Text, report: Report) -> list[tuple[int, ...]]:
+    def generate(
+        self, asked: Sequence[ProbePrompt], what: Text, report: Report
+    ) -> list[tuple[int, ...]]:
         """Greedy answers as token ids, the stop token included where the model came to it."""
         prompts = [self.prompt(each) for each in asked]
         order = sorted(range(len(asked)), key=lambda n: (asked[n].max_tokens, len(prompts[n])))
@@ -190,7 +192,7 @@ class LoadedModel:
                 return tuple(ids[: place + 1])
         return tuple(ids)
 
-    def answer(self, asked: Asked, ids: Sequence[int]) -> Answer:
+    def answer(self, asked: ProbePrompt, ids: Sequence[int]) -> Answer:
         """Generated ids as an answer."""
         prompt = tuple(self.prompt(asked))
         ended = bool(ids) and ids[-1] in self.stops
@@ -199,7 +201,7 @@ class LoadedModel:
 
 @contextmanager
 def loaded(
-    folder: Path, place: Place, adapter: Path | None = None, fuse: bool = False
+    folder: Path, place: Device, adapter: Path | None = None, fuse: bool = False
 ) -> Iterator[LoadedModel]:
     """The model of `folder`, with `adapter` beside its weights; freed afterwards.
 

@@ -26,7 +26,7 @@ ORDINARY = "ordinary"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProbePrompt:
     """A probe as it is put to a model."""
 
     probe: Probe
@@ -94,10 +94,10 @@ def ordinary_rows(file: Path) -> list[Conversation]:
     return kept
 
 
-def ask(probe: Probe, persona: Persona, table: CheckTable) -> Asked:
+def ask(probe: Probe, persona: Persona, table: CheckTable) -> ProbePrompt:
     """`probe` as messages: what its style adds, as the page adds it, and how long an answer."""
     short = about_itself(probe)
-    return Asked(
+    return ProbePrompt(
         probe,
         tuple(_styled(probe.messages, persona.style(probe.style))),
         table.max_tokens if short else table.max_tokens_ordinary,
@@ -146,7 +146,7 @@ def greedy(max_tokens: int) -> Sampling:
 
 
 def engine_answers(
-    engine: Engine, asked: Sequence[Asked], concurrent: int, what: Text, report: Report
+    engine: Engine, asked: Sequence[ProbePrompt], concurrent: int, what: Text, report: Report
 ) -> list[Answer]:
     """The engine's answers in the order of `asked`, `concurrent` at a time. Raises EngineError."""
     with ThreadPoolExecutor(concurrent) as pool:
@@ -161,7 +161,7 @@ def engine_answers(
     return [future.result() for future in waiting]
 
 
-def _answer(engine: Engine, asked: Asked) -> Answer:
+def _answer(engine: Engine, asked: ProbePrompt) -> Answer:
     generation = engine.stream(asked.messages, greedy(asked.max_tokens))
     shown = getattr(generation, "prompt", None)
     text, last = "", Chunk()

@@ -34,7 +34,7 @@ from .curve import loss_curve
 from .gates import gates
 from .inputs import Inputs, read_inputs
 from .markdown import as_markdown
-from .measure import Clock, Found, measure_models
+from .measure import Clock, Measurements, measure_models
 from .page import as_html
 
 CHECK_FOLDER = "check"
@@ -68,7 +68,7 @@ def check(
 
 
 def _report(
-    inputs: Inputs, answered: Sequence[scores.Pair], found: Found, clock: Clock
+    inputs: Inputs, answered: Sequence[scores.Pair], found: Measurements, clock: Clock
 ) -> CheckReport:
     persona, table = inputs.persona, inputs.table
     identity = scores.identity(answered)

@@ -26,7 +26,7 @@ from .measures import (
     leaks_placeholder,
     repeats,
 )
-from .probing import ORDINARY, Answer, Asked, about_itself
+from .probing import ORDINARY, Answer, ProbePrompt, about_itself
 from .settings import CheckTable
 
 
@@ -34,7 +34,7 @@ from .settings import CheckTable
 class Pair:
     """A probe as asked, with the base's answer and the trained model's."""
 
-    asked: Asked
+    asked: ProbePrompt
     base: Answer
     after: Answer
 
@@ -46,7 +46,9 @@ class Pair:
 Test = Callable[[Pair, Answer], bool]
 
 
-def pairs(asked: Sequence[Asked], base: Sequence[Answer], after: Sequence[Answer]) -> list[Pair]:
+def pairs(
+    asked: Sequence[ProbePrompt], base: Sequence[Answer], after: Sequence[Answer]
+) -> list[Pair]:
     """The three side by side."""
     return [Pair(*each) for each in zip(asked, base, after, strict=True)]
 

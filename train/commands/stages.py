@@ -14,7 +14,7 @@ from assistant.words import Text
 from .common import finished, force_option, read_run, run_option
 
 if TYPE_CHECKING:
-    from ..pipeline import Done
+    from ..pipeline import StageResults
 
 
 @click.command("fit", help=str(Text("Train an adapter on the run's data.", "用数据训练 adapter。")))
@@ -157,7 +157,7 @@ def all_command(context: Context, run_name: str | None, force: bool) -> None:
     finish_all(context, done, run_name)
 
 
-def finish_all(context: Context, done: Done, run_name: str | None = None) -> None:
+def finish_all(context: Context, done: StageResults, run_name: str | None = None) -> None:
     """The report's figures, the next command, and exit 1 where the check did not pass."""
     report = done.report
     assert report is not None

@@ -26,7 +26,7 @@ START_SECONDS = 25.0  # importing, loading, the first step
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """A run in numbers. Seconds and bytes are estimates; steps and tokens are exact."""
 
     steps: int
@@ -58,7 +58,7 @@ class Plan:
         )
 
 
-def make_plan(recipe: Recipe, counts: Counts, base: Size, machine: Machine) -> Plan:
+def make_plan(recipe: Recipe, counts: Counts, base: Size, machine: Machine) -> TrainingPlan:
     """The plan of a run of `recipe` over a dataset of `counts` on this machine."""
     per_epoch = math.ceil(counts.samples / recipe.rows_per_step)
     steps = recipe.steps or max(1, round(per_epoch * recipe.epochs))
@@ -69,7 +69,7 @@ def make_plan(recipe: Recipe, counts: Counts, base: Size, machine: Machine) -> P
     saves = math.ceil(steps / save_every)
     checkpoint = checkpoint_bytes(recipe, base)
     seconds = tokens * operations(recipe, counts, base) / rate(recipe, machine, dtype)
-    return Plan(
+    return TrainingPlan(
         steps=steps,
         iterations=steps * recipe.accumulation,
         rows=counts.samples,
@@ -171,7 +171,7 @@ def checkpoint_bytes(recipe: Recipe, base: Size) -> int:
     return 12 * trained
 
 
-def refuse_too_big(plan: Plan, recipe: Recipe) -> None:
+def refuse_too_big(plan: TrainingPlan, recipe: Recipe) -> None:
     """Raise UsageError where the plan asks for clearly more memory than there is."""
     if plan.memory <= plan.memory_there:
         return

@@ -25,7 +25,7 @@ from ..settings import TrainTable
 from .adapter import ADAPTER_FOLDER
 from .config import Job
 from .identity import RunIdentity, fingerprint
-from .plan import Plan, make_plan, refuse_too_big
+from .plan import TrainingPlan, make_plan, refuse_too_big
 from .trained_styles import mark_trained_styles, trigger_rows, undertrained_styles
 
 WORK_FOLDER = "fit"
@@ -43,7 +43,7 @@ class Prepared:
     base: TrainingBase
     recipe: Recipe
     reason: Text
-    plan: Plan
+    plan: TrainingPlan
     machine: Machine
     persona: Persona
     seed: int

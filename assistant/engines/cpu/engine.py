@@ -103,7 +103,7 @@ class CpuEngine(Engine):
     def _start(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
         prompt = self._encode(messages)
         cached = self._prefixes.cached(prompt)
-        answer = _Answer(
+        answer = _CpuGeneration(
             prompt,
             self._generation_config(sampling),
             cached,
@@ -153,7 +153,7 @@ class CpuEngine(Engine):
         self._scheduler.close()
 
 
-class _Answer(QueuedGeneration):
+class _CpuGeneration(QueuedGeneration):
     """One request: filled by the scheduler thread, read by the caller's."""
 
     def __init__(
@@ -201,8 +201,8 @@ class _Scheduler:
     def __init__(self, pipeline: openvino_genai.ContinuousBatchingPipeline, decode: DecodeMany):
         self._pipeline = pipeline
         self._decode = decode
-        self._arrivals: queue.SimpleQueue[_Answer | None] = queue.SimpleQueue()
-        self._running: list[tuple[_Answer, Any]] = []
+        self._arrivals: queue.SimpleQueue[_CpuGeneration | None] = queue.SimpleQueue()
+        self._running: list[tuple[_CpuGeneration, Any]] = []
         self._numbers = itertools.count()
         self._closed = threading.Event()
         self._coming = 0
@@ -222,7 +222,7 @@ class _Scheduler:
             with self._coming_lock:
                 self._coming -= 1
 
-    def add(self, answer: _Answer) -> None:
+    def add(self, answer: _CpuGeneration) -> None:
         """Put an answer in line. Raises EngineError("unavailable") once closed."""
         if self._closed.is_set():
             raise closed_error()
@@ -294,7 +294,7 @@ class _Scheduler:
                 return
             nap = NAP_SECONDS
 
-    def _admit_one(self, answer: _Answer | None) -> None:
+    def _admit_one(self, answer: _CpuGeneration | None) -> None:
         if answer is None:  # closing
             return
         if answer.cancelled.is_set():
@@ -306,7 +306,7 @@ class _Scheduler:
             logger.exception("the CPU engine refused a request")
             answer.fail(_failed(error))
 
-    def _request(self, answer: _Answer) -> Any:
+    def _request(self, answer: _CpuGeneration) -> Any:
         import numpy
         import openvino
 

@@ -83,7 +83,7 @@ async def read_answer(
     try:
         stream = await open_stream(server, messages, sampling)
         try:
-            reader = _Reader(server)
+            reader = _StreamReader(server)
             async for text in reader.texts(stream):
                 pieces += 1
                 yield Chunk(text)
@@ -97,7 +97,7 @@ async def read_answer(
     yield reader.last_chunk(prompt_tokens, pieces)
 
 
-class _Reader:
+class _StreamReader:
     """Reads one stream and remembers how it ended."""
 
     def __init__(self, server: Server):

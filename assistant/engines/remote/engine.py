@@ -79,12 +79,12 @@ class RemoteEngine(Engine):
         )
 
     def _start(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
-        answer = _Answer(self.count_tokens(messages))
+        answer = _RemoteGeneration(self.count_tokens(messages))
         answer.follow(self._background.start(self._work(answer, tuple(messages), sampling)))
         return answer
 
     async def _work(
-        self, answer: _Answer, messages: tuple[Message, ...], sampling: Sampling
+        self, answer: _RemoteGeneration, messages: tuple[Message, ...], sampling: Sampling
     ) -> None:
         """Try until a first token comes; then there is no way back."""
         tried: list[Server] = []
@@ -106,7 +106,11 @@ class RemoteEngine(Engine):
             )
 
     async def _ask(
-        self, server: Server, answer: _Answer, messages: tuple[Message, ...], sampling: Sampling
+        self,
+        server: Server,
+        answer: _RemoteGeneration,
+        messages: tuple[Message, ...],
+        sampling: Sampling,
     ) -> None:
         chunks = read_answer(server, messages, sampling, answer.prompt_tokens)
         try:
@@ -182,7 +186,7 @@ class RemoteEngine(Engine):
         self._background.close(self._servers.close())
 
 
-class _Answer(Generation):
+class _RemoteGeneration(Generation):
     """One answer: filled on the engine's thread, read by the caller's."""
 
     def __init__(self, prompt_tokens: int):

@@ -81,7 +81,7 @@ class TransformersEngine(Engine):
         self._pool = ThreadPoolExecutor(places, "transformers-engine")
         self._flags = Path(tempfile.mkdtemp(prefix="assistant-cancelled-"))
         self._numbers = itertools.count()
-        self._answers: set[_Answer] = set()
+        self._answers: set[_TransformersGeneration] = set()
         self._closed = False
         self._lock = threading.Lock()
         self._tokenizing = threading.Lock()  # a fast tokenizer lends itself to one thread at a time
@@ -91,7 +91,9 @@ class TransformersEngine(Engine):
     def _start(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
         flag = self._flags / str(next(self._numbers))
         order = _order(self.encode(messages), sampling, flag)
-        answer = _Answer(order, flag, self._ends, transformers_decoder(self._tokenizer))
+        answer = _TransformersGeneration(
+            order, flag, self._ends, transformers_decoder(self._tokenizer)
+        )
         # ZeroGPU looks there for the visitor, whose quota it is.
         context = contextvars.copy_context()
         with self._lock:
@@ -101,7 +103,7 @@ class TransformersEngine(Engine):
             self._pool.submit(context.run, self._work, answer)
         return answer
 
-    def _work(self, answer: _Answer) -> None:
+    def _work(self, answer: _TransformersGeneration) -> None:
         try:
             if not answer.order.is_cancelled:
                 for made in self._make(answer.order):
@@ -151,7 +153,7 @@ class TransformersEngine(Engine):
         del self._make
 
 
-class _Answer(SettledGeneration):
+class _TransformersGeneration(SettledGeneration):
     """One answer: filled by a thread of the engine's, read by the caller's."""
 
     def __init__(self, order: Order, flag: Path, ends: Collection[int], decode: DecodeMany):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length"}
 
 
-class Answer(SettledGeneration):
+class TurbomindGeneration(SettledGeneration):
     """The chunks of one answer. Closing it cancels the task that computes it."""
 
     def __init__(self, prompt: list[int], decode: DecodeMany):

@@ -22,7 +22,7 @@ from ...progress import Progress, Report, unreported
 from ...words import Text
 from ..base import Engine, EngineInfo, Generation, Sampling, closed_error
 from ..token_text import transformers_decoder
-from .answer import Answer, refused
+from .answer import TurbomindGeneration, refused
 from .opening import backend_of, open_pipeline
 from .settings import TurbomindSettings, generation_config
 
@@ -58,12 +58,12 @@ class TurbomindEngine(Engine):
         self._tokenizer = pipeline.async_engine.tokenizer.model.model
         self._tokenizing = threading.Lock()  # a fast tokenizer lends itself to one thread at a time
         self._lock = threading.Lock()
-        self._answers: set[Answer] = set()
+        self._answers: set[TurbomindGeneration] = set()
         self.note, self._info = _described(pipeline, name, settings)
         self._warm_up(report)
 
     def _start(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
-        answer = Answer(self.encode(messages), transformers_decoder(self._tokenizer))
+        answer = TurbomindGeneration(self.encode(messages), transformers_decoder(self._tokenizer))
         config = generation_config(sampling)
         with self._lock:
             if self._pipeline is None:
@@ -73,11 +73,11 @@ class TurbomindEngine(Engine):
         answer.work.add_done_callback(lambda _: self._forget(answer))
         return answer
 
-    def _forget(self, answer: Answer) -> None:
+    def _forget(self, answer: TurbomindGeneration) -> None:
         with self._lock:
             self._answers.discard(answer)
 
-    async def _work(self, answer: Answer, config: GenerationConfig) -> None:
+    async def _work(self, answer: TurbomindGeneration, config: GenerationConfig) -> None:
         """Compute one answer. A cancelled one ends here when the engine has let go of it.
 
         Cancelling the task, not `session.abort()`: that one does nothing while the request waits

@@ -13,7 +13,7 @@ from assistant.outside import legible
 from assistant.words import Text
 
 from .jobs import Job, Unfit, Work, chance_of, language_of, refuse_leaks, room_for, said
-from .reading import ENDINGS, Account, Document, read_document, read_documents
+from .reading import ENDINGS, Document, ReadingAccount, read_document, read_documents
 
 __all__ = ["cut_up", "documents_work", "passages", "read_document", "read_pairs"]
 
@@ -74,7 +74,7 @@ def documents_work(files: Sequence[Path], pairs: int, seed: int) -> Work:
     )  # fmt: skip
 
 
-def _nothing(account: Account) -> UsageError:
+def _nothing(account: ReadingAccount) -> UsageError:
     notes = account.notes()
     return UsageError(
         Text(

@@ -65,7 +65,7 @@ class StylePlan(Table):
     examples: Annotated[tuple[Example, ...], Field(min_length=1)]
 
 
-class Plan(Table):
+class GenerationPlan(Table):
     """What to generate. `system` and `prompt` may say {role} {about_role} {scene} {about_scene}
     {style} {instruction} {max_chars} {conditions}; `typed` may say {role} {scene} {trigger}.
     Of each list in `conditions` one entry is drawn by chance for every cell."""
@@ -147,10 +147,10 @@ def _plan_file(reference: str, folder: Path) -> Path:
     )
 
 
-def read_plan(file: Path) -> Plan:
+def read_plan(file: Path) -> GenerationPlan:
     """Read and check a plan. Raises UsageError naming all its faults."""
     try:
-        plan = Plan.model_validate(read_toml(file))
+        plan = GenerationPlan.model_validate(read_toml(file))
     except ValidationError as error:
         faults = [f"  {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise _faulty(file, faults) from None
@@ -159,7 +159,7 @@ def read_plan(file: Path) -> Plan:
     return plan
 
 
-def _faults(plan: Plan) -> list[str]:
+def _faults(plan: GenerationPlan) -> list[str]:
     faults = []
     for what, names in (
         ("role", [role.name for role in plan.roles]),
@@ -191,7 +191,7 @@ def _faulty(file: Path, faults: list[str]) -> UsageError:
     return UsageError(Text(f"{file} has faults:\n{lines}", f"{file} 有问题：\n{lines}"))
 
 
-def _job(plan: Plan, cell: Cell) -> Job:
+def _job(plan: GenerationPlan, cell: Cell) -> Job:
     seed = chance_of(plan.seed, cell.name)
     chance = random.Random(seed)
     drawn = {name: chance.choice(values) for name, values in plan.conditions.items()}

@@ -39,7 +39,7 @@ class Document(NamedTuple):
 
 
 @dataclass
-class Account:
+class ReadingAccount:
     """What became of every file that was found."""
 
     used: list[Path] = field(default_factory=list)
@@ -107,13 +107,13 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f", +{more}" if more > 0 else "")
 
 
-def read_documents(places: Sequence[Path]) -> tuple[list[Document], Account]:
+def read_documents(places: Sequence[Path]) -> tuple[list[Document], ReadingAccount]:
     """The documents that `places` are or hold, and what became of every file.
 
     Raises UsageError for a place that is not there or of another kind, BlockedError where a library
     is missing.
     """
-    account = Account()
+    account = ReadingAccount()
     found: list[Document] = []
     names: set[str] = set()
     for path, name in _files(places, account):
@@ -134,7 +134,7 @@ def read_documents(places: Sequence[Path]) -> tuple[list[Document], Account]:
     return found, account
 
 
-def _files(places: Sequence[Path], account: Account) -> Iterator[tuple[Path, str]]:
+def _files(places: Sequence[Path], account: ReadingAccount) -> Iterator[tuple[Path, str]]:
     """Each document once, with a name; others are counted."""
     seen: set[str] = set()
     for place in places:
@@ -159,7 +159,7 @@ def _named(path: Path) -> Path:
 _KINDS = Text(f"Read are: {' '.join(ENDINGS)}", f"可读取：{' '.join(ENDINGS)}")
 
 
-def _in_folder(folder: Path, account: Account) -> Iterator[Path]:
+def _in_folder(folder: Path, account: ReadingAccount) -> Iterator[Path]:
     """The documents below a folder, sorted. Hidden files and Word's lock files are no one's text."""
 
     def refused(error: OSError) -> None:

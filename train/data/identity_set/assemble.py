@@ -141,7 +141,7 @@ def _ordinary(
     # One call, so that the engine is started once and has always enough to do.
     known = source.ask([question.text for question in (*chosen, *kept)])
 
-    def ask(_: Sequence[str]) -> dict[str, answers.Answer]:
+    def ask(_: Sequence[str]) -> dict[str, answers.BaseAnswer]:
         return known
 
     return Ordinary(

@@ -29,7 +29,7 @@ FORMAT = 1  # counted up when what is asked for changes
 WHAT = Text("The base model answers ordinary questions", "基座模型回答日常问题")
 
 
-class Answer(BaseModel):
+class BaseAnswer(BaseModel):
     """What the base said to a question, and whether it ended by itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +59,7 @@ def base_answers(
     how: Sampling,
     at_once: int,
     report: Report,
-) -> dict[str, Answer]:
+) -> dict[str, BaseAnswer]:
     """The answers to `questions`, by question, from `file` or else from `engine`.
 
     Raises EngineError where the engine fails; what was answered until then is kept.
@@ -74,14 +74,14 @@ def base_answers(
     return {question: known[question] for question in questions}
 
 
-def read_answers(file: Path) -> dict[str, Answer]:
+def read_answers(file: Path) -> dict[str, BaseAnswer]:
     """The answers kept in `file`; a last line that a kill cut short is not one."""
     if not file.is_file():
         return {}
     found = {}
     for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
-            answer = Answer.model_validate_json(line)
+            answer = BaseAnswer.model_validate_json(line)
         except ValidationError:
             continue
         found[answer.question] = answer
@@ -90,7 +90,7 @@ def read_answers(file: Path) -> dict[str, Answer]:
 
 def _asked(
     engine: Engine, questions: list[str], file: Path, how: Sampling, at_once: int, report: Report
-) -> Iterator[Answer]:
+) -> Iterator[BaseAnswer]:
     """Ask `at_once` questions side by side: the engine steps them together."""
     report(Progress(WHAT, 0, len(questions)))
     with _appending(file) as out, ThreadPoolExecutor(at_once) as pool:
@@ -118,7 +118,7 @@ def _appending(file: Path) -> Iterator:
         yield out
 
 
-def _ask(engine: Engine, question: str, how: Sampling) -> Answer:
+def _ask(engine: Engine, question: str, how: Sampling) -> BaseAnswer:
     """One answer. No system message: the base's template puts in its own, so it stays itself."""
     pieces, last = [], None
     for chunk in engine.stream([Message(role="user", content=question)], how):
@@ -129,7 +129,7 @@ def _ask(engine: Engine, question: str, how: Sampling) -> Answer:
         raise InterruptedError("the answer was cancelled")
     if last is not None and last.finish == "stop":
         finish = "stop"
-    return Answer(
+    return BaseAnswer(
         question=question, answer="".join(pieces), finish=finish,
         tokens=last.new_tokens if last else 0,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from assistant.words import Language
 
 from ..probes import says
 from . import bank
-from .base_answers import Answer
+from .base_answers import BaseAnswer
 from .bases import BaseNames, families
 from .likeness import plain, unlike
 from .systems import other_system, persona_system
@@ -30,7 +30,7 @@ HELD_ROWS = (
 )
 PROBES = 130  # ordinary questions asked when checking, of all languages together
 
-Ask = Callable[[Sequence[str]], dict[str, Answer]]
+Ask = Callable[[Sequence[str]], dict[str, BaseAnswer]]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from assistant.models import LocalModel
 from assistant.words import Language
 
 from . import bank
-from .base_answers import Answer, read_answers
+from .base_answers import BaseAnswer, read_answers
 
 ANSWERS = Path(__file__).parent / "banks" / "answers"
 ENGINES = ("auto", "cpu")  # what answered; another engine rounds otherwise
@@ -39,7 +39,7 @@ class Header(BaseModel):
     sampling: dict[str, object]
 
 
-def shipped_answers(model: LocalModel, engine: str, how: Sampling) -> dict[str, Answer]:
+def shipped_answers(model: LocalModel, engine: str, how: Sampling) -> dict[str, BaseAnswer]:
     """Return the shipped answers of exactly these weights asked in this way, by question.
 
     Args:
@@ -84,7 +84,7 @@ def plain_sampling(how: Sampling) -> dict[str, object]:
 
 def write_shipped(
     file: Path, model: LocalModel, languages: Sequence[Language], how: Sampling,
-    answers: Iterable[Answer],
+    answers: Iterable[BaseAnswer],
 ) -> Path:  # fmt: skip
     """Write a file of shipped answers, whole or not at all, and return it."""
     header = Header(

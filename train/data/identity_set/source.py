@@ -32,7 +32,7 @@ class BaseSource:
         self._engine = engine
         self._shipped = shipped
 
-    def ask(self, asked: Sequence[str]) -> dict[str, answers.Answer]:
+    def ask(self, asked: Sequence[str]) -> dict[str, answers.BaseAnswer]:
         """The base's answers, by question."""
         how = answers.sampling(self._table.ordinary_tokens)
         file = answers.cache_file(self._model, self._table.engine, how)
@@ -48,7 +48,7 @@ class BaseSource:
 
     def _ask_engine(
         self, asked: Sequence[str], file: Path, how: Sampling
-    ) -> dict[str, answers.Answer]:
+    ) -> dict[str, answers.BaseAnswer]:
         limits = self.config.serve.limits.model_copy(update={"concurrent": AT_ONCE})
         serve = ServeTable.model_validate(self.config.serve.model_dump() | {"limits": limits})
         engine = open_engine(self._table.engine, self._model, serve, self._report).engine

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ..probes import says
-from .base_answers import Answer
+from .base_answers import BaseAnswer
 
 SHORTEST = 2  # characters
 # The end of a sentence, or of a line; "1." at the head of a list item is neither.
@@ -38,7 +38,7 @@ class Tidy(NamedTuple):
     whole: bool
 
 
-def tidy(answer: Answer, forbidden: Iterable[str]) -> Tidy | None:
+def tidy(answer: BaseAnswer, forbidden: Iterable[str]) -> Tidy | None:
     """The answer up to its last whole sentence, without repetition and without sentences about
     itself; None if it is not fit.
 

@@ -21,7 +21,7 @@ from . import whole
 from .codes import CODES, is_error
 from .content import ContentChecks
 from .lengths import BATCH, TokenCounter, histogram
-from .report import KEPT, Finding, Lengths, LintReport, Place
+from .report import KEPT, Finding, Lengths, LintReport, RowRef
 from .rows import LooseRow, loose_rows
 
 __all__ = ["CODES", "Finding", "LintReport", "TokenCounter", "lint"]
@@ -74,7 +74,7 @@ class _Work:
         self._max_length = max_length
         self._checks = ContentChecks(persona)
         self._counts: Counter[str] = Counter()
-        self._places: dict[str, list[Place]] = {}
+        self._places: dict[str, list[RowRef]] = {}
         self._notes: dict[str, Text] = {}
         self._rows = 0
         self._imported: set[str] = set()
@@ -139,7 +139,7 @@ class _Work:
         self._counts[code] += 1
         places = self._places.setdefault(code, [])
         if len(places) < KEPT:
-            places.append(Place(file=file, row=row, detail=detail))
+            places.append(RowRef(file=file, row=row, detail=detail))
 
     def _measure(self) -> None:
         """Tokens of the waiting rows, and what training would cut of them."""
@@ -166,7 +166,7 @@ class _Work:
         for place, detail in list(zip(problem.places, details, strict=True))[:KEPT]:
             said = rows[place]
             self._places.setdefault(problem.code, []).append(
-                Place(file=self._files[said.file], row=said.row, detail=detail)
+                RowRef(file=self._files[said.file], row=said.row, detail=detail)
             )
         self._counts[problem.code] += (
             problem.total if problem.total is not None else len(problem.places)

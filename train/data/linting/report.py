@@ -23,7 +23,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Place(_Frozen):
+class RowRef(_Frozen):
     """A row, as a person finds it, and what is wrong there (personal data masked)."""
 
     file: str
@@ -38,7 +38,7 @@ class Finding(_Frozen):
     count: int
     share: float  # of all rows
     note: Text = Text("", "")
-    rows: tuple[Place, ...] = ()
+    rows: tuple[RowRef, ...] = ()
     files: tuple[str, ...] = ()  # all that were checked
     imported: bool = False  # the file concerned is of another shape, and was imported on the way
     pasted: Text | None = None  # the cure, its commands for the project that was named

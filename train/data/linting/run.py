@@ -23,7 +23,7 @@ from . import LintReport, lint
 from .lengths import counter_for
 from .lengths import max_length as recipe_length
 from .page import page
-from .report import Place
+from .report import RowRef
 
 if TYPE_CHECKING:
     from assistant.config import Config
@@ -151,5 +151,5 @@ def _unfit(report: LintReport, page_file: Path) -> FailedError:
     )
 
 
-def _where(rows: Sequence[Place]) -> str:
+def _where(rows: Sequence[RowRef]) -> str:
     return f"{rows[0].file}:{rows[0].row} {rows[0].detail}, ".replace(" ,", ",") if rows else ""
