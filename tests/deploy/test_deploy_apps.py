@@ -194,12 +194,12 @@ def test_a_bundle_that_does_not_start_is_not_sent(published, hub, monkeypatch):
     from deploy.apps import bundle as made
 
     monkeypatch.setattr(
-        made, "project_files", lambda: (p for p in project_files() if p.name != "chat.py")
+        made, "project_files", lambda: (p for p in project_files() if p.name != "reply.py")
     )
     written = len(hub.writes())
     with (
         plan_app(published, "hf:me/app") as app,
-        pytest.raises(FailedError, match=r"assistant\.chat"),
+        pytest.raises(FailedError, match=r"assistant\.serving\.reply"),
     ):
         send_app(app)
     assert len(hub.writes()) == written
