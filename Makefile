@@ -9,7 +9,9 @@ KIND ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 REQUIREMENTS_gpu := requirements.txt
 REQUIREMENTS_cpu := requirements-cpu.txt
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+# Python compiles what it imports, once; compiling all that is installed takes as long as installing it.
+LAZILY := $(if $(PYTHONDONTWRITEBYTECODE),,--no-compile)
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check $(LAZILY)
 
 .PHONY: help run train test lint format bench screenshots browser train-env test-env clean
 
