@@ -8,9 +8,8 @@ from typing import Literal, NamedTuple
 from .artifacts import MANIFEST_FILE, OPENVINO_FOLDER
 from .config import Config
 from .errors import UsageError
+from .run import Run
 from .words import Text
-
-MERGED, ADAPTER = "merged", "adapter"
 
 
 class Choice(NamedTuple):
@@ -35,9 +34,9 @@ def choose_weights(config: Config, flag: str | None = None) -> Choice:
 def run_result(run_folder: Path) -> Path | None:
     """What a run has to talk with: its merged model, or its adapter where that alone was made
     ready (`train fit --adapter-only`); the newer of the two. None for nothing yet."""
-    found = [run_folder / MERGED] if (run_folder / MERGED / MANIFEST_FILE).is_file() else []
-    if (run_folder / ADAPTER / OPENVINO_FOLDER).is_dir():
-        found.append(run_folder / ADAPTER)
+    found = [Run(run_folder).merged] if (Run(run_folder).merged / MANIFEST_FILE).is_file() else []
+    if (Run(run_folder).adapter / OPENVINO_FOLDER).is_dir():
+        found.append(Run(run_folder).adapter)
     return max(found, key=lambda folder: (folder / MANIFEST_FILE).stat().st_mtime, default=None)
 
 

@@ -24,7 +24,7 @@ from assistant.artifacts import (
     write_manifest,
 )
 from assistant.errors import BlockedError, FailedError, UsageError
-from assistant.weights import MERGED
+from assistant.run import MERGED, Run
 from assistant.words import Text
 
 from .serving.start import refuse_too_few_gpus, refuse_without_lmdeploy, with_this_python
@@ -122,7 +122,7 @@ def quantize(run: Path, model: Path, how: Calibration, *, force: bool) -> Path:
     out = run.with_name(run.name + SUFFIX)
     started = now()
     with whole_folder(out, force=force) as partial:
-        weights = partial / MERGED
+        weights = Run(partial).merged
         done = subprocess.run(
             with_this_python(command(model, weights, how)), stdout=2, stdin=subprocess.DEVNULL, check=False
         )  # fmt: skip
@@ -191,8 +191,8 @@ def check_again(run: Path, config_file: Path, sets: Sequence[str]) -> None:
         )  # fmt: skip
     if done.returncode:
         raise BlockedError(
-            Text(f"The quantised model lies in {run / MERGED}, but was not checked (exit code {done.returncode}).",
-                 f"量化后的模型在 {run / MERGED}，但没有检验（退出码 {done.returncode}）。"),
+            Text(f"The quantised model lies in {Run(run).merged}, but was not checked (exit code {done.returncode}).",
+                 f"量化后的模型在 {Run(run).merged}，但没有检验（退出码 {done.returncode}）。"),
             Text("What the check lacks stands above. Later: " + " ".join(check_command(run, config_file, sets)),
                  "检验所缺的见上面。之后运行：" + " ".join(check_command(run, config_file, sets))),
         )  # fmt: skip

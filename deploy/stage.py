@@ -14,9 +14,8 @@ from pathlib import Path
 from assistant.artifacts import sha256_of, whole_folder
 from assistant.errors import BlockedError
 from assistant.progress import Progress, Report
+from assistant.run import Run
 from assistant.words import Text
-
-STAGING_FOLDER = "share"  # below the run
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def staging(run: Path, slug: str) -> Iterator[Path]:
     process left. Raises BlockedError where another process shares the same thing now."""
     from filelock import FileLock, Timeout
 
-    folder = run / STAGING_FOLDER / slug
+    folder = Run(run).staging / slug
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f".{slug}.lock"))
     try:

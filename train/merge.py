@@ -23,14 +23,14 @@ from assistant.errors import UsageError
 from assistant.models import fetch
 from assistant.persona import Persona, persona_from_config, read_persona, write_persona
 from assistant.progress import Progress, Report, unreported
+from assistant.run import Run
 from assistant.transformers_import import import_transformers
 from assistant.words import Text
 
 from .base.folder import TrainingBase, prepare_base, readable_by_older_libraries
 from .library_logging import quiet_libraries
-from .trainer.adapter import ADAPTER_FOLDER, ADAPTER_WEIGHTS, TOKENIZER_FILES
+from .trainer.adapter import ADAPTER_WEIGHTS, TOKENIZER_FILES
 
-MERGED_FOLDER = "merged"
 SHARD = "2GB"
 Exporter = Callable[[Path, Path, Report], None]
 
@@ -49,7 +49,7 @@ def merge(
     Raises UsageError where there is no adapter, or it belongs to another base.
     """
     started = now()
-    adapter, merged = run / ADAPTER_FOLDER, run / MERGED_FOLDER
+    adapter, merged = Run(run).adapter, Run(run).merged
     if not adapter.is_dir():
         raise UsageError(
             Text(f"There is no adapter: {adapter} is missing.", f"没有 adapter：缺少 {adapter}。"),

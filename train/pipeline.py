@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from assistant.config import Config
 from assistant.progress import Report
+from assistant.run import Run
 from assistant.words import Text
 
 if TYPE_CHECKING:
@@ -50,11 +51,11 @@ def train_all(config: Config, run: Path, *, force: bool, report: Report, say: Sa
 def _data(
     config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
 ) -> bool:
-    from .data.identity_set.identity import DATA_FOLDER, make_identity_data
+    from .data.identity_set.identity import make_identity_data
     from .settings import TrainTable
 
     table: TrainTable = config.tables["train"]
-    if (run / DATA_FOLDER).is_dir() and not force:
+    if Run(run).data.is_dir() and not force:
         return False
     make_identity_data(config, run, table.data, table.seed, force=True, report=report)
     return True
@@ -65,9 +66,8 @@ def _lint(
 ) -> bool:
     """Refuse data that is not fit to train on."""
     from .data.linting.run import lint_run
-    from .trainer.adapter import ADAPTER_FOLDER
 
-    if (run / ADAPTER_FOLDER).is_dir() and not force and not _made(done, "data"):
+    if Run(run).adapter.is_dir() and not force and not _made(done, "data"):
         return False
     lint_run(config, run, report=report)
     return True
@@ -98,9 +98,9 @@ def _choose(
     from .check.choose import CHOICE_FILE, choose
     from .check.settings import CheckTable
     from .trainer.adapter import write_adapter
-    from .trainer.prepare import WORK_FOLDER, prepare
+    from .trainer.prepare import prepare
 
-    if (run / WORK_FOLDER / CHOICE_FILE).is_file() and not _made(done, "fit"):
+    if (Run(run).work / CHOICE_FILE).is_file() and not _made(done, "fit"):
         return False
     table: CheckTable = config.tables["train"].check
     prepared = prepare(config, run, report)
@@ -119,9 +119,9 @@ def _choose(
 def _merge(
     config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
 ) -> bool:
-    from .merge import MERGED_FOLDER, merge, openvino_export
+    from .merge import merge, openvino_export
 
-    if (run / MERGED_FOLDER).is_dir() and not force and not _made(done, "choose"):
+    if Run(run).merged.is_dir() and not force and not _made(done, "choose"):
         return False
     merge(config, run, force=True, export=openvino_export, report=report)
     return True

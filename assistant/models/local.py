@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..config import RUNS
 from ..errors import UsageError
-from ..weights import ADAPTER, MERGED
+from ..run import ADAPTER, MERGED
 from ..words import Text
 from . import gguf, weights
 

@@ -12,7 +12,7 @@ from assistant.errors import AssistantError, UsageError
 from assistant.models.reference import Reference, parse
 from assistant.models.weights import quantised_by
 from assistant.progress import Report, unreported
-from assistant.weights import MERGED
+from assistant.run import Run
 from assistant.words import Text
 
 from ..hubs import open_hub
@@ -212,7 +212,7 @@ def _packed(run: Path, weights: Reference, profile: Profile) -> list[Blocker]:
     its_own = {one.target for one in read_record(run).shared if one.what == "model"}
     if profile.engine == "turbomind" or f"{weights.scheme}:{weights.name}" not in its_own:
         return []
-    method = quantised_by(run / MERGED)
+    method = quantised_by(Run(run).merged)
     if not method:
         return []
     return [Blocker.of("weights", UsageError(

@@ -10,6 +10,7 @@ import click
 
 from assistant.cli import Context, TerminalProgress, common_options
 from assistant.errors import UsageError
+from assistant.run import Run
 from assistant.words import Text
 
 from .common import help_text, run_argument
@@ -238,10 +239,10 @@ def _model_to_serve(
 ) -> Path:
     """The folder of Hugging Face weights that LMDeploy reads. Raises UsageError where it is none."""
     from assistant.models import fetch
-    from assistant.weights import MERGED, refuse_unpinned_remote_code
+    from assistant.weights import refuse_unpinned_remote_code
 
     refuse_unpinned_remote_code(config)
-    merged = config.run_named(run_name) / MERGED
+    merged = Run(config.run_named(run_name)).merged
     reference = named or config.model.weights or str(merged.resolve())
     if not named and not config.model.weights and not merged.is_dir():
         raise UsageError(
@@ -290,20 +291,19 @@ def quantize(
     calib_seqlen: int, batch_size: int, search_scale: bool, group_size: int,
     device: Literal["cuda", "cpu"], no_check: bool, force: bool, dry_run: bool,
 ) -> None:  # fmt: skip
-    from assistant.weights import MERGED
 
     from .. import quantize as stage
     from ..serving.commands import shown
 
     config = context.read_config()
     run = config.run_named(run_name)
-    model = run / MERGED
+    model = Run(run).merged
     how = stage.Calibration(
         calib_dataset, calib_samples, calib_seqlen, batch_size, search_scale, group_size, device
     )
     stage.refuse_unfit(model, how)
     out = run.with_name(run.name + stage.SUFFIX)
-    commands = [stage.command(model, out / MERGED, how)]
+    commands = [stage.command(model, Run(out).merged, how)]
     if not no_check:
         commands.append(stage.check_command(out, context.config_file, context.sets))
     if dry_run:
@@ -316,6 +316,8 @@ def quantize(
     stage.quantize(run, model, how, force=force)
     if not no_check:
         stage.check_again(out, context.config_file, context.sets)
-    context.result({"run": str(out), "model": str(out / MERGED), "checked": not no_check}, str(out))
+    context.result(
+        {"run": str(out), "model": str(Run(out).merged), "checked": not no_check}, str(out)
+    )
     following = context.following("python", "-m", "deploy", "serve", out.name)
     context.say(Text(f"Next: {following}", f"下一步：{following}"))

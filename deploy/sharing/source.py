@@ -15,6 +15,7 @@ from assistant.config import Config
 from assistant.errors import UsageError
 from assistant.models.weights import quantised_by
 from assistant.persona import Persona, persona_from_config, read_persona
+from assistant.run import Run
 from assistant.words import Text
 
 from ..settings import ShareTable
@@ -67,7 +68,7 @@ def read_source(config: Config, run: Path, kind: Kind | None = None) -> Source:
     """
     share = config.tables.get("share") or ShareTable()
     kind = kind or (
-        "merged" if (run / "merged").is_dir() or not (run / "adapter").is_dir() else "adapter"
+        "merged" if Run(run).merged.is_dir() or not Run(run).adapter.is_dir() else "adapter"
     )
     folder = run / kind
     if not folder.is_dir():
@@ -107,7 +108,7 @@ def _base(manifest: Manifest, share: ShareTable) -> Base:
 def _report(run: Path) -> CheckReport | None:
     from assistant.records.check_report import REPORT_FILE, CheckReport
 
-    file = run / "check" / REPORT_FILE
+    file = Run(run).check / REPORT_FILE
     try:
         return CheckReport.model_validate_json(file.read_bytes())
     except FileNotFoundError:
@@ -138,8 +139,8 @@ def _gate(run: Path, kind: Kind, report: CheckReport | None) -> Gate:
 def _is_of_these(run: Path, kind: Kind) -> bool:
     """The check names the merged weights by sha256, and they name their adapter."""
     try:
-        checked = read_manifest(run / "check").inputs
-        merged = read_manifest(run / "merged").inputs
+        checked = read_manifest(Run(run).check).inputs
+        merged = read_manifest(Run(run).merged).inputs
     except UsageError:
         return False
     return _lie_there(run, "merged", checked) and (
@@ -159,7 +160,7 @@ def _lie_there(run: Path, kind: Kind, inputs: Mapping[str, str]) -> bool:
 def _losses(run: Path) -> tuple[tuple[int, float], ...]:
     from assistant.records.training_status import read_status
 
-    status = read_status(run / "fit")
+    status = read_status(Run(run).work)
     return tuple((point.step, point.loss) for point in status.curve) if status else ()
 
 

@@ -19,6 +19,7 @@ from assistant.errors import UsageError
 from assistant.persona import Persona
 from assistant.progress import Report, unreported
 from assistant.records.check_report import Part
+from assistant.run import Run
 from assistant.words import Text
 
 from ..base.folder import TrainingBase
@@ -26,7 +27,7 @@ from ..recipes import Recipe
 from ..trainer.adapter import ADAPTER_WEIGHTS, write_adapter
 from ..trainer.checkpoints import Checkpoint, checkpoints
 from . import scores
-from .inputs import WORK_FOLDER, read_held_out
+from .inputs import read_held_out
 from .models import Device, LoadedModel, loaded, place_for
 from .probing import ORDINARY, Answer, ProbePrompt, about_itself, ask, split_probes, split_rows
 from .settings import CheckTable
@@ -92,7 +93,7 @@ def choose(
 
     Raises UsageError where the run has no checkpoint, probes or held-out conversation.
     """
-    work = run / WORK_FOLDER
+    work = Run(run).work
     found = checkpoints(work)
     if not found:
         raise UsageError(

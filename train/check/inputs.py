@@ -16,18 +16,16 @@ from assistant.models.local import open_local
 from assistant.models.weights import quantised_by
 from assistant.persona import Persona, persona_from_config, read_persona
 from assistant.progress import Report
-from assistant.weights import MERGED
+from assistant.run import MERGED, Run
 from assistant.words import Text
 
 from ..base.folder import TrainingBase, prepare_base
-from ..data.dataset import DATA_FOLDER, VALID_FILE
-from ..data.probes import PROBES_FILE, Probe, read_probes
+from ..data.probes import Probe, read_probes
 from ..merge import refuse_other_base
-from ..trainer.adapter import ADAPTER_FOLDER, ADAPTER_WEIGHTS
+from ..trainer.adapter import ADAPTER_WEIGHTS
 from .probing import ProbePrompt, ask, evenly, ordinary_rows, split_probes, split_rows
 from .settings import CheckTable
 
-WORK_FOLDER = "fit"
 MAKE_DATA = Text("Make it: python -m train data identity", "先生成：python -m train data identity")
 
 
@@ -49,23 +47,23 @@ class Inputs:
 
     @property
     def merged(self) -> Path:
-        return self.run / MERGED
+        return Run(self.run).merged
 
     @property
     def adapter(self) -> Path:
-        return self.run / ADAPTER_FOLDER
+        return Run(self.run).adapter
 
     @property
     def work(self) -> Path:
-        return self.run / WORK_FOLDER
+        return Run(self.run).work
 
     @property
     def probes_file(self) -> Path:
-        return self.run / DATA_FOLDER / PROBES_FILE
+        return Run(self.run).probes_file
 
     @property
     def valid_file(self) -> Path:
-        return self.run / DATA_FOLDER / VALID_FILE
+        return Run(self.run).valid_file
 
     @property
     def full(self) -> bool:
@@ -96,7 +94,7 @@ def read_inputs(config: Config, run: Path, report: Report) -> Inputs:
     """
     table = check_table(config)
     probes, rows = read_held_out(run)
-    adapter, merged = run / ADAPTER_FOLDER, run / MERGED
+    adapter, merged = Run(run).adapter, Run(run).merged
     _need(adapter, Text("Train first: python -m train fit", "请先训练：python -m train fit"))
     _need(merged, Text("Merge first: python -m train merge", "请先合并：python -m train merge"))
     trained = read_manifest(adapter)
@@ -120,7 +118,7 @@ def read_inputs(config: Config, run: Path, report: Report) -> Inputs:
         rows=tuple(held[number] for number in evenly(len(held), table.probes)),
         choosing=len(choosing),
         trained=trained,
-        last_step=_last_step(run / WORK_FOLDER, trained),
+        last_step=_last_step(Run(run).work, trained),
     )
 
 
@@ -131,7 +129,7 @@ def check_table(config: Config) -> CheckTable:
 
 def read_held_out(run: Path) -> tuple[Sequence[Probe], Sequence[Conversation]]:
     """The run's probes and held-out ordinary conversations. Raises UsageError."""
-    probes_file, valid = run / DATA_FOLDER / PROBES_FILE, run / DATA_FOLDER / VALID_FILE
+    probes_file, valid = Run(run).probes_file, Run(run).valid_file
     _need(probes_file, MAKE_DATA)
     _need(valid, MAKE_DATA)
     probes = read_probes(probes_file)

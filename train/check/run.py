@@ -26,6 +26,7 @@ from assistant.records.check_report import (
     Words,
 )
 from assistant.records.training_status import Status, read_status
+from assistant.run import Run
 from assistant.shell import both_in_same_project
 from assistant.words import Text
 
@@ -36,8 +37,6 @@ from .inputs import Inputs, read_inputs
 from .markdown import as_markdown
 from .measure import Clock, Measurements, measure_models
 from .page import as_html
-
-CHECK_FOLDER = "check"
 
 
 def check(
@@ -51,7 +50,7 @@ def check(
     started = now()
     inputs = read_inputs(config, run, report)
     clock = Clock()
-    with whole_folder(run / CHECK_FOLDER, force=force) as out:
+    with whole_folder(Run(run).check, force=force) as out:
         asked = inputs.asked
         found = measure_models(config, inputs, asked, clock, report)
         answered = scores.pairs(asked, found.base, found.after)

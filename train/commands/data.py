@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from assistant.cli import Context, TerminalProgress, common_options
+from assistant.run import Run
 from assistant.words import Language, Text
 
 from .data_files import register
@@ -35,7 +36,7 @@ register(data)
 )
 @common_options
 def identity_command(context: Context, run_name: str | None, force: bool) -> None:
-    from ..data.identity_set.identity import DATA_FOLDER, make_identity_data
+    from ..data.identity_set.identity import make_identity_data
     from ..settings import TrainTable
 
     config = context.read_config(tables={"train": TrainTable})
@@ -43,8 +44,8 @@ def identity_command(context: Context, run_name: str | None, force: bool) -> Non
     run = config.run_named(run_name)
     context.say(
         Text(
-            f"Reads {config.file} and the base {config.model.base}, writes {run / DATA_FOLDER}.",
-            f"读取 {config.file} 和基座 {config.model.base}，写入 {run / DATA_FOLDER}。",
+            f"Reads {config.file} and the base {config.model.base}, writes {Run(run).data}.",
+            f"读取 {config.file} 和基座 {config.model.base}，写入 {Run(run).data}。",
         )
     )
     with TerminalProgress(context.quiet) as progress:

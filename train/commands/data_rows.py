@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from assistant.cli import Context, TerminalProgress, common_options
+from assistant.run import Run
 from assistant.words import Text
 
-from ..data.dataset import DATA_FOLDER
 from ..data.lines import Numbered
 from .common import FILE, in_words
 
@@ -124,7 +124,7 @@ def _run_data(context: Context, run_name: str | None) -> Path:
     from ..settings import TrainTable
 
     config = context.read_config(tables={"train": TrainTable})
-    return config.run_named(run_name) / DATA_FOLDER
+    return Run(config.run_named(run_name)).data
 
 
 @click.command("show", help=in_words("Page through rows, also as rendered and masked for training.",

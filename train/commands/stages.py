@@ -9,6 +9,7 @@ import click
 
 from assistant.cli import Context, TerminalProgress, common_options, report_error
 from assistant.errors import FailedError
+from assistant.run import Run
 from assistant.words import Text
 
 from .common import finished, force_option, read_run, run_option
@@ -109,18 +110,18 @@ def merge_command(context: Context, run_name: str | None, force: bool, export: b
 @common_options
 def check_command(context: Context, run_name: str | None, force: bool) -> None:
     from ..check.markdown import failure, summary
-    from ..check.run import CHECK_FOLDER, check
+    from ..check.run import check
 
     config, run = read_run(context, run_name)
     context.say(
         Text(
-            f"Reads {run}/data, adapter and merged; writes {run / CHECK_FOLDER}.",
-            f"读取 {run}/data、adapter 和 merged，写入 {run / CHECK_FOLDER}。",
+            f"Reads {run}/data, adapter and merged; writes {Run(run).check}.",
+            f"读取 {run}/data、adapter 和 merged，写入 {Run(run).check}。",
         )
     )
     with TerminalProgress(context.quiet) as progress:
         report = check(config, run, force=force, report=progress)
-    page = run / CHECK_FOLDER / "report.html"
+    page = Run(run).check / "report.html"
     context.say(summary(report))
     context.result(report.model_dump(mode="json"), str(page))
     if not report.passed:

@@ -18,8 +18,6 @@ from .text.placeholders import UNFILLED, of_turns
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-DATA_FOLDER, TRAIN_FILE, VALID_FILE = "data", "train.jsonl", "valid.jsonl"  # of a run
-
 
 @dataclass(frozen=True)
 class Counts:

@@ -19,8 +19,6 @@ from assistant.conversation import Message, check_order
 from assistant.errors import UsageError
 from assistant.words import Language, Text
 
-PROBES_FILE = "probes.jsonl"
-
 Kind = Literal["identity", "author", "base", "leading", "mid", "fact", "ordinary", "style"]
 
 

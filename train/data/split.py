@@ -20,13 +20,12 @@ from assistant.artifacts import (
 )
 from assistant.errors import FailedError, UsageError
 from assistant.progress import Progress, Report, unreported
+from assistant.run import PROBES_FILE, TRAIN_FILE, VALID_FILE
 from assistant.words import Text
 
-from .dataset import TRAIN_FILE, VALID_FILE
 from .keys import asked, cell
 from .lines import conversations_of, size_of
 from .outputs import refuse_losing
-from .probes import PROBES_FILE
 from .text.near import essence, near_groups
 
 

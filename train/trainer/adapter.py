@@ -13,7 +13,6 @@ from ..base.folder import TrainingBase
 from ..recipes import Recipe
 from .checkpoints import Checkpoint, trained_weights
 
-ADAPTER_FOLDER = "adapter"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 SHARD_BYTES = 2 * 10**9
 TOKENIZER_FILES = (

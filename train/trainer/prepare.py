@@ -13,22 +13,21 @@ from assistant.errors import UsageError
 from assistant.models import fetch
 from assistant.persona import Persona, persona_from_config
 from assistant.progress import Progress, Report, unreported
+from assistant.run import Run
 from assistant.words import Text
 
 from ..base.folder import TrainingBase, prepare_base
 from ..base.machine import Machine, this_machine
 from ..base.size import measure
 from ..base.tokenizer import load_tokenizer
-from ..data.dataset import DATA_FOLDER, TRAIN_FILE, render_file
+from ..data.dataset import render_file
 from ..recipes import Recipe, choose
 from ..settings import TrainTable
-from .adapter import ADAPTER_FOLDER
 from .config import Job
 from .identity import RunIdentity, fingerprint
 from .plan import TrainingPlan, make_plan, refuse_too_big
 from .trained_styles import mark_trained_styles, trigger_rows, undertrained_styles
 
-WORK_FOLDER = "fit"
 SAMPLE_QUESTIONS = {
     "en": ("Who are you?", "What is a rainbow?"),
     "zh": ("你是谁？", "给我讲个笑话。"),
@@ -51,15 +50,15 @@ class Prepared:
 
     @property
     def work(self) -> Path:
-        return self.run / WORK_FOLDER
+        return Run(self.run).work
 
     @property
     def adapter(self) -> Path:
-        return self.run / ADAPTER_FOLDER
+        return Run(self.run).adapter
 
     @property
     def data(self) -> Path:
-        return self.run / DATA_FOLDER / TRAIN_FILE
+        return Run(self.run).train_file
 
     def identity(self) -> RunIdentity:
         """What must be the same for a run to go on."""
@@ -93,7 +92,7 @@ def prepare(config: Config, run: Path, report: Report = unreported) -> Prepared:
     Raises UsageError or BlockedError for whatever would make the run fail later.
     """
     table: TrainTable = config.tables["train"]
-    data = run / DATA_FOLDER / TRAIN_FILE
+    data = Run(run).train_file
     if not data.is_file():
         raise UsageError(
             Text(f"There is no training data: {data} is missing.", f"没有训练数据：缺少 {data}。"),

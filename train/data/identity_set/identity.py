@@ -23,10 +23,11 @@ from assistant.models import LocalModel, fetch
 from assistant.persona import persona_from_config
 from assistant.placeholders import unknown_placeholders
 from assistant.progress import Report, unreported
+from assistant.run import PROBES_FILE, TRAIN_FILE, VALID_FILE, Run
 from assistant.words import Text
 
-from ..dataset import DATA_FOLDER, TRAIN_FILE, VALID_FILE, refuse_unfilled
-from ..probes import PROBES_FILE, write_probes
+from ..dataset import refuse_unfilled
+from ..probes import write_probes
 from ..settings import DataTable
 from . import bank
 from .assemble import assemble
@@ -50,7 +51,7 @@ def make_identity_data(
     """
     started = now()
     persona = persona_from_config(config)
-    folder = run / DATA_FOLDER
+    folder = Run(run).data
     with whole_folder(folder, force=force) as out:
         model = fetch(config.model.base, base_folder=config.folder, report=report)
         source = BaseSource(config, table, model, report, engine)

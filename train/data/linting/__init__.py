@@ -11,9 +11,9 @@ from assistant.conversation import Conversation, Message
 from assistant.errors import UsageError
 from assistant.persona import Persona
 from assistant.progress import Report, unreported
+from assistant.run import VALID_FILE
 from assistant.words import Text
 
-from ..dataset import VALID_FILE
 from ..keys import cell
 from ..text.language import language_of
 from ..text.near import near_groups, normalised

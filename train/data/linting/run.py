@@ -14,10 +14,10 @@ from assistant.errors import FailedError, UsageError
 from assistant.outside import legible
 from assistant.persona import persona_from_config
 from assistant.progress import Report, unreported
+from assistant.run import TRAIN_FILE, VALID_FILE, Run
 from assistant.shell import both_in_same_project
 from assistant.words import Text
 
-from ..dataset import DATA_FOLDER, TRAIN_FILE, VALID_FILE
 from ..outputs import refuse_losing, side_file
 from . import LintReport, lint
 from .lengths import counter_for
@@ -39,9 +39,9 @@ def lint_run(
     Rows longer than `max_length` tokens are cut in training (None: what the configuration says).
     Raises FailedError where the data has errors, UsageError where there is no data.
     """
-    found = _lint(_run_files(run), config, run / REPORT_FOLDER, (), max_length, report)
+    found = _lint(_run_files(run), config, Run(run).lint, (), max_length, report)
     if not found.passed:
-        raise _unfit(found, run / REPORT_FOLDER / PAGE_FILE)
+        raise _unfit(found, Run(run).lint / PAGE_FILE)
     return found
 
 
@@ -65,7 +65,7 @@ def run_lint(
         )
     run = None if files else _run_folder(config, run_name)
     named = list(files) or _run_files(run)
-    folder = out or (run / REPORT_FOLDER if run else side_file(named[0], REPORT_FOLDER))
+    folder = out or (Run(run).lint if run else side_file(named[0], REPORT_FOLDER))
     names = ", ".join(map(str, named))
     written = f"{folder}, {sound}" if sound else str(folder)
     context.say(Text(f"Reads {names}, writes {written}.", f"读取 {names}，写入 {written}。"))
@@ -119,7 +119,7 @@ def _run_folder(config: Config | None, run_name: str | None) -> Path | None:
 
 def _run_files(run: Path | None) -> list[Path]:
     """The run's dataset. Raises UsageError where there is none."""
-    found = [] if run is None else [run / DATA_FOLDER / name for name in (TRAIN_FILE, VALID_FILE)]
+    found = [] if run is None else [Run(run).data / name for name in (TRAIN_FILE, VALID_FILE)]
     there = [file for file in found if file.exists()]
     if not there:
         raise UsageError(
