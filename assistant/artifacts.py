@@ -112,6 +112,19 @@ def sha256_of(file: Path) -> str:
     return digest.hexdigest()
 
 
+_hashed: dict[tuple[int, int, int, int], str] = {}  # of files, by what changes with their content
+
+
+def content_sha256(file: Path) -> str:
+    """Return the sha256 of a file, read once while it stays as it is: the same gigabytes are looked
+    at for several verdicts, and then staged for each hub as a link."""
+    about = file.stat()
+    key = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+    if key not in _hashed:
+        _hashed[key] = sha256_of(file)
+    return _hashed[key]
+
+
 def sha256_of_folder(folder: Path) -> str:
     """One sha256 over the names and contents of all files below `folder`, hidden ones left out."""
     digest = hashlib.sha256()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from assistant.artifacts import sha256_of, whole_folder
+from assistant.artifacts import content_sha256, whole_folder
 from assistant.errors import BlockedError
 from assistant.progress import Progress, Report
 from assistant.run import Run
@@ -85,19 +85,6 @@ def link_or_copy(source: Path, place: Path) -> None:
         os.link(source, place)
     except OSError:
         shutil.copyfile(source, place)
-
-
-_known: dict[tuple[int, int, int, int], str] = {}  # of files, by what changes with their content
-
-
-def content_sha256(file: Path) -> str:
-    """sha256 of a file, read once while it stays as it is: the same weights are looked at for the
-    check's verdict and then staged for each hub as a link."""
-    about = file.stat()
-    key = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
-    if key not in _known:
-        _known[key] = sha256_of(file)
-    return _known[key]
 
 
 def hashed(folder: Path, report: Report) -> tuple[StagedFile, ...]:

@@ -3,7 +3,6 @@ whether the check proved these very weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,11 +14,10 @@ from assistant.config import Config
 from assistant.errors import UsageError
 from assistant.models.weights import quantised_by
 from assistant.persona import Persona, persona_from_config, read_persona
-from assistant.run import Run
+from assistant.run import ADAPTER, MERGED, Run
 from assistant.words import Text
 
 from ..settings import ShareTable
-from ..stage import content_sha256
 from .kinds import Kind
 
 if TYPE_CHECKING:
@@ -143,18 +141,7 @@ def _is_of_these(run: Path, kind: Kind) -> bool:
         merged = read_manifest(Run(run).merged).inputs
     except UsageError:
         return False
-    return _lie_there(run, "merged", checked) and (
-        kind == "merged" or _lie_there(run, "adapter", merged)
-    )
-
-
-def _lie_there(run: Path, kind: Kind, inputs: Mapping[str, str]) -> bool:
-    """Whether the weights of `run/kind` are those that a stage names among its inputs."""
-    known = {name: digest for name, digest in inputs.items() if name.startswith(f"{kind}/")}
-    there = {f"{kind}/{file.name}" for file in (run / kind).glob("*.safetensors")}
-    return bool(known) and there == set(known) and all(
-        content_sha256(run / name) == digest for name, digest in known.items()
-    )  # fmt: skip
+    return Run(run).holds(MERGED, checked) and (kind == MERGED or Run(run).holds(ADAPTER, merged))
 
 
 def _losses(run: Path) -> tuple[tuple[int, float], ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assistant.artifacts import Manifest, read_manifest, sha256_of
+from assistant.artifacts import Manifest, read_manifest
 from assistant.config import Config
 from assistant.conversation import Conversation
 from assistant.errors import UsageError
@@ -16,7 +16,7 @@ from assistant.models.local import open_local
 from assistant.models.weights import quantised_by
 from assistant.persona import Persona, persona_from_config, read_persona
 from assistant.progress import Report
-from assistant.run import MERGED, Run
+from assistant.run import ADAPTER, MERGED, Run
 from assistant.words import Text
 
 from ..base.folder import TrainingBase, prepare_base
@@ -98,7 +98,7 @@ def read_inputs(config: Config, run: Path, report: Report) -> Inputs:
     _need(adapter, Text("Train first: python -m train fit", "请先训练：python -m train fit"))
     _need(merged, Text("Merge first: python -m train merge", "请先合并：python -m train merge"))
     trained = read_manifest(adapter)
-    _refuse_stale(adapter, merged)
+    _refuse_stale(Run(run))
     base_model = fetch(config.model.base, base_folder=config.folder, report=report)
     base = prepare_base(base_model, report)
     refuse_other_base(trained, base)
@@ -147,20 +147,15 @@ def _need(path: Path, cure: Text) -> None:
         )
 
 
-def _refuse_stale(adapter: Path, merged: Path) -> None:
+def _refuse_stale(run: Run) -> None:
     """Raise UsageError if the merged model was made from another adapter than the one there now."""
-    known = read_manifest(merged).inputs
-    now = {
-        f"adapter/{file.name}": sha256_of(file) for file in sorted(adapter.glob("*.safetensors"))
-    }
-    was = {name: digest for name, digest in known.items() if name.startswith("adapter/")}
-    if was != now:
+    if not run.holds(ADAPTER, read_manifest(run.merged).inputs):
         raise UsageError(
             Text(
-                f"{merged} was merged from another adapter than the one in {adapter}.",
-                f"{merged} 是由另一个 adapter 合并的，不是 {adapter} 里的这个。",
+                f"{run.merged} was merged from another adapter than the one in {run.adapter}.",
+                f"{run.merged} 是由另一个 adapter 合并的，不是 {run.adapter} 里的这个。",
             ),
-            _made_again(merged),
+            _made_again(run.merged),
         )
 
 

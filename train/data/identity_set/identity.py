@@ -95,7 +95,7 @@ def _inputs(config: Config, table: DataTable, model: LocalModel) -> dict[str, st
     files = {name: sha256_of(config.folder / name) for name in table.ordinary_files}
     return {
         config.file.name: sha256_of(config.file),
-        "train/data/identity_set/banks": sha256_of_folder(bank.FOLDER),
+        "train/data/banks": sha256_of_folder(bank.FOLDER),
         model.reference: model.revision or fingerprint(model.path),
         **files,
     }
