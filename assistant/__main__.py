@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from .cli import Context, TerminalProgress, common_options
+from .engine_names import ENGINE_NAMES
 from .words import Text
-
-ENGINES = ("auto", "turbomind", "cpu", "transformers", "remote", "echo")
 
 
 def _help(en: str, zh: str) -> str:
@@ -23,7 +22,7 @@ def engine_options(command):
         help=_help("Weights to use instead of the configured ones.", "用这个权重，代替配置里的。"),
     )(command)  # fmt: skip
     return click.option(
-        "--engine", type=click.Choice(ENGINES),
+        "--engine", type=click.Choice(ENGINE_NAMES),
         help=_help("Engine to use instead of the configured one.", "用这个引擎，代替配置里的。"),
     )(command)  # fmt: skip
 
@@ -108,7 +107,7 @@ class _Numbers(click.ParamType):
     help=_help("Fewer repeats, shorter long prompts.", "少重复几次，长提示短一些。"),
 )
 @click.option("--model", metavar="REF", help=_help("Weights to measure.", "要测量的权重。"))
-@click.option("--engine", "engines", multiple=True, type=click.Choice(ENGINES),
+@click.option("--engine", "engines", multiple=True, type=click.Choice(ENGINE_NAMES),
               help=_help("Load this engine; twice: both in turn, with the ratio.",
                          "对这个引擎施加负载；写两次则依次测量并给出比值。"))  # fmt: skip
 @click.option("--concurrent", type=_Numbers(), default="1,4,16", show_default=True,

@@ -15,6 +15,7 @@ import tomlkit
 import tomlkit.exceptions
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from .engine_names import EngineName
 from .errors import UsageError
 from .placeholders import unknown_placeholders
 from .toml_file import read_toml
@@ -24,7 +25,6 @@ DEFAULT_CONFIG = Path("assistant.toml")
 RUNS = "runs"  # the folder of all runs, beside it
 OTHER_PACKAGES_TABLES = ("train", "share")
 
-EngineName = Literal["auto", "turbomind", "cpu", "transformers", "remote", "echo"]
 Filled = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 

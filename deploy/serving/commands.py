@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from assistant.config import ServeTable
+from assistant.engines.turbomind.settings import QUANT_POLICY
 
-_QUANT_POLICY = {16: 0, 8: 8, 4: 4}  # LMDeploy's numbers for the KV cache's precision
 # Seconds between the proxy's looks at its servers. A dead one is never busy, so that until the next
 # look it draws nearly every question; LMDeploy's own 90 would be a minute and a half of them.
 PROXY_ENVIRONMENT = {"LMDEPLOY_CONTROLLER_HEART_BEAT_EXPIRATION": "5"}
@@ -88,7 +88,7 @@ def api_server(settings: Settings, host: str, port: int | str, proxy: str = "") 
         "--tp", str(settings.tp),
         "--cache-max-entry-count", f"{settings.cache_share:g}",
         "--max-batch-size", str(settings.max_batch),
-        "--quant-policy", str(_QUANT_POLICY[settings.kv_bits]),
+        "--quant-policy", str(QUANT_POLICY[settings.kv_bits]),
     ]  # fmt: skip
     if settings.context_length:
         arguments += ["--session-len", str(settings.context_length)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from assistant.cli import Context, TerminalProgress, common_options
+from assistant.engine_names import ENGINE_NAMES
 from assistant.errors import FailedError, UsageError
 from assistant.words import Text
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from ..data.generating.jobs import Work
     from ..data.generating.settings import GenerateTable
 
-ENGINES = ("auto", "turbomind", "cpu", "transformers", "remote", "echo")
 LISTED_TRIGGERS = 6
 
 
@@ -41,7 +41,7 @@ LISTED_TRIGGERS = 6
     "Pairs for a passage, or paraphrases for a row.", "每段的问答组数，或每条的改写数。"))  # fmt: skip
 @click.option("-o", "--out", type=FILE, metavar="FILE", help=in_words(
     "Default: data/NAME.jsonl beside the configuration.", "默认：配置文件旁的 data/名称.jsonl。"))  # fmt: skip
-@click.option("--engine", type=click.Choice(ENGINES), help=in_words(
+@click.option("--engine", type=click.Choice(ENGINE_NAMES), help=in_words(
     "Who generates; auto: remote where [serve.remote] has urls, else the base here.",
     "由谁生成；auto：若 [serve.remote] 设了 urls 就用远程，否则用本机基座。"))  # fmt: skip
 @click.option("--model", metavar="REF", help=in_words(

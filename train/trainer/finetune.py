@@ -14,7 +14,7 @@ from xtuner.model import SupervisedFinetune
 from xtuner.model.utils import find_all_linear_names, traverse_dict
 from xtuner.registry import BUILDER
 
-IGNORED = -100
+from ..data.render import IGNORED
 
 
 class Finetune(SupervisedFinetune):  # type: ignore[misc]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 WeightFormat = Literal["auto", "hf", "awq", "gptq", "compressed-tensors", "fp8", "mxfp4"]
 KvBits = Literal[16, 8, 4]
-_QUANT_POLICY = {16: 0, 8: 8, 4: 4}  # LMDeploy's numbers for the KV cache's precision
+QUANT_POLICY = {16: 0, 8: 8, 4: 4}  # LMDeploy's numbers for the KV cache's precision
 _SEED_LIMIT = 2**64  # the native engine takes an unsigned 64-bit seed and no more
 
 
@@ -41,7 +41,7 @@ def engine_config(settings: TurbomindSettings, context_length: int | None) -> Tu
         session_len=context_length,
         max_batch_size=settings.max_batch,
         cache_max_entry_count=settings.cache_share,
-        quant_policy=_QUANT_POLICY[settings.kv_bits],
+        quant_policy=QUANT_POLICY[settings.kv_bits],
         enable_prefix_caching=settings.prefix_caching,
         model_format=None if settings.weight_format == "auto" else settings.weight_format,
         enable_metrics=True,  # without it LMDeploy does not say what the prefix cache gave
