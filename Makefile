@@ -33,12 +33,12 @@ bench: $(VENV)/.$(KIND) $(VENV)/.train
 	$(PY) -m assistant bench $(ARGS)
 	$(PY) -m train bench $(ARGS)
 
-# Three files at a time, for they wait much; what shares a browser, a trainer or a server stays
+# Four files at a time, for they wait much; what shares a browser, a trainer or a server stays
 # in one (tests/groups.py).
 test:
 	@$(MAKE) --no-print-directory -j2 test-env browser
-	$(if $(strip $(ARGS)),,@echo 'All tests, three at a time: about 20 min on two cores. Only some: make test ARGS="-k words"' >&2)
-	$(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations=5 $(ARGS)
+	$(if $(strip $(ARGS)),,@echo 'All tests, four at a time: about 20 min on two cores. Only some: make test ARGS="-k words"' >&2)
+	$(PY) -m pytest -n 4 --dist loadgroup --no-loadscope-reorder --durations=5 $(ARGS)
 
 lint: test-env
 	$(VENV)/bin/ruff check .
