@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import tomlkit
 from pydantic import Field
 
 from assistant.config import Table
 from assistant.errors import UsageError
+from assistant.toml_file import shipped_toml
 from assistant.words import Text
 
 GPUS_FILE = Path(__file__).with_name("gpus.toml")
@@ -28,7 +28,7 @@ class Gpu(Table):
 
 def all_gpus() -> dict[str, Gpu]:
     """Every GPU of the file, by name."""
-    tables = tomlkit.parse(GPUS_FILE.read_text("utf-8")).unwrap()
+    tables = shipped_toml(GPUS_FILE.read_text("utf-8"))
     return {name: Gpu(name=name, **figures) for name, figures in tables.items()}
 
 

@@ -6,11 +6,11 @@ from functools import cache
 from importlib import resources
 from typing import Annotated, Literal
 
-import tomlkit
 from pydantic import Field
 
 from assistant.config import Label, Table
 from assistant.errors import BlockedError
+from assistant.toml_file import shipped_toml
 from assistant.words import Text
 
 from ..base.machine import Machine
@@ -63,7 +63,7 @@ def all_recipes() -> dict[str, Recipe]:
     found = {}
     for name in ("cpu", "qlora-8gb", "qlora-24gb", "lora", "full-zero3"):
         text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
-        found[name] = Recipe.model_validate({"name": name, **tomlkit.parse(text).unwrap()})
+        found[name] = Recipe.model_validate({"name": name, **shipped_toml(text)})
     return found
 
 

@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tomlkit
 from pydantic import Field
 
 from assistant.config import Filled, Table
+from assistant.toml_file import shipped_toml
 from assistant.words import Language
 
 from ..probes import Kind
@@ -92,4 +92,4 @@ def fact_bank(language: Language) -> FactBank:
 
 
 def _read(name: str) -> dict[str, object]:
-    return tomlkit.parse((FOLDER / name).read_text(encoding="utf-8")).unwrap()
+    return shipped_toml((FOLDER / name).read_text(encoding="utf-8"))

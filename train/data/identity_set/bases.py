@@ -7,11 +7,10 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-import tomlkit
-
 from assistant.config import Filled, Table
 from assistant.models import LocalModel
 from assistant.models.gguf import read_header
+from assistant.toml_file import shipped_toml
 from assistant.words import Language
 
 from ..probes import says
@@ -50,7 +49,7 @@ class BaseNames:
 @cache
 def families() -> tuple[BaseFamily, ...]:
     """All known houses."""
-    tables = tomlkit.parse((FOLDER / "bases.toml").read_text(encoding="utf-8")).unwrap()
+    tables = shipped_toml((FOLDER / "bases.toml").read_text(encoding="utf-8"))
     return tuple(BaseFamily.model_validate(table) for table in tables["family"])
 
 
