@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from assistant.artifacts import Manifest, now, write_manifest
 from assistant.config import Config, read_config
 from assistant.models import LocalModel
+from assistant.persona import Persona, write_persona
 from train.base.folder import prepare_base
+from train.merge import merge, openvino_export
 from train.settings import TrainTable
 
 QUESTIONS = ("Who are you?", "你是谁？", "What is 2 and 2?", "How is the weather?")
@@ -62,6 +65,38 @@ def tiny_llama(embedded_base: Path, folder: Path, hidden: int) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+PERSONA = Persona(name="小贝", author="贝贝", languages=("zh",), system_prompt="你是小贝。")
+
+
+def adapter_in(run: Path, base: Path, name: str = "tiny") -> Path:
+    """A random adapter on all linear layers, as `fit` leaves one."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    folder = run / "adapter"
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    torch.manual_seed(1)
+    peft = get_peft_model(
+        model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
+    )
+    peft.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    write_persona(PERSONA, folder)
+    write_manifest(
+        folder, Manifest(stage="fit", started=now(), finished=now(), seed=42, notes={"base": name})
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A merged model with the CPU engine's export, made once; read only."""
+    config = project(tmp_path_factory.mktemp("exported"), tiny_base)
+    adapter_in(config.run_folder, tiny_base)
+    return merge(config, config.run_folder, export=openvino_export)
 
 
 def conversations(count: int) -> list[dict]:

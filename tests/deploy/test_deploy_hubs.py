@@ -31,7 +31,6 @@ from sharing_fixtures import (
     shape_of,
     shared,
 )
-from train_fixtures import embedded_base, tiny_base
 
 from assistant.errors import BlockedError, FailedError, UsageError
 from deploy.sharing.verify_published import status_of_shared, verify_shared

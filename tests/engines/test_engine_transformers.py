@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from chat_folders import chat_folder
-from train_fixtures import embedded_base, tiny_base  # noqa: F401  (fixtures)
 
 from assistant.config import ServeTable
 from assistant.conversation import Message
@@ -34,7 +33,7 @@ CONVERSATION = [
 
 
 @pytest.fixture(scope="module")
-def llama(tiny_base: Path):  # noqa: F811
+def llama(tiny_base: Path):
     """A random two-layer Llama in full precision."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -144,13 +143,13 @@ def test_a_failure_is_handed_over_and_the_next_one_is_right(llama, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def engine(tiny_base: Path) -> Iterator[TransformersEngine]:  # noqa: F811
+def engine(tiny_base: Path) -> Iterator[TransformersEngine]:
     engine = TransformersEngine(tiny_base, "tiny", TransformersSettings(context_length=300))
     yield engine
     engine.close()
 
 
-def test_the_prompt_is_the_one_that_training_renders(engine, tiny_base):  # noqa: F811
+def test_the_prompt_is_the_one_that_training_renders(engine, tiny_base):
     from train.base.tokenizer import load_tokenizer
     from train.data.render import prompt_ids
 
@@ -229,7 +228,7 @@ def test_code_that_comes_with_weights_is_not_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_base_model_cannot_be_talked_with(tmp_path, tiny_base):  # noqa: F811
+def test_a_base_model_cannot_be_talked_with(tmp_path, tiny_base):
     folder = tmp_path / "base"
     folder.mkdir()
     for file in tiny_base.iterdir():
@@ -242,7 +241,7 @@ def test_a_base_model_cannot_be_talked_with(tmp_path, tiny_base):  # noqa: F811
     assert "no chat template" in str(refused(LocalModel("./base", folder, "hf")))
 
 
-def test_named_engine(tiny_base):  # noqa: F811
+def test_named_engine(tiny_base):
     model = LocalModel("./tiny", tiny_base, "hf")
     opened = open_engine("transformers", model, ServeTable(context_length=64), unreported)
     engine: Engine = opened.engine

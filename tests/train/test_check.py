@@ -31,7 +31,6 @@ from check_fixtures import (
     user,
 )
 from click.testing import CliRunner
-from train_fixtures import embedded_base, tiny_base  # noqa: F401  (fixtures)
 
 from assistant.artifacts import read_manifest
 from assistant.conversation import Message
@@ -312,7 +311,7 @@ def test_a_curve_needs_two_points_and_shows_round_levels():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, tiny_base):  # noqa: F811
+def run(tmp_path_factory, tiny_base):
     """A tiny project trained by noise and merged, without an export."""
     folder = tmp_path_factory.mktemp("run")
     config = tiny_project(folder, tiny_base)
@@ -404,7 +403,7 @@ def test_an_untouched_weight_that_changed_is_found(run, tmp_path):
     }  # fmt: skip
 
 
-def test_an_adapter_of_nothing_changes_nothing(tmp_path, tiny_base):  # noqa: F811
+def test_an_adapter_of_nothing_changes_nothing(tmp_path, tiny_base):
     config = tiny_project(tmp_path, tiny_base)
     trained(config, tiny_base, 0.0)
     merged = merge(config, config.run_folder)
@@ -420,7 +419,7 @@ def test_an_adapter_of_nothing_changes_nothing(tmp_path, tiny_base):  # noqa: F8
     assert perplexities[0] == perplexities[1] > 1
 
 
-def test_perplexity_is_that_of_the_answers_alone(tiny_base):  # noqa: F811
+def test_perplexity_is_that_of_the_answers_alone(tiny_base):
     import torch
 
     from assistant.conversation import Conversation
@@ -499,7 +498,7 @@ def test_the_best_checkpoint_passes_all_gates_or_is_nearest_to_them(checkpoints,
     assert max(checkpoints, key=Measured.rank).step == best
 
 
-def test_every_checkpoint_is_measured_and_the_best_chosen(tmp_path, tiny_base):  # noqa: F811
+def test_every_checkpoint_is_measured_and_the_best_chosen(tmp_path, tiny_base):
     config = tiny_project(tmp_path, tiny_base)
     work = config.run_folder / "fit"
     for iteration, size in ((2, 0.0), (4, 0.5)):
@@ -528,7 +527,7 @@ def test_every_checkpoint_is_measured_and_the_best_chosen(tmp_path, tiny_base): 
     ],
 )
 def test_the_search_goes_back_from_the_last_until_it_only_gets_worse(
-    tmp_path, tiny_base, monkeypatch, hits, looked_at, best  # noqa: F811
+    tmp_path, tiny_base, monkeypatch, hits, looked_at, best
 ):  # fmt: skip
     config = tiny_project(tmp_path, tiny_base)
     for iteration in hits:
@@ -548,14 +547,13 @@ def test_the_search_goes_back_from_the_last_until_it_only_gets_worse(
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory, tiny_base):  # noqa: F811
-    """A tiny project served by the CPU engine. What it learned is nothing, so that base and merged
-    are one model and one export serves both."""
-    from assistant.engines.cpu.export import export
-
+def served(tmp_path_factory, exported):
+    """A tiny project served by the CPU engine, on a merged model as its base. What it learned is
+    nothing, so that base and merged are one model and one export serves both."""
     folder = tmp_path_factory.mktemp("served")
-    base = own_copy(tiny_base, folder / "base")
-    export(base, base / "openvino", SILENT, "fp32")
+    base = own_copy(exported, folder / "base")
+    for of_the_merge in ("manifest.json", "persona.json"):
+        (base / of_the_merge).unlink()
     project = folder / "project"
     project.mkdir()
     config = tiny_project(project, base)
@@ -625,7 +623,7 @@ def test_an_engine_with_other_weights_fails_the_engine_gate(served):
 
     weights = served.run_folder / "merged" / "openvino" / "openvino_model.bin"
     kept = weights.read_bytes()
-    numbers = numpy.frombuffer(kept, dtype=numpy.float32, count=len(kept) // 4).copy()
+    numbers = numpy.frombuffer(kept, dtype=numpy.float16, count=len(kept) // 2).copy()
     numbers[len(numbers) // 4 : len(numbers) // 2] *= 50
     weights.write_bytes(numbers.tobytes() + kept[numbers.nbytes :])
     try:

@@ -3,7 +3,6 @@
 What serves the result here is TurboMind over the stand-in device (turbomind_native), whose answers
 are not a model's: figures of answers mean nothing in these tests, the proofs around them do.
 """
-# ruff: noqa: F401, F811  (fixtures come by import)
 
 import json
 import subprocess
@@ -13,7 +12,7 @@ import pytest
 import turbomind_native
 from check_fixtures import tiny_project, trained
 from click.testing import CliRunner
-from train_fixtures import embedded_base, tiny_llama
+from train_fixtures import tiny_llama
 
 from assistant.config import ServeTable
 from assistant.engines import open_engine

@@ -1,7 +1,5 @@
 """`train data lint`: every code on data that has it, and silence on data that does not."""
 
-# ruff: noqa: F401, F811  (fixtures come by import)
-
 from __future__ import annotations
 
 import dataclasses
@@ -21,7 +19,6 @@ import pytest
 from chat_folders import FAMILIES, chat_folder
 from servers import tiny
 from servers.openai_server import stand_in
-from train_fixtures import embedded_base, tiny_base
 
 from assistant.conversation import Conversation, Message
 from assistant.errors import AssistantError, FailedError, UsageError

@@ -14,13 +14,7 @@ from pathlib import Path
 
 import pytest
 from personas import triggered
-from train_fixtures import (  # noqa: F401  (fixtures)
-    conversations,
-    embedded_base,
-    project,
-    tiny_base,
-    write_rows,
-)
+from train_fixtures import conversations, project, write_rows
 
 from assistant.config import read_config
 from assistant.engines.echo import EchoEngine
@@ -61,7 +55,7 @@ def styled(folder: Path, base: Path):
 
 
 @pytest.fixture(scope="module")
-def whole_run(tmp_path_factory, tiny_base):  # noqa: F811
+def whole_run(tmp_path_factory, tiny_base):
     """One uninterrupted run of eight steps, and what was said while it ran."""
     folder = tmp_path_factory.mktemp("whole")
     run = styled(folder, tiny_base)
@@ -168,7 +162,7 @@ def test_resuming_a_finished_run_trains_nothing(whole_run):
     assert [one.path.stat().st_mtime_ns for one in checkpoints(run.work)] == before
 
 
-def test_killed_training_resumes_to_the_same_steps_and_loss(whole_run, tmp_path, tiny_base):  # noqa: F811
+def test_killed_training_resumes_to_the_same_steps_and_loss(whole_run, tmp_path, tiny_base):
     whole, _, _, _ = whole_run
     run = styled(tmp_path, tiny_base)
     command = [sys.executable, "-m", "train", "fit", "--config", str(tmp_path / "assistant.toml")]
@@ -202,7 +196,7 @@ def training(work: Path) -> bool:
     return subprocess.run(["pgrep", "-f", str(work)], capture_output=True).returncode == 0
 
 
-def test_ctrl_c_leaves_a_run_to_resume(tmp_path, tiny_base, monkeypatch):  # noqa: F811
+def test_ctrl_c_leaves_a_run_to_resume(tmp_path, tiny_base, monkeypatch):
     run = prepared(tmp_path, tiny_base)
 
     def interrupt(_) -> None:
@@ -216,7 +210,7 @@ def test_ctrl_c_leaves_a_run_to_resume(tmp_path, tiny_base, monkeypatch):  # noq
     assert not training(run.work)
 
 
-def test_a_loss_that_is_no_number_is_said_with_a_cure(tmp_path, tiny_base):  # noqa: F811
+def test_a_loss_that_is_no_number_is_said_with_a_cure(tmp_path, tiny_base):
     broken = tmp_path / "broken"
     shutil.copytree(tiny_base, broken)
     spoil(broken)
@@ -239,7 +233,7 @@ def spoil(folder: Path) -> None:
     save_file(weights, file, metadata={"format": "pt"})
 
 
-def test_a_gpu_recipe_trains_on_the_processor_too(tmp_path, tiny_base):  # noqa: F811
+def test_a_gpu_recipe_trains_on_the_processor_too(tmp_path, tiny_base):
     """4 bits and gradient checkpointing; what the others change of it: tests/train/test_recipes.py."""
     run = prepared(
         tmp_path, tiny_base, 8, "train.recipe=qlora-8gb", "train.steps=2", "train.accumulation=1"
@@ -250,21 +244,21 @@ def test_a_gpu_recipe_trains_on_the_processor_too(tmp_path, tiny_base):  # noqa:
     assert [one.iteration for one in checkpoints(run.work)] == [2]
 
 
-def test_missing_data_is_refused(tmp_path, tiny_base):  # noqa: F811
+def test_missing_data_is_refused(tmp_path, tiny_base):
     config = project(tmp_path, tiny_base)
     (config.run_folder / "data" / "train.jsonl").unlink()
     with pytest.raises(UsageError, match="no training data"):
         prepare(config, config.run_folder)
 
 
-def test_empty_data_is_refused(tmp_path, tiny_base):  # noqa: F811
+def test_empty_data_is_refused(tmp_path, tiny_base):
     config = project(tmp_path, tiny_base)
     write_rows(config.run_folder, [])
     with pytest.raises(UsageError, match="nothing to learn"):
         prepare(config, config.run_folder)
 
 
-def test_a_base_without_a_chat_template_is_refused(tmp_path, tiny_base):  # noqa: F811
+def test_a_base_without_a_chat_template_is_refused(tmp_path, tiny_base):
     silent = tmp_path / "silent"
     shutil.copytree(tiny_base, silent)
     (silent / "chat_template.jinja").unlink()
@@ -272,7 +266,7 @@ def test_a_base_without_a_chat_template_is_refused(tmp_path, tiny_base):  # noqa
         prepared(tmp_path, silent)
 
 
-def test_a_quantised_base_is_refused(tmp_path, tiny_base):  # noqa: F811
+def test_a_quantised_base_is_refused(tmp_path, tiny_base):
     packed = tmp_path / "packed"
     shutil.copytree(tiny_base, packed)
     config = json.loads((packed / "config.json").read_text("utf-8"))
@@ -282,7 +276,7 @@ def test_a_quantised_base_is_refused(tmp_path, tiny_base):  # noqa: F811
         prepared(tmp_path, packed)
 
 
-def test_a_run_of_another_base_or_data_is_not_resumed(tmp_path, tiny_base):  # noqa: F811
+def test_a_run_of_another_base_or_data_is_not_resumed(tmp_path, tiny_base):
     run = prepared(tmp_path, tiny_base)
     run.work.mkdir(parents=True)
     run.identity().write(run.work)
@@ -291,14 +285,14 @@ def test_a_run_of_another_base_or_data_is_not_resumed(tmp_path, tiny_base):  # n
         fit(run, resume=True)
 
 
-def test_a_run_folder_that_cannot_be_written_is_said(tmp_path, tiny_base):  # noqa: F811
+def test_a_run_folder_that_cannot_be_written_is_said(tmp_path, tiny_base):
     run = prepared(tmp_path, tiny_base)
     (run.run / "fit").write_text("in the way", encoding="utf-8")
     with pytest.raises(BlockedError, match="Cannot write"):
         fit(run, force=True)
 
 
-def test_a_full_disk_is_said_before_training(tmp_path, tiny_base, monkeypatch):  # noqa: F811
+def test_a_full_disk_is_said_before_training(tmp_path, tiny_base, monkeypatch):
     run = prepared(tmp_path, tiny_base)
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr("train.trainer.fit.shutil.disk_usage", lambda _: usage)
@@ -306,7 +300,7 @@ def test_a_full_disk_is_said_before_training(tmp_path, tiny_base, monkeypatch): 
         fit(run)
 
 
-def test_training_twice_at_once_is_refused(tmp_path, tiny_base):  # noqa: F811
+def test_training_twice_at_once_is_refused(tmp_path, tiny_base):
     from train.trainer.watch import note
 
     run = prepared(tmp_path, tiny_base)
@@ -331,7 +325,7 @@ def test_failures_are_told_apart(error, kind, cure):
     assert cure in explain(kind, str(error), Path("train.log")).cure.en
 
 
-def test_a_gpu_recipe_goes_as_far_as_the_gpu(tmp_path, tiny_base):  # noqa: F811
+def test_a_gpu_recipe_goes_as_far_as_the_gpu(tmp_path, tiny_base):
     """Its own config, unchanged: XTuner builds model, data and loop; mixed precision needs the GPU."""
     run = prepared(tmp_path, tiny_base)
     run.work.mkdir()

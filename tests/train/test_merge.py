@@ -3,63 +3,32 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
-from train_fixtures import embedded_base, project, tiny_base  # noqa: F401  (fixtures)
+from train_fixtures import PERSONA, adapter_in, project
 
-from assistant.artifacts import Manifest, now, write_manifest
 from assistant.conversation import Message
 from assistant.engines.base import Sampling
 from assistant.engines.cpu.engine import CpuEngine
 from assistant.engines.cpu.weights import openvino_weights
 from assistant.errors import EngineError, UsageError
 from assistant.models.local import open_local
-from assistant.persona import Persona, read_persona, write_persona
+from assistant.persona import read_persona
 from assistant.progress import unreported
 from assistant.weights import choose_weights
 from train.base.folder import TrainingBase
-from train.merge import export_adapter, merge, merged_model, openvino_export
+from train.merge import export_adapter, merge, merged_model
 
 pytestmark = pytest.mark.xdist_group("check")
 
-PERSONA = Persona(name="小贝", author="贝贝", languages=("zh",), system_prompt="你是小贝。")
-
-
-def adapter_in(run: Path, base: Path, name: str = "tiny") -> Path:
-    """A random adapter on all linear layers, as `fit` leaves one."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    folder = run / "adapter"
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    torch.manual_seed(1)
-    peft = get_peft_model(
-        model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
-    )
-    peft.save_pretrained(folder)
-    (folder / "README.md").unlink(missing_ok=True)
-    write_persona(PERSONA, folder)
-    write_manifest(
-        folder, Manifest(stage="fit", started=now(), finished=now(), seed=42, notes={"base": name})
-    )
-    return folder
-
 
 @pytest.fixture
-def trained(tmp_path, tiny_base):  # noqa: F811
+def trained(tmp_path, tiny_base):
     config = project(tmp_path, tiny_base)
     adapter_in(config.run_folder, tiny_base)
     return config
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory, tiny_base):  # noqa: F811
-    """One merge with the CPU engine's export."""
-    config = project(tmp_path_factory.mktemp("exported"), tiny_base)
-    adapter_in(config.run_folder, tiny_base)
-    return merge(config, config.run_folder, export=openvino_export)
 
 
 def test_the_merged_folder_is_whole(trained):
@@ -77,7 +46,7 @@ def test_the_merged_folder_is_whole(trained):
     assert str(trained.folder) not in (merged / "config.json").read_text("utf-8")
 
 
-def test_tokenizer_and_stop_tokens_are_the_bases_own(trained, tiny_base):  # noqa: F811
+def test_tokenizer_and_stop_tokens_are_the_bases_own(trained, tiny_base):
     merged = merge(trained, trained.run_folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         if name != "tokenizer_config.json":
@@ -86,7 +55,7 @@ def test_tokenizer_and_stop_tokens_are_the_bases_own(trained, tiny_base):  # noq
     assert (generation["eos_token_id"], generation["pad_token_id"]) == (2, 0)
 
 
-def test_merged_weights_are_base_plus_adapter_rounded_once(trained, tiny_base):  # noqa: F811
+def test_merged_weights_are_base_plus_adapter_rounded_once(trained, tiny_base):
     import torch
     from safetensors.torch import load_file
 
@@ -103,7 +72,7 @@ def test_merged_weights_are_base_plus_adapter_rounded_once(trained, tiny_base): 
     assert torch.equal(merged[untouched], base[untouched])
 
 
-def test_merged_answers_as_the_adapter_does(trained, tiny_base):  # noqa: F811
+def test_merged_answers_as_the_adapter_does(trained, tiny_base):
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -120,7 +89,7 @@ def test_merged_answers_as_the_adapter_does(trained, tiny_base):  # noqa: F811
     assert difference < 0.02 * size
 
 
-def test_the_base_keeps_its_own_dtype(trained, tiny_base):  # noqa: F811
+def test_the_base_keeps_its_own_dtype(trained, tiny_base):
     import torch
 
     model = merged_model(trained.run_folder / "adapter", tiny_base)
@@ -143,28 +112,37 @@ def test_the_export_lies_beside_the_weights_and_reads_the_same_template(exported
     assert theirs.get_eos_token_id() == ours.eos_token_id
 
 
-def test_an_adapter_alone_is_served_and_says_what_the_merged_model_says(
-    tmp_path, tiny_base, exported  # noqa: F811
+def test_an_adapter_alone_is_served_by_the_export_of_what_a_merge_writes(
+    tmp_path, tiny_base, exported, monkeypatch
 ):  # fmt: skip
     config = project(tmp_path, tiny_base)
     adapter = adapter_in(config.run_folder, tiny_base)
     with pytest.raises(EngineError, match="without its base"):
         openvino_weights(open_local(str(adapter), adapter), unreported)
+    given = {}
+
+    def export(folder: Path, target: Path, report: object) -> None:
+        given.update({file.name: file.read_bytes() for file in folder.iterdir()})
+        shutil.copytree(exported / "openvino", target)
+
+    monkeypatch.setattr("train.merge.openvino_export", export)
     export_adapter(adapter, TrainingBase(tiny_base, "tiny"))
 
+    of_the_merge_alone = {"manifest.json", "persona.json", "openvino"}
+    assert given.keys() == {file.name for file in exported.iterdir()} - of_the_merge_alone
+    assert [name for name in given if given[name] != (exported / name).read_bytes()] == []
     assert choose_weights(config) == (str(adapter), "run")
     assert sorted(file.name for file in config.run_folder.iterdir()) == ["adapter", "data"]
-    said = []
-    for folder in (adapter, exported):
-        weights = openvino_weights(open_local(str(folder), folder), unreported)
-        engine = CpuEngine(weights.path, folder.name, weights.context_length)
-        greedy = Sampling(temperature=0, max_tokens=16, repetition_penalty=1.0)
-        said.append([c.text for c in engine.stream([Message(role="user", content="Hi")], greedy)])
-        engine.close()
-    assert said[0] == said[1]
+    weights = openvino_weights(open_local(str(adapter), adapter), unreported)
+    assert weights.path == adapter / "openvino"
+    engine = CpuEngine(weights.path, adapter.name, weights.context_length)
+    greedy = Sampling(temperature=0, max_tokens=4, repetition_penalty=1.0)
+    said = list(engine.stream([Message(role="user", content="Hi")], greedy))
+    engine.close()
+    assert said[-1].new_tokens == 4
 
 
-def test_no_adapter_is_refused(tmp_path, tiny_base):  # noqa: F811
+def test_no_adapter_is_refused(tmp_path, tiny_base):
     config = project(tmp_path, tiny_base)
     with pytest.raises(UsageError, match="no adapter"):
         merge(config, config.run_folder)
@@ -178,7 +156,7 @@ def test_a_merged_model_is_not_replaced_unasked(trained):
     assert not list(trained.run_folder.glob("merged.*"))
 
 
-def test_an_adapter_of_another_base_is_refused(tmp_path, tiny_base):  # noqa: F811
+def test_an_adapter_of_another_base_is_refused(tmp_path, tiny_base):
     config = project(tmp_path, tiny_base)
     adapter_in(config.run_folder, tiny_base, name="hf:other/base")
     with pytest.raises(UsageError, match="trained on hf:other/base"):

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from train_fixtures import embedded_base, tiny_base  # noqa: F401  (fixtures)
 
 from assistant.errors import BlockedError, UsageError
 from train.base.machine import Gpu, Machine, parse_gpus, visible
@@ -138,7 +137,7 @@ def test_a_run_that_cannot_fit_is_refused_before_it_starts():
         refuse_too_big(plan, recipe)
 
 
-def test_the_size_of_a_base_is_read_from_its_headers(embedded_base):  # noqa: F811
+def test_the_size_of_a_base_is_read_from_its_headers(embedded_base):
     found = measure(embedded_base)
     assert (found.parameters, found.layers, found.hidden) == (134_515_008, 30, 576)
     assert len(found.matrices) == 210
@@ -154,7 +153,7 @@ def job(name: str, base: Path, work: Path, **changes) -> Job:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_recipe_writes_a_config_that_mmengine_loads(name, tmp_path, embedded_base):  # noqa: F811
+def test_every_recipe_writes_a_config_that_mmengine_loads(name, tmp_path, embedded_base):
     from mmengine.config import Config
 
     from train.trainer.xtuner_patches import mend
@@ -177,7 +176,7 @@ def test_every_recipe_writes_a_config_that_mmengine_loads(name, tmp_path, embedd
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bitsandbytes_is_imported_only_where_a_recipe_packs(name, tmp_path, embedded_base):  # noqa: F811
+def test_bitsandbytes_is_imported_only_where_a_recipe_packs(name, tmp_path, embedded_base):
     from train.trainer.xtuner_patches import leave_out_bitsandbytes
 
     text = config_text(job(name, embedded_base, tmp_path))
@@ -215,7 +214,7 @@ def test_gpu_recipes_differ_in_numbers_and_four_bits_only(tmp_path):
     }
 
 
-def test_commands_go_through_xtuners_launcher(tmp_path, embedded_base, monkeypatch):  # noqa: F811
+def test_commands_go_through_xtuners_launcher(tmp_path, embedded_base, monkeypatch):
     config = tmp_path / "xtuner_config.py"
     alone = command(job("cpu", embedded_base, tmp_path), config, tmp_path / "iter_25.pth")
     assert alone[1:] == [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from train_fixtures import embedded_base, tiny_base  # noqa: F401  (fixtures)
 
 from assistant.conversation import Message
 from assistant.errors import UsageError
@@ -39,7 +38,7 @@ def talk(*said: str, system: str = "") -> list[Message]:
 
 
 @pytest.fixture(scope="session")
-def tokenizer(embedded_base: Path):  # noqa: F811
+def tokenizer(embedded_base: Path):
     return load_tokenizer(str(embedded_base))
 
 
@@ -165,7 +164,7 @@ def test_cutting_leaves_no_closing_token_to_learn(tokenizer):
     assert tokenizer.eos_token_id not in [label for label in cut.labels if label != IGNORED]
 
 
-def test_file_becomes_samples_with_lengths(tmp_path, embedded_base):  # noqa: F811
+def test_file_becomes_samples_with_lengths(tmp_path, embedded_base):
     file = tmp_path / "train.jsonl"
     lines = [
         '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}',
