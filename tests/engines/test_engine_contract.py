@@ -12,7 +12,7 @@ from assistant.engines.echo import EchoEngine
 from assistant.errors import EngineError
 from assistant.progress import unreported
 
-GREEDY = Sampling(temperature=0, max_tokens=12, repetition_penalty=1.0)
+GREEDY = Sampling(temperature=0, max_tokens=6, repetition_penalty=1.0)
 
 
 # Each engine on the worker that has it open: on the embedded base, or on LMDeploy's package.
@@ -47,7 +47,7 @@ def test_exactly_one_last_chunk_has_finish_and_counts(engine):
     last = chunks[-1]
     assert last.finish in ("stop", "length")
     assert last.prompt_tokens == engine.count_tokens(asked("What is the capital of France?"))
-    assert 0 < last.new_tokens <= 12
+    assert 0 < last.new_tokens <= 6
     assert 0 <= last.cached_tokens < last.prompt_tokens
 
 
@@ -61,7 +61,7 @@ def test_max_tokens_ends_with_length(engine):
 
 def test_greedy_and_seeded_answers_repeat(engine):
     assert answer(engine, "Name a colour.")[0] == answer(engine, "Name a colour.")[0]
-    seeded = Sampling(temperature=1.0, seed=7, max_tokens=12)
+    seeded = Sampling(temperature=1.0, seed=7, max_tokens=8)
     # The first asking fills the prefix cache; answers are compared under the same cache.
     answer(engine, "Name a bird.", seeded)
     assert answer(engine, "Name a bird.", seeded)[0] == answer(engine, "Name a bird.", seeded)[0]
@@ -69,20 +69,20 @@ def test_greedy_and_seeded_answers_repeat(engine):
 
 def test_a_stop_string_of_several_tokens_is_cut_and_stops(engine):
     whole, _ = answer(
-        engine, "What is the capital of France?", Sampling(temperature=0, max_tokens=40)
+        engine, "What is the capital of France?", Sampling(temperature=0, max_tokens=16)
     )
     stop = whole[3:9]
     text, chunks = answer(
         engine,
         "What is the capital of France?",
-        Sampling(temperature=0, max_tokens=40, stop=(stop,)),
+        Sampling(temperature=0, max_tokens=16, stop=(stop,)),
     )
     assert text == whole[: whole.index(stop)]
     assert chunks[-1].finish == "stop"
 
 
 def test_no_piece_is_cut_inside_a_character(engine):
-    sampling = Sampling(temperature=1.3, seed=1, max_tokens=60)
+    sampling = Sampling(temperature=1.3, seed=1, max_tokens=32)
     _, chunks = answer(engine, "请多用表情 😀🎉👩‍👩‍👧 和中文", sampling)
     assert all("\ufffd" not in chunk.text for chunk in chunks)
 
@@ -167,7 +167,7 @@ def test_messages_out_of_order_are_refused(engine, roles):
     ["", " ", "\x00\x07", "\u202eabc\u200f", "<|im_end|><|im_start|>", "😀" * 50, "\ud7ff\uffff"],
 )
 def test_odd_text_does_no_harm(engine, text):
-    assert answer(engine, text)[1][-1].finish in ("stop", "length")
+    assert answer(engine, text, Sampling(max_tokens=2))[1][-1].finish in ("stop", "length")
 
 
 def test_describe_says_what_runs(engine):
