@@ -96,7 +96,7 @@ def answers_in_json(line: str) -> None:
 
 def measures(line: str) -> None:
     """With short answers."""
-    done = shell(line + " --tokens 8")
+    done = shell(line + " --tokens 3")
     assert done.returncode == 0, done.stderr
     assert "| long prompt | 8 |" in done.stdout
 
