@@ -56,16 +56,50 @@ def styled(folder: Path, base: Path):
 
 @pytest.fixture(scope="module")
 def whole_run(tmp_path_factory, tiny_base):
-    """One uninterrupted run of eight steps, and what was said while it ran."""
-    folder = tmp_path_factory.mktemp("whole")
-    run = styled(folder, tiny_base)
+    """One run of eight steps, killed after its first checkpoint and resumed to its end. A run that
+    nobody stops: `make train` in tests/test_readme.py."""
+    run = styled(tmp_path_factory.mktemp("whole"), tiny_base)
+    killed_after_a_checkpoint(run)
+    return run, fit(run, resume=True)
+
+
+@pytest.fixture(scope="module")
+def stopped_run(tmp_path_factory, tiny_base):
+    """The same run, begun once and stopped by Ctrl-C after six steps; how it ended, and what was said
+    while it ran."""
+    run = styled(tmp_path_factory.mktemp("stopped"), tiny_base)
     said, seen = [], []
-    adapter = fit(run, report=seen.append, say=said.append)
-    return run, adapter, said, seen
+
+    def look(progress) -> None:
+        seen.append(progress)
+        if (found := checkpoints(run.work)) and found[-1].iteration >= 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(FailedError) as caught:
+        fit(run, report=look, say=said.append)
+    return run, caught.value, said, seen
+
+
+def killed_after_a_checkpoint(run) -> None:
+    """Train by the command, killed once a checkpoint and its sample answers are there; then spoil
+    what looks like a later one."""
+    file = run.run.parent.parent / "assistant.toml"
+    command = [sys.executable, "-m", "train", "fit", "--config", str(file)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not (checkpoints(run.work) and (run.work / "samples.jsonl").is_file()):
+        assert process.poll() is None, (run.work / "train.log").read_text("utf-8")[-2000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (run.work / "iter_7.pth").write_bytes(b"PK half a checkpoint")
+    wait_until_alone(run.work)
+    assert read_status(run.work).state in ("stopped", "done")
 
 
 def test_a_run_leaves_an_adapter_that_explains_itself(whole_run):
-    run, adapter, _, _ = whole_run
+    run, adapter = whole_run
     assert sorted(file.name for file in adapter.iterdir()) == [
         "adapter_config.json", "adapter_model.safetensors", "manifest.json", "persona.json",
     ]  # fmt: skip
@@ -81,18 +115,19 @@ def test_a_run_leaves_an_adapter_that_explains_itself(whole_run):
     assert str(run.base.folder) not in (adapter / "manifest.json").read_text("utf-8")
 
 
-def test_a_run_tells_its_progress(whole_run):
-    run, _, said, seen = whole_run
+def test_a_run_tells_its_progress(whole_run, stopped_run):
+    run, _ = whole_run
     assert [one.step for one in read_status(run.work).curve] == list(range(1, 9))
     status = read_status(run.work)
     assert (status.state, status.step, status.steps) == ("done", 8, 8)
     assert status.checkpoints == (2, 4, 6, 8)
+    _, _, said, seen = stopped_run
     assert said
     assert seen[-1].done <= seen[-1].total == 8
 
 
 def test_sample_answers_are_kept(whole_run):
-    run, _, _, _ = whole_run
+    run, _ = whole_run
     lines = (run.work / "samples.jsonl").read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     assert {row["step"] for row in rows} == {2, 4, 6, 8}
@@ -104,7 +139,7 @@ def test_the_adapter_loads_in_peft_and_its_model_has_learned_the_data(whole_run)
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    run, adapter, _, _ = whole_run
+    run, adapter = whole_run
     base = AutoModelForCausalLM.from_pretrained(run.base.folder, dtype=torch.float32)
     samples, _ = render_file(run.data, load_tokenizer(str(run.base.folder)), 512)
 
@@ -124,7 +159,7 @@ def test_the_adapter_loads_in_peft_and_its_model_has_learned_the_data(whole_run)
 
 def test_a_style_that_the_data_taught_is_asked_for_by_its_trigger(whole_run):
     """From the data to what the engine is asked: adapter, merged model, page."""
-    run, adapter, _, _ = whole_run
+    run, adapter = whole_run
     config = read_config(run.run.parent.parent / "assistant.toml", tables={"train": TrainTable})
     persona = read_persona(merge(config, run.run))
     assert persona == read_persona(adapter)
@@ -150,37 +185,16 @@ class Recorder(EchoEngine):
 
 
 def test_a_finished_run_is_not_trained_over_unasked(whole_run):
-    run, _, _, _ = whole_run
+    run, _ = whole_run
     with pytest.raises(UsageError, match="trained already"):
         fit(run)
 
 
 def test_resuming_a_finished_run_trains_nothing(whole_run):
-    run, adapter, _, _ = whole_run
+    run, adapter = whole_run
     before = [one.path.stat().st_mtime_ns for one in checkpoints(run.work)]
     assert fit(run, resume=True) == adapter
     assert [one.path.stat().st_mtime_ns for one in checkpoints(run.work)] == before
-
-
-def test_killed_training_resumes_to_the_same_steps_and_loss(whole_run, tmp_path, tiny_base):
-    whole, _, _, _ = whole_run
-    run = styled(tmp_path, tiny_base)
-    command = [sys.executable, "-m", "train", "fit", "--config", str(tmp_path / "assistant.toml")]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while not checkpoints(run.work):
-        assert process.poll() is None, (run.work / "train.log").read_text("utf-8")[-2000:]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    (run.work / "iter_7.pth").write_bytes(b"PK half a checkpoint")
-    wait_until_alone(run.work)
-    assert read_status(run.work).state in ("stopped", "done")
-    fit(run, resume=True)
-    again, before = read_scalars(run.work), read_scalars(whole.work)
-    assert [one.iteration for one in again] == [one.iteration for one in before]
-    assert again[-1].loss == pytest.approx(before[-1].loss, rel=0.02)
 
 
 def wait_until_alone(work: Path, seconds: float = 300) -> None:
@@ -196,18 +210,21 @@ def training(work: Path) -> bool:
     return subprocess.run(["pgrep", "-f", str(work)], capture_output=True).returncode == 0
 
 
-def test_ctrl_c_leaves_a_run_to_resume(tmp_path, tiny_base, monkeypatch):
-    run = prepared(tmp_path, tiny_base)
-
-    def interrupt(_) -> None:
-        if checkpoints(run.work):
-            raise KeyboardInterrupt
-
-    with pytest.raises(FailedError, match="Stopped; saved up to step"):
-        fit(run, report=interrupt)
+def test_ctrl_c_leaves_a_run_to_resume(stopped_run):
+    run, error, _, _ = stopped_run
+    assert "Stopped; saved up to step" in str(error)
     assert read_status(run.work).state == "stopped"
     assert not run.adapter.exists()
     assert not training(run.work)
+
+
+def test_a_killed_training_resumed_to_the_same_steps_and_loss(whole_run, stopped_run):
+    resumed, unbroken = (read_scalars(run.work) for run in (whole_run[0], stopped_run[0]))
+    assert [one.iteration for one in resumed] == list(range(1, 9))
+    assert [one.iteration for one in unbroken][:6] == list(range(1, 7))
+    assert [one.loss for one in resumed[:6]] == pytest.approx(
+        [one.loss for one in unbroken[:6]], rel=0.02
+    )
 
 
 def test_a_loss_that_is_no_number_is_said_with_a_cure(tmp_path, tiny_base):
