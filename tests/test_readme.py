@@ -153,7 +153,7 @@ def trains(line: str) -> None:
     run = ROOT / "runs" / "readme-test"
     few = (
         "--set train.steps=2 --set train.save_every=2 --set train.batch_size=1 --set train.data.identity_rows=4 "
-        "--set train.check.probes=4 --set train.check.proof_probes=2 --set train.check.max_tokens=4 "
+        "--set train.check.probes=2 --set train.check.proof_probes=2 --set train.check.max_tokens=4 "
         "--set train.check.max_tokens_ordinary=4 --set 'assistant.languages=[\"en\"]'"
     )
     shutil.rmtree(run, ignore_errors=True)
