@@ -11,7 +11,8 @@ from typing import Any
 
 from assistant.config import Config
 from assistant.conversation import Message, Role
-from assistant.errors import AssistantError, BlockedError
+from assistant.errors import AssistantError
+from assistant.libraries import not_installed
 from assistant.models import LocalModel, fetch
 from assistant.words import Text
 
@@ -97,12 +98,7 @@ def base_tokenizer(config: Config, offline: bool = True) -> Any:
     from ...base.tokenizer import load_tokenizer
 
     if find_spec("transformers") is None:
-        raise BlockedError(
-            Text("The library transformers is not installed.", "没有安装 transformers 库。"),
-            Text(
-                "Install what training needs: make train-env", "请安装训练所需的库：make train-env"
-            ),
-        )
+        raise not_installed("transformers")
     model = fetch(config.model.base, base_folder=config.folder, offline=offline)
     folder = _folder(model)
     if folder is None:
