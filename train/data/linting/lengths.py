@@ -19,7 +19,7 @@ from assistant.words import Text
 from ...base.folder import converted_folder
 from ...base.light_tokenizer import LightTokenizer, from_folder, from_gguf
 from ...base.machine import this_machine
-from ...base.size import measure
+from ...base.size import Size, measure
 from ...recipes import all_recipes, automatic
 from ...settings import TrainTable
 from ..render import TemplateError, template_ids
@@ -124,13 +124,19 @@ def max_length(config: Config) -> int:
         return table.max_length
     name = table.recipe
     if name == "auto":
-        try:
-            folder = _folder(fetch(config.model.base, base_folder=config.folder, offline=True))
-            size = measure(folder) if folder else None
-        except (AssistantError, OSError, ValueError, KeyError):
-            size = None
-        name = automatic(this_machine(), size)[0]
+        machine = this_machine()
+        # Only GPUs ask for the size, and the way to it goes over a hash of all of a GGUF's bytes.
+        name = automatic(machine, _size(config) if machine.gpus else None)[0]
     return all_recipes()[name].max_length
+
+
+def _size(config: Config) -> Size | None:
+    """The base's size; None where it is not here, or not as a folder yet."""
+    try:
+        folder = _folder(fetch(config.model.base, base_folder=config.folder, offline=True))
+        return measure(folder) if folder else None
+    except (AssistantError, OSError, ValueError, KeyError):
+        return None
 
 
 def _template_tokens(tokenizer: Any) -> tuple[int, int, int]:
