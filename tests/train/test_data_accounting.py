@@ -19,8 +19,9 @@ from train.data.importing import Columns, ImportReport, Options, import_files
 from train.data.importing.containers import JsonRows
 from train.data.importing.json_stream import JsonStream
 from train.data.importing.marks import Evidence, kind_of, verdict
+from train.data.linting.content import ContentChecks
 from train.data.mix import files_in, files_left_out
-from train.data.text.media import media_mark
+from train.data.text.media import links_picture, lost_picture, media_mark
 
 PAIR = {"question": "a?", "answer": "A"}
 OTHER = {"question": "b?", "answer": "B"}
@@ -434,6 +435,45 @@ def test_verdicts_by_scale():
 ])  # fmt: skip
 def test_tags_that_stand_for_a_picture(text, tag):
     assert media_mark(text) == tag
+
+
+@pytest.mark.parametrize(("question", "answer", "outcome"), [
+    ("![cat](cat.png) What is it?", "A cat.", "![cat](cat.png)"),
+    ("![](./a b.png)", "A cat.", "![](./a b.png)"),
+    ("![](<img/1.jpg> \"title\")\n多少钱？", "三元。", '![](<img/1.jpg> "title")'),
+    ("What is it?", "![cat](data:image/png;base64," + "iVBOR" * 400 + ")", "![cat](data:image/png;base64," + "iVBOR" * 6 + "…"),
+    ("<img src='data:image/gif;base64,R0lGOD' alt=x> what?", "A dot.", "<img src='data:image/gif;base64,R0lGOD' alt=x>"),
+    ("Show me a cat.", "![cat](https://example.com/cat.png)", "![cat](https://example.com/cat.png)"),
+    ("Show me a cat.", "Here: ![cat](https://example.com/cat.png)", "linked"),
+    ("How do I get in?", "By the back door.\n![map](map.png)", "linked"),
+    ("![logo](https://example.com/l.png) Whose logo is this?", "Ours.", "linked"),
+    ("Why is <img src=cat.png> not shown?", "The path is wrong.", "linked"),
+    ("How is a picture written in Markdown? ![a](b.png)?", "So: ![text](file.png)", "linked"),
+    ("How is a picture written?", "So: `![text](file.png)`", "kept"),
+    ("How is a picture written?", "```\n![text](data:image/png;base64,AA)\n```", "kept"),
+    ("Wow! [here](a.png)", "Yes.", "kept"),
+])  # fmt: skip
+def test_pictures_that_a_text_shows(tmp_path, question, answer, outcome):
+    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    rows, report = imported(lines(tmp_path / "a.jsonl", {"messages": turns}, PAIR))
+    found = [
+        code for code, _ in ContentChecks(None).findings([(t["role"], t["content"]) for t in turns])
+    ]
+    if outcome in ("kept", "linked"):
+        assert rows == [(question, answer), ("a?", "A")]
+        assert report.files[0].notes == ({"picture_links": 1} if outcome == "linked" else {})
+        said = "1 kept as they are: the text links pictures, which this kit does not learn"
+        assert (said in report.text().en) == (outcome == "linked")
+        assert "E110" not in found
+    else:
+        assert rows == [("a?", "A")]
+        assert report.files[0].dropped_details == {"media": {outcome: 1}}
+        assert "E110" in found
+
+
+def test_pictures_are_looked_for_in_time():
+    for text in ("![a](" * 20_000, "![" * 50_000, "<img " * 20_000, "![](data:" + "A" * 10**6):
+        assert not links_picture(text) and not lost_picture(text, asked=True)
 
 
 def test_pictures_tools_and_reasoning(tmp_path):

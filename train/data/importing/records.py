@@ -237,6 +237,10 @@ NOTES: dict[str, Text] = {
         "the reasoning before the answer was left out (this kit does not carry it)",
         "回答前的推理被去掉（本工具不支持推理内容）",
     ),
+    "picture_links": Text(
+        "the text links pictures, which this kit does not learn", "文本里链接了图片，本工具学不到图片内容"
+    ),
     "merged": Text("messages of one speaker in a row were joined", "同一人的连续消息被合并"),
     "opening": Text("answers before the first question were left out", "第一个问题之前的回答被去掉"),
 }  # fmt: skip
+UNCHANGED = {"picture_links"}  # notes of what was seen and left as it is
