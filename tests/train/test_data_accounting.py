@@ -419,6 +419,37 @@ def test_a_mask_of_one_value_a_turn(tmp_path):
     assert imported(file)[0] == [("q", "a")]
 
 
+@pytest.mark.parametrize(("key", "good", "bad"), [
+    ("review_status", "approved", "rejected"), ("train_on_turn", True, False), ("masked_out", False, True),
+    ("hallucination", "no", "yes"), ("是否采纳", "是", "否"), ("审核状态", "已通过", "未通过"), ("质检结果", "合格", "不合格"),
+    ("Approval Status", "Approved", "Not approved"), ("good", True, False),
+])  # fmt: skip
+def test_other_names_of_a_verdict(tmp_path, key, good, bad):
+    rows, report = imported(lines(tmp_path / "a.jsonl", PAIR | {key: good}, OTHER | {key: bad}))
+    assert rows == [("a?", "A")] and report.not_used == {}
+    (detail,) = (one for counted in report.files[0].dropped_details.values() for one in counted)
+    assert detail.startswith(f"{key}: ")
+
+
+@pytest.mark.parametrize(("file", "text", "cure", "mended"), [
+    ("a.json", "// mine\n[{question:'a?'},]", "no comments", '[{"question":"a?","answer":"A"}]'),
+    ("a.jsonl", '{"question":"a?","answer":"A","history":[["x",""]]}', "Fill in what is empty",
+     '{"question":"a?","answer":"A","history":[["x","y"]]}'),
+    ("a.jsonl", '{"question":"a?","answer":{"text":"A"},"best":"A"}', "--question KEY --answer KEY", ""),
+])  # fmt: skip
+def test_the_cure_of_rows_that_cannot_be_read_is_of_these(tmp_path, file, text, cure, mended):
+    (tmp_path / file).write_text(text, "utf-8")
+    with pytest.raises(FailedError) as refused:
+        import_files([tmp_path / file], tmp_path / "out.jsonl", Options(), force=True)
+    assert refused.value.cure is not None and cure in refused.value.cure.en
+    named = Options()
+    if mended:
+        (tmp_path / file).write_text(mended, "utf-8")
+    else:
+        named = Options(columns=Columns(question="question", answer="best"))
+    assert import_files([tmp_path / file], tmp_path / "out.jsonl", named, force=True).rows_out == 1
+
+
 def test_verdicts_by_scale():
     assert kind_of("Loss_Weight") == "weight"
     assert verdict("rating", 0, frozenset({0.0, 1.0})) == "not"

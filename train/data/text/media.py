@@ -14,8 +14,8 @@ _ALONE = re.compile(  # written for models alone
 )
 _CODE = re.compile(r"(?P<fence>`{3,}|~{3,}).*?(?:(?P=fence)|\Z)|(?P<tick>`{1,2})[^`\n]+(?P=tick)", re.DOTALL)  # fmt: skip
 _PICTURE = re.compile(  # of Markdown, or an element of HTML; the bytes of a picture may be megabytes
-    r"!\[[^\]\n]{0,300}\]\(\s{0,9}<?(?:data:[^)\s>]*|(?P<place>[^)\s>]{1,2000}))>?(?:\s[^)\n]{0,300})?\)"
-    r"|<img\s(?:[^<>]{0,500}?\s)?src\s{0,9}=\s{0,9}[\"']?(?:data:[^\s\"'>]*|(?P<source>[^\s\"'>]{1,2000}))[^<>]{0,500}>",
+    r"!\[[^\]\n]{0,300}\]\(\s{0,9}<?(?:data:[^)\s>]*|(?P<place>[^)\s>]{1,300}))>?(?:\s[^)\n]{0,300})?\)"
+    r"|<img\s(?:[^<>]{0,500}?\s)?src\s{0,9}=\s{0,9}[\"']?(?:data:[^\s\"'>]*|(?P<source>[^\s\"'>]{1,300}))[^<>]{0,500}>",
     re.IGNORECASE,
 )
 _ON_THE_WEB = re.compile(r"(?:https?:)?//", re.IGNORECASE)
