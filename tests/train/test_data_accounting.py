@@ -4,6 +4,7 @@ with a reason, or named as not used; what says not to learn is obeyed; each prin
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -448,6 +449,25 @@ def test_the_cure_of_rows_that_cannot_be_read_is_of_these(tmp_path, file, text, 
     else:
         named = Options(columns=Columns(question="question", answer="best"))
     assert import_files([tmp_path / file], tmp_path / "out.jsonl", named, force=True).rows_out == 1
+
+
+_WORDS = ("import FILE -o out", "lint FILE", "clean FILE -o out", "split FILE -o out", "mix FILE -o out", "show FILE")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [*((words, "device") for words in _WORDS), (_WORDS[0], "pipe")]
+)
+def test_what_is_no_file_ends_and_is_named(tmp_path, monkeypatch, words, kind):
+    """A pipe gives its rows once, and import reads a file more than once; a device may never end."""
+    monkeypatch.chdir(tmp_path)
+    file = Path("/dev/zero")
+    if kind == "pipe":
+        file = tmp_path / "pipe.jsonl"
+        os.mkfifo(file)
+    done = CliRunner().invoke(main, ["data", *words.replace("FILE", str(file)).split()])
+    assert done.exit_code == 2 and f"{file} is a {kind}, not a file." in done.stderr
+    assert "Save what comes from it into a file first." in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_verdicts_by_scale():
