@@ -53,14 +53,20 @@ def refuse_without_lmdeploy() -> None:
         )  # fmt: skip
 
 
+_ELSEWHERE = Text(
+    "Go to a GPU host, or only print: --dry-run", "请换到 GPU 主机，或只打印：--dry-run"
+)
+_FEWER = Text("Lower [serve.turbomind] tp or --servers, go to another host, or only print: --dry-run",
+              "请调小 [serve.turbomind] tp 或 --servers，换一台主机，或只打印：--dry-run")  # fmt: skip
+
+
 def refuse_too_few_gpus(needed: int) -> None:
     """Raise BlockedError where the driver shows fewer GPUs."""
     found = count_gpus()
     if found < needed:
         raise BlockedError(
             Text(f"{needed} GPU(s) are needed and {found} are here.", f"需要 {needed} 块 GPU，这里有 {found} 块。"),
-            Text("Lower [serve.turbomind] tp or --servers, go to a GPU host, or only print: --dry-run",
-                 "请调小 [serve.turbomind] tp 或 --servers，换到 GPU 主机，或只打印：--dry-run"),
+            _FEWER if found else _ELSEWHERE,
         )  # fmt: skip
 
 
