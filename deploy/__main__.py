@@ -16,7 +16,8 @@ with missing_libraries_told():
 
 @click.group(help=str(Text("Share your model and its app.", "分享你的模型和应用。")))
 def main() -> None:
-    from .tokens import hide_everywhere
+    with missing_libraries_told():  # before the command, so before its edge
+        from .tokens import hide_everywhere
 
     hide_everywhere()
 

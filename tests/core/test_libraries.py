@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import runpy
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import FunctionType
@@ -166,6 +168,22 @@ def test_where_nothing_is_installed_each_program_says_so(
             "cure": f"Install it: {command}",
         }
     }
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [("deploy", "status"), ("train", "status"), ("assistant", "models"), ("app", "--port 0")],
+)
+def test_what_stands_before_a_commands_edge_is_told_too(program, words, tmp_path):
+    """In a process of its own: here everything was imported long ago."""
+    code = "import runpy, sys; sys.modules['tomlkit'] = None; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, program, *words.split(), "--json"], cwd=tmp_path, text=True,
+        capture_output=True, check=False, timeout=60, env=os.environ | {"PYTHONPATH": str(KIT)},
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.startswith("Error: The library tomlkit is not installed.\nInstall it: ")
+    assert json.loads(done.stdout)["error"]["message"] == "The library tomlkit is not installed."
 
 
 def test_every_library_that_the_kit_imports_is_in_a_list():
