@@ -12,11 +12,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads collapse
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))  # figures that nobody reads
 
-import click
-
-from assistant.__main__ import engine_options
-from assistant.cli import Context, aloud, common_options
+from assistant.libraries import missing_libraries_told
 from assistant.words import Text
+
+with missing_libraries_told():
+    import click
+
+    from assistant.__main__ import engine_options
+    from assistant.cli import Context, aloud, common_options
 
 if TYPE_CHECKING:
     from assistant.ui import OwnerTab

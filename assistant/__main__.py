@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
+from .libraries import missing_libraries_told
 
-from .cli import Context, TerminalProgress, common_options
-from .engine_names import ENGINE_NAMES
-from .words import Text
+with missing_libraries_told():
+    import click
+
+    from .cli import Context, TerminalProgress, common_options
+    from .engine_names import ENGINE_NAMES
+    from .words import Text
 
 
 def _help(en: str, zh: str) -> str:

@@ -94,7 +94,7 @@ class Context:
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a click command `--config --set --json -q --debug`; it gets a Context first.
 
-    Expected failures end here, and those of files, disks and encodings that nobody foresaw: message
+    Expected failures end here, and those of files, disks, encodings and missing libraries that nobody foresaw: message
     and cure on stderr (under --json an object with "error" on stdout as well), the error's exit code,
     no traceback unless --debug.
     """
@@ -124,7 +124,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             refuse_damaged({"set": sets, **arguments})
             command(context, **arguments)
-        except (AssistantError, OSError, UnicodeError) as error:
+        except (AssistantError, OSError, UnicodeError, ImportError) as error:
             if debug or (isinstance(error, OSError) and error.errno == errno.EPIPE):
                 raise  # a reader that has gone is no failure: click ends quietly
             expected = failure_from_outside(error)
@@ -214,9 +214,10 @@ def aloud(load: Callable[[Report], Ready], context: Context) -> Callable[[Report
 
         try:
             ready = load(both)
-        except AssistantError as error:
-            report_error(error, as_json=False)
-            raise
+        except (AssistantError, ImportError) as error:
+            expected = failure_from_outside(error)
+            report_error(expected, as_json=False)
+            raise expected from error
         finally:
             bar.close()
         info = ready.engine.describe()

@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from .errors import AssistantError, BlockedError, UsageError
+from .libraries import missing_library
 from .words import Text
 
 _NOT_UTF8 = range(0xDC80, 0xDD00)  # how Python holds a byte that it could not decode (PEP 383)
@@ -107,9 +108,16 @@ def not_whole(text: str, name: str = "") -> UsageError:
 
 
 def failure_from_outside(error: BaseException) -> AssistantError:
-    """The expected failure behind one of the disk, a file or an encoding."""
+    """The expected failure behind one of the disk, a file, an encoding or a library that is missing.
+
+    Raises the error itself where that is no library of the requirement lists: a fault of the kit."""
     if isinstance(error, AssistantError):
         return error
+    if isinstance(error, ImportError):
+        missing = missing_library(error)
+        if missing is None:
+            raise error
+        return missing
     if isinstance(error, UnicodeEncodeError):
         return not_whole(str(error.object)[max(0, error.start - 20) : error.end + 20])
     if isinstance(error, UnicodeError):

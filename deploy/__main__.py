@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import click
-
+from assistant.libraries import missing_libraries_told
 from assistant.words import Text
 
-from .commands.apps import app
-from .commands.checks import check
-from .commands.models import model, status, verify
-from .commands.serving import plan, quantize, serve
+with missing_libraries_told():
+    import click
+
+    from .commands.apps import app
+    from .commands.checks import check
+    from .commands.models import model, status, verify
+    from .commands.serving import plan, quantize, serve
 
 
 @click.group(help=str(Text("Share your model and its app.", "分享你的模型和应用。")))
 def main() -> None:
-    from .tokens import hide_everywhere
+    with missing_libraries_told():  # before the command, so before its edge
+        from .tokens import hide_everywhere
 
     hide_everywhere()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import click
-
+from assistant.libraries import missing_libraries_told
 from assistant.words import Text
 
-from .commands.data import data
-from .commands.looks import bench_command, recipes_command, status_command
-from .commands.stages import all_command, check_command, fit_command, merge_command
+with missing_libraries_told():
+    import click
+
+    from .commands.data import data
+    from .commands.looks import bench_command, recipes_command, status_command
+    from .commands.stages import all_command, check_command, fit_command, merge_command
 
 
 @click.group(

@@ -19,6 +19,7 @@ from ..conversation import Message
 from ..engines.base import Engine, Sampling
 from ..engines.cpu.engine import CpuEngine, CpuSettings
 from ..engines.cpu.weights import Readable, openvino_weights
+from ..libraries import KIT
 from ..models import LocalModel, fetch
 from ..persona import persona_from_config
 from ..progress import Progress
@@ -30,6 +31,7 @@ from .load import LONG_WORDS, STORY, memory_mb
 from .peers import BareOpenVino, BareTransformers
 from .report import BenchRow, Report, against, new_report
 
+APP = str(KIT / "app.py")  # wherever the command was started
 DECODE_TOKENS = 128
 VISITORS = 16
 VISITOR_TOKENS = 64
@@ -60,7 +62,7 @@ def run_bench(config: Config, model: str | None, quick: bool, tell: Tell, comman
 
 def _start_up(config: Config, rounds: Rounds) -> list[BenchRow]:
     helps = {
-        "python app.py": [sys.executable, "app.py"],
+        "python app.py": [sys.executable, APP],
         "python -m assistant": [sys.executable, "-m", "assistant"],
         "python -m train": [sys.executable, "-m", "train"],
     }
@@ -86,7 +88,7 @@ def _page_time(config: Config) -> float:
         port = free.getsockname()[1]
     started = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, "app.py", "--port", str(port), "--config", str(config.file)],
+        [sys.executable, APP, "--port", str(port), "--config", str(config.file)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as app:  # fmt: skip
         try:

@@ -45,9 +45,10 @@ NETWORK_CLASSES = {
 OUR_MISTAKES = (
     AssertionError,
     AttributeError,
+    ModuleNotFoundError,
     NameError,
     TypeError,
-)  # our own mistakes stay visible
+)  # our own mistakes stay visible; of a missing library the command's edge knows more
 MIRRORS = {
     "hf": "HF_ENDPOINT",
     "modelscope": "MODELSCOPE_ENDPOINT",

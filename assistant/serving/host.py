@@ -15,6 +15,7 @@ from typing import Literal
 from ..conversation import Message
 from ..engines.base import Engine, EngineInfo, Sampling
 from ..errors import AssistantError, EngineError
+from ..libraries import missing_library
 from ..persona import Persona
 from ..progress import Progress, Report
 from ..words import Text
@@ -116,6 +117,8 @@ class Host:
         except AssistantError as error:
             return error
         except Exception as error:  # a library's own failure must reach the page, not die here
+            if isinstance(error, ImportError) and (missing := missing_library(error)):
+                return missing
             logger.exception("loading the assistant failed")
             return EngineError(
                 "internal",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import BlockedError, UsageError
+from ..outside import shown
 from ..words import Text
 
 HostName = Literal["huggingface", "modelscope", "openxlab", "own"]
@@ -23,6 +25,9 @@ GRADIO_HONOURED = (  # where it listens (see `find_place`), where its files lie,
 )  # fmt: skip
 _OFF = ("", "0", "false", "no", "off", "none", "never")
 OPENXLAB_FOLDER = Path("/home/xlab-app-center")  # it sets no variable; apps always live here
+
+
+_ROOT_PATH = re.compile(r"(?:https?://[^\s/?#]+)?(?:/[^\s?#\x00-\x1f\x7f]*)?")
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def find_place(
     folder: Path | None = None,
 ) -> ListenAddress:
     """Flags first, then the environment (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT,
-    GRADIO_ROOT_PATH), then what the host expects. Raises UsageError for a port that is none.
+    GRADIO_ROOT_PATH), then what the host expects. Raises UsageError for a port or path that is none.
 
     A page that others can reach is public: chat alone.
     """
@@ -64,7 +69,7 @@ def find_place(
         host_name,
         address,
         _port(port, environment.get("GRADIO_SERVER_PORT")),
-        (root_path if root_path is not None else environment.get("GRADIO_ROOT_PATH", "")).rstrip("/"),
+        _root_path(root_path, environment.get("GRADIO_ROOT_PATH", "")),
         public or hosted or not is_loopback(address),
         hosted,
     )  # fmt: skip
@@ -149,6 +154,22 @@ def refuse_taken_port(place: ListenAddress) -> None:
                      f"无法使用 {place.address} 的端口 {place.port}：{error.strerror}。"),
                 Text(f"Choose another: --port {place.port + 1}", f"换一个端口：--port {place.port + 1}"),
             ) from None  # fmt: skip
+
+
+def _root_path(flag: str | None, variable: str) -> str:
+    """Gradio puts it after the page's address as it is: one that is no path ends each visit."""
+    wanted = variable if flag is None else flag
+    place = wanted.rstrip("/")
+    if not place or _ROOT_PATH.fullmatch(place):
+        return place
+    name = "GRADIO_ROOT_PATH=" if flag is None else "--root-path "
+    path = re.sub(r"[?#].*", "", place, flags=re.DOTALL)
+    path = "/" + "-".join(re.split(r"[^\w.~/-]+", path)).strip("-/")
+    raise UsageError(
+        Text(f"{name}{shown(wanted)} is not a path of the page's address.",
+             f"{name}{shown(wanted)} 不是网页地址里的路径。"),
+        Text(f"Begin it with a slash: {name}{path}", f"请以斜杠开头：{name}{path}"),
+    )  # fmt: skip
 
 
 def _port(flag: int | None, variable: str | None) -> int:

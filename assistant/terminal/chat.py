@@ -92,7 +92,7 @@ class _Talk:
                     self._context.say(HELP)
                 else:
                     self._answer(line)
-            except (AssistantError, OSError, UnicodeError) as error:
+            except (AssistantError, OSError, UnicodeError, ImportError) as error:
                 report_error(failure_from_outside(error), as_json=False)
             except Exception as error:  # of a library: what was said so far must not go with it
                 logger.debug("an answer failed", exc_info=error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from ..errors import AssistantError, EngineError
+from ..libraries import missing_library
 from . import words
 
 logger = logging.getLogger(__name__)
@@ -12,6 +13,8 @@ logger = logging.getLogger(__name__)
 
 def said_of(error: Exception, language: str, *, public: bool) -> str:
     """A failure for the visitor. In public nothing of the inside is told; the log has it."""
+    if isinstance(error, ImportError):
+        error = missing_library(error) or error
     if not isinstance(error, AssistantError):
         logger.exception("an answer failed", exc_info=error)
         return _UNEXPECTED.in_language(language)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from assistant.errors import BlockedError, FailedError
+from assistant.libraries import installing
 from assistant.network import environment_without_proxies
 from assistant.progress import Progress, Report
 from assistant.words import Text
@@ -95,10 +96,11 @@ def _need_gradio() -> None:
     from importlib.util import find_spec
 
     if find_spec("gradio") is None:
+        install = installing("gradio")
         raise BlockedError(
             Text("Gradio is not installed here, so the app cannot be tried.", "本机没有安装 Gradio，无法试运行应用。"),
-            Text("Install: pip install -r requirements-cpu.txt - or send it untried: --no-try",
-                 "请安装：pip install -r requirements-cpu.txt；或不试运行直接发送：--no-try"),
+            Text(f"{install.en} - or send it untried: --no-try",
+                 f"{install.zh}；或不试运行直接发送：--no-try"),
         )  # fmt: skip
 
 

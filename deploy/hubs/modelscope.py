@@ -16,6 +16,7 @@ from typing import Any
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from assistant.errors import BlockedError
+from assistant.libraries import installing
 from assistant.models.failures import without_secrets
 from assistant.models.hubs.modelscope import BRANCH, address
 from assistant.models.verify import Expected
@@ -55,8 +56,7 @@ class ModelScope:
             raise BlockedError(
                 Text("Sharing to ModelScope needs modelscope-hub, which is not installed.",
                      "分享到 ModelScope 需要 modelscope-hub，它没有安装。"),
-                Text("Install it: pip install -r deploy/requirements.txt",
-                     "请安装：pip install -r deploy/requirements.txt"),
+                installing("modelscope_hub"),
             ) from None  # fmt: skip
         return modelscope_hub.HubApi(
             endpoint=address(), token=self._token.reveal() if self._token else None

@@ -12,6 +12,7 @@ from gradio.blocks import Block
 
 from assistant.config import Config
 from assistant.errors import AssistantError
+from assistant.libraries import missing_library
 from assistant.progress import Progress, Report
 from assistant.ui import OwnerTab
 from assistant.ui.failures import said_of
@@ -167,6 +168,8 @@ class _Tab:
         yield ended[0]()
 
     def _failed(self, error: Exception, language: str) -> Updates:
+        if isinstance(error, ImportError):
+            error = missing_library(error) or error
         if isinstance(error, AssistantError):
             said = error.message.in_language(language)
             cure = error.cure.in_language(language) if error.cure else ""

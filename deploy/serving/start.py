@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from assistant.errors import BlockedError, FailedError, UsageError
 from assistant.gpus import count_gpus
+from assistant.libraries import installing
 from assistant.serving.listen import ListenAddress, refuse_taken_port
 from assistant.words import Text
 
@@ -44,11 +45,19 @@ def refuse_unready(fleet: Fleet) -> None:
 def refuse_without_lmdeploy() -> None:
     """Raise BlockedError where LMDeploy is not installed beside this Python."""
     if importlib.util.find_spec("lmdeploy") is None:
+        install = installing("lmdeploy")
         raise BlockedError(
             Text("LMDeploy is not installed here.", "这里没有安装 LMDeploy。"),
-            Text("On a GPU host: pip install -r requirements.txt - or print the commands: --dry-run",
-                 "在 GPU 主机上：pip install -r requirements.txt；或只打印命令：--dry-run"),
+            Text(f"On a GPU host: {install.en} - or print the commands: --dry-run",
+                 f"在 GPU 主机上：{install.zh}；或只打印命令：--dry-run"),
         )  # fmt: skip
+
+
+_ELSEWHERE = Text(
+    "Go to a GPU host, or only print: --dry-run", "请换到 GPU 主机，或只打印：--dry-run"
+)
+_FEWER = Text("Lower [serve.turbomind] tp or --servers, go to another host, or only print: --dry-run",
+              "请调小 [serve.turbomind] tp 或 --servers，换一台主机，或只打印：--dry-run")  # fmt: skip
 
 
 def refuse_too_few_gpus(needed: int) -> None:
@@ -57,8 +66,7 @@ def refuse_too_few_gpus(needed: int) -> None:
     if found < needed:
         raise BlockedError(
             Text(f"{needed} GPU(s) are needed and {found} are here.", f"需要 {needed} 块 GPU，这里有 {found} 块。"),
-            Text("Lower [serve.turbomind] tp or --servers, go to a GPU host, or only print: --dry-run",
-                 "请调小 [serve.turbomind] tp 或 --servers，换到 GPU 主机，或只打印：--dry-run"),
+            _FEWER if found else _ELSEWHERE,
         )  # fmt: skip
 
 

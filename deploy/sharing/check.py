@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from assistant.artifacts import library_versions
 from assistant.config import Config
 from assistant.errors import AssistantError
+from assistant.libraries import installing
 from assistant.words import Text
 
 from ..hubs import open_hub
@@ -105,12 +106,11 @@ def _libraries(modelscope_needed: bool) -> Iterator[Item]:
             )
             continue
         state: State = "blocked" if name == "huggingface_hub" or modelscope_needed else "warning"
-        command = "pip install -r deploy/requirements.txt"
         yield _item(
             name,
             state,
             Text(f"{name} is not installed.", f"没有安装 {name}。"),
-            Text(command, command),
+            installing(name),
         )
 
 

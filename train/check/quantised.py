@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import BlockedError, UsageError
+from assistant.libraries import installing
 from assistant.words import Text
 
 if TYPE_CHECKING:
@@ -63,6 +64,6 @@ def _lmdeploys() -> Any:
         raise BlockedError(
             Text(f"AWQ weights are read by LMDeploy, which cannot be used here: {error}",
                  f"读取 AWQ 权重需要 LMDeploy，这里无法使用：{error}"),
-            Text("Install it: pip install -r requirements.txt", "请安装：pip install -r requirements.txt"),
+            installing("lmdeploy"),
         ) from None  # fmt: skip
     return dequantize_gemm

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from assistant.cli import Context
 from assistant.config import Config
+from assistant.libraries import not_installed
 from assistant.words import Text
 
 FILE = click.Path(path_type=Path)
@@ -34,6 +36,13 @@ def read_run(context: Context, run_name: str | None) -> tuple[Config, Path]:
     config = context.read_config(tables={"train": TrainTable})
     run = config.run_named(run_name)
     return config, run
+
+
+def refuse_without_training() -> None:
+    """Raise BlockedError where a library is missing that training will ask for after minutes."""
+    for library in ("torch", "transformers", "peft", "xtuner"):
+        if find_spec(library) is None:
+            raise not_installed(library)
 
 
 def finished(context: Context, folder: Path, following: str, run_name: str | None) -> None:

@@ -8,7 +8,7 @@ from assistant.cli import Context, TerminalProgress, common_options
 from assistant.run import Run
 from assistant.words import Text
 
-from .common import read_run, run_option
+from .common import read_run, refuse_without_training, run_option
 
 
 @click.command(
@@ -61,6 +61,7 @@ def bench_command(context: Context, quick: bool) -> None:
     from ..bench.run import run_train_bench
 
     config, _ = read_run(context, None)
+    refuse_without_training()
     progress = TerminalProgress(context.quiet)
     made_by = "python -m train bench" + (" --quick" if quick else "")
     try:

@@ -12,7 +12,7 @@ from assistant.errors import FailedError
 from assistant.run import Run
 from assistant.words import Text
 
-from .common import finished, force_option, read_run, run_option
+from .common import finished, force_option, read_run, refuse_without_training, run_option
 
 if TYPE_CHECKING:
     from ..pipeline import StageResults
@@ -145,6 +145,7 @@ def all_command(context: Context, run_name: str | None, force: bool) -> None:
     from ..pipeline import train_all
 
     config, run = read_run(context, run_name)
+    refuse_without_training()
     progress = TerminalProgress(context.quiet)
 
     def say(text: Text) -> None:

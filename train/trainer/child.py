@@ -15,6 +15,8 @@ import sys
 import traceback
 from pathlib import Path
 
+from assistant.libraries import listed
+
 FAILURE_FILE = "failure.json"
 
 
@@ -49,7 +51,9 @@ def _work_folder(arguments: list[str]) -> Path:
 
 
 def _leave_word(work: Path, error: Exception) -> None:
-    word = {"kind": kind_of(error), "error": f"{type(error).__name__}: {error}"}
+    kind = kind_of(error)
+    said = getattr(error, "name", "") if kind == "library" else f"{type(error).__name__}: {error}"
+    word = {"kind": kind, "error": said}
     try:
         (work / FAILURE_FILE).write_text(json.dumps(word), encoding="utf-8")
     except OSError:
@@ -57,7 +61,9 @@ def _leave_word(work: Path, error: Exception) -> None:
 
 
 def kind_of(error: BaseException) -> str:
-    """One of memory, nan, disk, data, other."""
+    """One of library, memory, nan, disk, other."""
+    if isinstance(error, ModuleNotFoundError) and listed(error.name or ""):
+        return "library"
     text = f"{type(error).__name__}: {error}".lower()
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text:
         return "memory"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assistant.errors import AssistantError, BlockedError, FailedError
+from assistant.libraries import not_installed
 from assistant.words import Text
 
 from .child import FAILURE_FILE
@@ -78,6 +79,8 @@ def _end_of_log(log: Path) -> str:
 
 def explain(kind: str, said: str, log: Path) -> AssistantError:
     """A failure of the training process as a plain message with what to change."""
+    if kind == "library":
+        return not_installed(said)
     if kind == "memory":
         return BlockedError(
             Text(f"Training ran out of memory ({said}).", f"训练内存不足（{said}）。"),

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...conversation import Message
 from ...errors import EngineError
+from ...libraries import installing
 from ...progress import Progress, Report, unreported
 from ...words import Text
 from ..base import (
@@ -386,7 +387,7 @@ def open_pipeline(
             Text(
                 f"OpenVINO GenAI is not installed: {error}.", f"没有安装 OpenVINO GenAI：{error}。"
             ),
-            Text("pip install -r requirements-cpu.txt", "pip install -r requirements-cpu.txt"),
+            installing("openvino_genai"),
         ) from None
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.enable_prefix_caching = True

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...artifacts import Manifest, library_versions, now, whole_folder, write_manifest
 from ...errors import BlockedError, EngineError
+from ...libraries import installing
 from ...progress import Progress, Report
 from ...words import Text
 
@@ -38,7 +39,7 @@ def export(source: Path, target: Path, report: Report, weight_format: str = WEIG
                 "tools for that are not installed.",
                 f"{source} 是 Hugging Face 格式的文件夹；CPU 引擎要先转换一次，但转换工具没有安装。",
             ),
-            Text("Install them: make train-env", "安装它们：make train-env"),
+            installing("optimum"),
         )
     report(Progress(Text("Converting for the CPU (once, a minute or so)",
                          "正在转换为 CPU 格式（只需一次，约一分钟）")))  # fmt: skip

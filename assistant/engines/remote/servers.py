@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ...errors import EngineError
+from ...libraries import installing
 from ...network import proxy_for
 from ...words import Text
 from .failures import Failure, broken, failure_of, unusable_proxies
@@ -158,7 +159,7 @@ def _client(address: Address, settings: RemoteSettings) -> openai.AsyncOpenAI:
         raise EngineError(
             "unavailable",
             Text(f"The openai client is not installed: {error}.", f"没有安装 openai：{error}。"),
-            Text("pip install -r requirements-cpu.txt", "pip install -r requirements-cpu.txt"),
+            installing("openai"),
         ) from None
     try:
         # this machine is never behind a proxy, whatever HTTP_PROXY says

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import EngineError
+from ...libraries import installing
 from ...models.local import LocalModel
 from ...transformers_import import import_transformers
 from ...words import Text
@@ -77,7 +78,7 @@ def _read(weights: Path) -> tuple[Any, Any]:
             "unavailable",
             Text(f"transformers with PyTorch is not installed: {error}.",
                  f"没有安装 transformers 和 PyTorch：{error}。"),
-            Text("pip install torch transformers", "pip install torch transformers"),
+            installing("transformers"),
         ) from None  # fmt: skip
     device = "cuda" if torch.cuda.is_available() else "cpu"
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}

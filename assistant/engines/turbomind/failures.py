@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from ...errors import EngineError
+from ...libraries import installing
 from ...words import Text
 
 _REASON_CHARACTERS = 300
@@ -20,12 +21,13 @@ _TEMPLATE = re.compile(r"chat_template is not set", re.I)
 
 def not_installed(error: ImportError) -> EngineError:
     """LMDeploy, or something that it needs, is missing."""
+    install = installing("lmdeploy")
     return EngineError(
         "unavailable",
         Text(f"LMDeploy is not installed: {error}.", f"没有安装 LMDeploy：{error}。"),
         Text(
-            "pip install -r requirements.txt   (without a GPU: --engine cpu)",
-            "pip install -r requirements.txt   （没有 GPU 时：--engine cpu）",
+            f"{install.en}   (without a GPU: --engine cpu)",
+            f"{install.zh}   （没有 GPU 时：--engine cpu）",
         ),
     )
 

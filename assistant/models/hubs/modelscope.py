@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BlockedError
+from ...libraries import installing
 from ...progress import Report
 from ...words import Text
 from ..cache import WORK_FOLDER, Download
@@ -88,10 +89,7 @@ def _client() -> Any:
                 "Models of ModelScope need the package modelscope-hub, which is not installed.",
                 "下载 ModelScope 的模型需要 modelscope-hub，它没有安装。",
             ),
-            Text(
-                'Install it: pip install "modelscope-hub>=0.5,<0.6"',
-                '请安装：pip install "modelscope-hub>=0.5,<0.6"',
-            ),
+            installing("modelscope_hub", alone=True),
         ) from None
     # It logs every attempt to stderr, beside our own progress and errors.
     logging.getLogger("modelscope_hub").setLevel(logging.CRITICAL)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from assistant.errors import BlockedError, UsageError
+from assistant.errors import UsageError
 from assistant.outside import legible
 from assistant.words import Text
 
@@ -110,7 +110,7 @@ def _names(names: Sequence[str]) -> str:
 def read_documents(places: Sequence[Path]) -> tuple[list[Document], ReadingAccount]:
     """The documents that `places` are or hold, and what became of every file.
 
-    Raises UsageError for a place that is not there or of another kind, BlockedError where a library
+    Raises UsageError for a place that is not there or of another kind, ImportError where a library
     is missing.
     """
     account = ReadingAccount()
@@ -185,16 +185,11 @@ def read_document(file: Path) -> str:
 def read_pages(file: Path) -> tuple[str, int]:
     """The document's text, and how many of its pages have none.
 
-    Raises UnreadableError, or BlockedError where the library is missing.
+    Raises UnreadableError, or ImportError where the library is missing.
     """
     try:
         return _reader(file)(file)
-    except ImportError as error:
-        raise BlockedError(
-            Text(f"{file} needs a library: {error.name}.", f"读取 {file} 需要 {error.name}。"),
-            Text("pip install -r train/requirements.txt", "pip install -r train/requirements.txt"),
-        ) from None
-    except UnreadableError:
+    except (ImportError, UnreadableError):
         raise
     except OSError as error:
         reason = error.strerror or str(error)

@@ -16,14 +16,24 @@ TURNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "tur
 LOOSE_TURNS = ("items", "data", "dialogues", "chats", "utterances", "消息", "text")
 CHOSEN = (
     "chosen", "chosenresponse", "preferredoutput", "chosenmessages", "responsechosen", "chosenanswer",
-    "answerchosen", "chosenoutput", "outputchosen",
+    "answerchosen", "chosenoutput", "outputchosen", "responseaccepted", "acceptedresponse", "preferred",
+    "preferredresponse",
 )  # fmt: skip
 REJECTED = (
     "rejected", "rejectedresponse", "nonpreferredoutput", "rejectedmessages", "rejectedoutput",
-    "responserejected", "rejectedanswer", "answerrejected", "outputrejected",
+    "responserejected", "rejectedanswer", "answerrejected", "outputrejected", "dispreferred",
+    "dispreferredresponse", "nonpreferred", "nonpreferredresponse",
 )  # fmt: skip
 # Names that say so only beside each other: the better answer, the worse one.
-_PAIRED = (("responsej", "responsek"), ("win", "lose"), ("better", "worse"))
+_PAIRED = (
+    ("responsej", "responsek"),
+    ("win", "lose"),
+    ("better", "worse"),
+    ("good", "bad"),
+    ("goodanswer", "badanswer"),
+    ("goodresponse", "badresponse"),
+    ("positive", "negative"),
+)
 REASONING = {
     "reasoning", "reasoningcontent", "thinking", "think", "thought", "thoughts", "cot", "complexcot",
     "chainofthought", "innerthoughts", "思考", "思考过程", "思维链", "推理", "推理过程",

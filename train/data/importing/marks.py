@@ -20,15 +20,17 @@ _NAMES: dict[Kind, tuple[str, ...]] = {
     # the answer was judged: false, 0, "bad"
     "verdict": (
         "label", "ktotag", "ktolabel", "judgement", "judgment", "verdict", "feedback", "quality", "review",
-        "reviewresult", "evaluation", "status", "thumb", "thumbs", "liked",
-        "标签", "标注", "评价", "反馈", "质量", "审核", "审核结果", "状态", "结论",
+        "reviewresult", "reviewstatus", "auditstatus", "auditresult", "approvalstatus", "qastatus", "checkstatus",
+        "annotationstatus", "labelstatus", "approval", "evaluation", "status", "thumb", "thumbs", "liked",
+        "标签", "标注", "评价", "反馈", "质量", "审核", "审核结果", "审核状态", "审批", "审批结果", "审批状态", "标注状态",
+        "标注结果", "质检", "质检结果", "质检状态", "状态", "结论",
     ),
     # whether to train on it: false, 0, "no"
     "flag": (
         "train", "training", "trainable", "istrain", "learn", "learnable", "totrain", "trainon", "loss",
         "outputwithloss", "withloss", "computeloss", "calculateloss", "accepted", "isaccepted", "approved",
         "isapproved", "iscorrect", "isgood", "isvalid", "usable", "isusable", "include", "included", "keep",
-        "desirable", "isdesirable", "good", "use", "使用", "是否使用", "训练", "是否训练", "参与训练", "采用", "是否采用", "可用", "是否可用",
+        "desirable", "isdesirable", "good", "use", "trainonturn", "trainthis", "adopted", "isadopted", "使用", "是否使用", "训练", "是否训练", "参与训练", "是否参与训练", "采用", "是否采用", "采纳", "是否采纳", "是否收录", "是否入库", "可用", "是否可用",
         "合格", "是否合格", "是否正确", "是否有效", "保留", "是否保留", "通过", "是否通过",
     ),
     # the same, but other words there are an answer or a note
@@ -37,7 +39,7 @@ _NAMES: dict[Kind, tuple[str, ...]] = {
     "negative": (
         "bad", "isbad", "isrejected", "reject", "skip", "skipped", "exclude", "excluded", "ignore", "ignored",
         "deleted", "isdeleted", "discard", "discarded", "masked", "wrong", "iswrong", "incorrect", "undesirable",
-        "flagged", "donottrain", "donotlearn", "notrain", "nolearn", "dontlearn", "排除", "跳过", "忽略",
+        "flagged", "maskedout", "hallucination", "ishallucination", "hallucinated", "donottrain", "donotlearn", "notrain", "nolearn", "dontlearn", "排除", "跳过", "忽略",
         "作废", "删除", "已删除", "不采用", "不训练", "不要学", "是否删除",
     ),
     "weight": (
@@ -60,12 +62,12 @@ _BAD = {
     "dislike", "disliked", "thumbsdown", "thumbdown", "downvote", "downvoted", "unusable", "deleted",
     "discarded", "discard", "negative", "down", "unacceptable", "notapproved", "disapproved", "dontlearn", "👎",
     "坏", "差", "很差", "差评", "不好", "错误", "错", "不合格", "不采用", "不可用", "拒绝", "已拒绝", "踩",
-    "作废", "未通过", "不通过", "无效", "已删除", "不正确", "不要学",
+    "作废", "未通过", "不通过", "审核未通过", "审核不通过", "驳回", "已驳回", "无效", "已删除", "不正确", "不要学",
 }  # fmt: skip
 _GOOD = {
     "good", "excellent", "great", "accept", "accepted", "correct", "right", "desirable", "desired", "like",
     "liked", "positive", "up", "thumbsup", "thumbup", "upvote", "upvoted", "usable", "approved", "ok", "keep", "chosen", "👍",
-    "好", "很好", "好评", "正确", "对", "合格", "采用", "可用", "接受", "已采用", "赞", "通过", "有效",
+    "好", "很好", "好评", "正确", "对", "合格", "采用", "可用", "接受", "已采用", "赞", "通过", "已通过", "审核通过", "有效",
 }  # fmt: skip
 _REVERSED = ("negative", "rejected")  # true is bad
 _LABELS = {"label", "标签", "标注"}  # also those of a classifier, where these words are classes

@@ -174,6 +174,15 @@ CURES: dict[str, Text] = {
     "unknown_shape": Text(
         "Name the keys: --question KEY --answer KEY", "请指明名称：--question 名称 --answer 名称"
     ),
+    "broken": Text(
+        "Mend what is named there; JSON has its names and texts in double quotes and knows no comments.",
+        "请修好所指之处；JSON 的名称和文字要用双引号，也不能有注释。",
+    ),
+    "empty_turn": Text("Fill in what is empty, or take it out.", "请补上空缺的内容，或删去它。"),
+    "not_text": Text(
+        "Write a text there, or name the key that holds one: --question KEY --answer KEY",
+        "请在那里写文字，或指明存放文字的字段：--question 名称 --answer 名称",
+    ),
     "role": Text(
         "If these are names, say who answers: --assistant NAME",
         "如果是人名，请指明谁是回答的一方：--assistant 名字",
@@ -237,6 +246,10 @@ NOTES: dict[str, Text] = {
         "the reasoning before the answer was left out (this kit does not carry it)",
         "回答前的推理被去掉（本工具不支持推理内容）",
     ),
+    "picture_links": Text(
+        "the text links pictures, which this kit does not learn", "文本里链接了图片，本工具学不到图片内容"
+    ),
     "merged": Text("messages of one speaker in a row were joined", "同一人的连续消息被合并"),
     "opening": Text("answers before the first question were left out", "第一个问题之前的回答被去掉"),
 }  # fmt: skip
+UNCHANGED = {"picture_links"}  # notes of what was seen and left as it is

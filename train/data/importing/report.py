@@ -13,7 +13,7 @@ from typing import Any
 from assistant.artifacts import now
 from assistant.words import Text
 
-from .records import CURES, NOTES, REASONS, nothing_read
+from .records import CURES, NOTES, REASONS, UNCHANGED, nothing_read
 
 DETAILS_KEPT = 50  # different details of a reason that are counted one by one
 SHOWN = 12  # names on a line for people
@@ -28,6 +28,7 @@ _FIELDS = {
     "system": Text("system", "系统提示"), "history": Text("history", "历史"), "messages": Text("messages", "消息"),
     "completion": Text("completion", "回答"),
 }  # fmt: skip
+_CHANGED, _AS_IT_IS = Text("changed", "行有改动"), Text("kept as they are", "行原样保留")
 _DELIMITERS = {"\t": "tab"}
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -216,7 +217,10 @@ class ImportReport:
             lines.append(self._reason_line(reason, count, cures))
         for note, count in sum((file.notes for file in self.files), Counter()).most_common():
             said = NOTES[note]
-            lines.append(Text(f"{count:>8} changed: {said.en}", f"{count:>8} 行有改动：{said.zh}"))
+            done = _AS_IT_IS if note in UNCHANGED else _CHANGED
+            lines.append(
+                Text(f"{count:>8} {done.en}: {said.en}", f"{count:>8} {done.zh}：{said.zh}")
+            )
         return Text("\n".join(line.en for line in lines), "\n".join(line.zh for line in lines))
 
     def _whole_line(self) -> Text:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from assistant.conversation import Conversation, Message
 
+from ..text.media import links_picture
 from . import headers
 from .headers import plain_name
 from .layout import Layout, carries_more, holds_conversations, is_message, layout, looks_like_turns
@@ -69,6 +70,8 @@ def shape(record: Record, options: Options, evidence: Evidence = NO_EVIDENCE) ->
     messages = _with_system(learnable(turns, found), options.system)
     whole = _checked(messages, found)
     check_tags(whole)
+    if any(links_picture(message.content) for message in whole):
+        found.note("picture_links")
     meta = _meta(value, options.columns, taken.shape in _OF_COLUMNS, seen, found)
     for key in seen.reasoning:
         if not blank(value[key]):

@@ -8,7 +8,7 @@ from assistant.persona import Persona
 from assistant.personal_data import personal
 
 from ..text.language import foreign_language
-from ..text.media import media_mark
+from ..text.media import lost_picture, media_mark
 from ..text.phrases import AS_A_MODEL, leading_phrase, trailing_note
 from ..text.placeholders import of_turns
 from .identity import OtherIdentities
@@ -23,7 +23,8 @@ class ContentChecks:
 
     def findings(self, turns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         """(code, words) for each thing that is wrong with the turns."""
-        mark = next((mark for _, text in turns if (mark := media_mark(text))), "")
+        marks = (media_mark(text) or lost_picture(text, role == "user") for role, text in turns)
+        mark = next(filter(None, marks), "")
         if mark:
             yield "E110", mark
         found = [*of_turns(turns)]

@@ -11,14 +11,15 @@ from typing import Any
 
 from assistant.config import Config
 from assistant.conversation import Message, Role
-from assistant.errors import AssistantError, BlockedError
+from assistant.errors import AssistantError
+from assistant.libraries import not_installed
 from assistant.models import LocalModel, fetch
 from assistant.words import Text
 
 from ...base.folder import converted_folder
 from ...base.light_tokenizer import LightTokenizer, from_folder, from_gguf
 from ...base.machine import this_machine
-from ...base.size import measure
+from ...base.size import Size, measure
 from ...recipes import all_recipes, automatic
 from ...settings import TrainTable
 from ..render import TemplateError, template_ids
@@ -97,12 +98,7 @@ def base_tokenizer(config: Config, offline: bool = True) -> Any:
     from ...base.tokenizer import load_tokenizer
 
     if find_spec("transformers") is None:
-        raise BlockedError(
-            Text("The library transformers is not installed.", "没有安装 transformers 库。"),
-            Text(
-                "Install what training needs: make train-env", "请安装训练所需的库：make train-env"
-            ),
-        )
+        raise not_installed("transformers")
     model = fetch(config.model.base, base_folder=config.folder, offline=offline)
     folder = _folder(model)
     if folder is None:
@@ -128,13 +124,19 @@ def max_length(config: Config) -> int:
         return table.max_length
     name = table.recipe
     if name == "auto":
-        try:
-            folder = _folder(fetch(config.model.base, base_folder=config.folder, offline=True))
-            size = measure(folder) if folder else None
-        except (AssistantError, OSError, ValueError, KeyError):
-            size = None
-        name = automatic(this_machine(), size)[0]
+        machine = this_machine()
+        # Only GPUs ask for the size, and the way to it goes over a hash of all of a GGUF's bytes.
+        name = automatic(machine, _size(config) if machine.gpus else None)[0]
     return all_recipes()[name].max_length
+
+
+def _size(config: Config) -> Size | None:
+    """The base's size; None where it is not here, or not as a folder yet."""
+    try:
+        folder = _folder(fetch(config.model.base, base_folder=config.folder, offline=True))
+        return measure(folder) if folder else None
+    except (AssistantError, OSError, ValueError, KeyError):
+        return None
 
 
 def _template_tokens(tokenizer: Any) -> tuple[int, int, int]:

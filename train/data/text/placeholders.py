@@ -231,6 +231,8 @@ def _bracketed(match: re.Match[str], kind: str, doubt: bool) -> bool | None:
     if before[-1:].isascii() and (before[-1:].isalnum() or before.endswith((")", "_", "]"))):
         return None
     inside = match[kind]
+    if kind == "lenses" and before.rstrip().endswith("》") and after[:1].isalpha():
+        return None  # 《红楼梦》【作者】曹雪芹: what is said of a book, named
     if not before.strip(" \t*#>-·•") or (
         kind == "lenses" and line.lstrip().startswith("【")
     ):  # at the head of a line: a title, or a line of a letter
