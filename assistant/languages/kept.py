@@ -14,7 +14,7 @@ from ..errors import EngineError
 from ..models import LocalModel, home
 from ..progress import Report
 from ..words import Language
-from .measure import HOW, QUESTIONS, Measured, measure
+from .measure import HOW, QUESTIONS, LanguageRecord, measure
 
 logger = logging.getLogger(__name__)
 SHIPPED = Path(__file__).parent / "measured"
@@ -46,18 +46,20 @@ def known_languages(
     return measured.known()
 
 
-def kept_measure(model: LocalModel) -> Measured | None:
+def kept_measure(model: LocalModel) -> LanguageRecord | None:
     """Return what was measured of exactly these weights by these questions; None for nothing yet."""
     name = _name(model)
     for folder in (SHIPPED, _cache()):
         try:
-            return Measured.model_validate_json((folder / name).read_bytes())
+            return LanguageRecord.model_validate_json((folder / name).read_bytes())
         except (OSError, ValidationError):
             continue
     return None
 
 
-def keep_measure(measured: Measured, model: LocalModel, folder: Path | None = None) -> Path | None:
+def keep_measure(
+    measured: LanguageRecord, model: LocalModel, folder: Path | None = None
+) -> Path | None:
     """Write what was measured into `folder` (None: the cache) and return the file.
 
     Returns None where the cache cannot be written: it is then measured again the next time.

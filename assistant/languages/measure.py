@@ -27,7 +27,7 @@ AT_ONCE = 16  # questions that the engine steps together
 WHAT = Text("Finding out which languages the model knows", "看看模型会哪些语言")
 
 
-class Question(BaseModel):
+class ShortQuestion(BaseModel):
     """A short question; an answer that names one of `right` is right."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,7 +50,7 @@ class Asked(BaseModel):
     right: bool
 
 
-class Measured(BaseModel):
+class LanguageRecord(BaseModel):
     """What a model said in each language that it was asked in."""
 
     model_config = ConfigDict(frozen=True)
@@ -70,14 +70,14 @@ class Measured(BaseModel):
 
 
 @cache
-def questions(language: Language) -> tuple[Question, ...]:
+def questions(language: Language) -> tuple[ShortQuestion, ...]:
     """Return the questions in `language`."""
-    return tuple(Question.model_validate(one) for one in read_toml(QUESTIONS)[language])
+    return tuple(ShortQuestion.model_validate(one) for one in read_toml(QUESTIONS)[language])
 
 
 def measure(
     engine: Engine, languages: Sequence[Language] = LANGUAGES, report: Report = unreported
-) -> Measured:
+) -> LanguageRecord:
     """Ask `engine` every question of `languages`, `AT_ONCE` side by side, without a system message.
 
     Args:
@@ -100,10 +100,10 @@ def measure(
             right = question.is_answered_by(answer)
             found[language].append(Asked(question=question.ask, answer=answer, right=right))
             report(Progress(WHAT, number, len(todo)))
-    return Measured(answers={language: tuple(asked) for language, asked in found.items()})
+    return LanguageRecord(answers={language: tuple(asked) for language, asked in found.items()})
 
 
-def _ask(engine: Engine, question: Question) -> str:
+def _ask(engine: Engine, question: ShortQuestion) -> str:
     """Return the answer as far as it was needed: what is right already is not read to its end."""
     answer = ""
     generation = engine.stream([Message(role="user", content=question.ask)], HOW)

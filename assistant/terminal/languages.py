@@ -10,7 +10,7 @@ from ..config import EngineName
 from ..engines import needs_weights, open_engine
 from ..errors import UsageError
 from ..languages.kept import keep_measure, kept_measure
-from ..languages.measure import Measured, measure
+from ..languages.measure import LanguageRecord, measure
 from ..models import LocalModel, fetch
 from ..weights import choose_weights, refuse_unpinned_remote_code
 from ..words import Text
@@ -59,7 +59,7 @@ def show_languages(
     context.result(_as_json(local, measured), _as_text(local, measured))
 
 
-def _as_json(local: LocalModel, measured: Measured) -> dict[str, object]:
+def _as_json(local: LocalModel, measured: LanguageRecord) -> dict[str, object]:
     return {
         "model": local.reference,
         "known": list(measured.known()),
@@ -74,7 +74,7 @@ def _as_json(local: LocalModel, measured: Measured) -> dict[str, object]:
     }
 
 
-def _as_text(local: LocalModel, measured: Measured) -> Text:
+def _as_text(local: LocalModel, measured: LanguageRecord) -> Text:
     known = measured.known()
     lines = [Text(f"{local.reference} knows:", f"{local.reference} 会：")]
     for language, asked in measured.answers.items():
