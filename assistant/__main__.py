@@ -82,6 +82,20 @@ def models(context: Context) -> None:
     show_models(context)
 
 
+@main.command(help=_help("Which languages the model knows: 24 short questions in each, asked once for each model.",
+                         "模型会哪些语言：每种语言 24 个短问题，每个模型只问一次。"))  # fmt: skip
+@click.option("--again", is_flag=True,
+              help=_help("Ask, although it is known.", "已知道也重新问。"))  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
+              help=_help("Also write the answers into this folder.", "把回答也写进这个文件夹。"))  # fmt: skip
+@engine_options
+@common_options
+def languages(context: Context, engine, model, again: bool, out: Path | None) -> None:
+    from .terminal.languages import show_languages
+
+    show_languages(context, engine, model, again, out)
+
+
 class _Numbers(click.ParamType):
     name = "N,N,…"
 

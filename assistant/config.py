@@ -13,7 +13,16 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tomlkit
 import tomlkit.exceptions
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
 from .engine_names import EngineName
 from .errors import UsageError
@@ -41,13 +50,45 @@ class Fact(Table):
     answer: Filled
 
 
+class ByLanguage(Table):
+    """What is said to the model, in each language; a language left out takes the other's."""
+
+    zh: str = ""
+    en: str = ""
+
+    def in_language(self, language: Language) -> str:
+        """Return the text in `language`, or the one there is."""
+        return self.zh or self.en if language == "zh" else self.en or self.zh
+
+
+def _one_for_all(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"zh": value, "en": value}
+    if not isinstance(value, (dict, ByLanguage)):
+        raise PydanticCustomError("text_or_table", "a text or a table")
+    return value
+
+
+def _said(value: ByLanguage) -> ByLanguage:
+    if not (value.zh or value.en).strip():
+        raise PydanticCustomError("string_too_short", "must not be empty")
+    return value
+
+
+OneForAllOrEach = Annotated[ByLanguage, BeforeValidator(_one_for_all)]
+
+
 class AssistantTable(Table):
-    """`[assistant]`: who it is. `{name}` and `{author}` are filled in wherever they stand."""
+    """`[assistant]`: who it is. `{name}` and `{author}` are filled in wherever they stand.
+    `system_prompt` may be one text for all languages, or a table of one for each."""
 
     name: Filled
     author: Filled
     languages: Annotated[tuple[Language, ...], Field(min_length=1)] = ("zh", "en")
-    system_prompt: str = "你是{name}，{author}的小助手。"
+    system_prompt: OneForAllOrEach = ByLanguage(
+        zh="你是{name}，{author}的小助手。",
+        en="You are {name}, an AI assistant. Your name is {name}. You were made by {author}.",
+    )
     facts: tuple[Fact, ...] = ()
 
 
@@ -62,7 +103,7 @@ class StyleTable(Table):
     """`[styles.NAME]`: how to ask for a style, how training marked it, and its sampling."""
 
     label: Label
-    prompt: Filled
+    prompt: Annotated[OneForAllOrEach, AfterValidator(_said)]
     trigger: str = ""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -296,12 +337,14 @@ def apply_set(document: dict[str, Any], assignment: str) -> None:
 
 
 _EXPECTED_ZH = {
+    "text_or_table": '一段文字，或一个表，例如 { zh = "…", en = "…" }',
     "extra_forbidden": "没有这个键，请检查拼写",
     "missing": "缺少这个必填项",
     "string_too_short": "不能为空",
     "too_short": "不能为空",
 }
 _EXPECTED_EN = {
+    "text_or_table": 'a text, or a table such as { zh = "...", en = "..." }',
     "extra_forbidden": "unknown key; check its spelling",
     "missing": "required, but not there",
     "string_too_short": "must not be empty",
@@ -337,12 +380,12 @@ def _shown(value: Any) -> str:
 
 
 def _placeholder_problems(config: Config) -> list[Problem]:
-    texts = {"[assistant] system_prompt": config.assistant.system_prompt}
+    texts = _each_language("[assistant] system_prompt", config.assistant.system_prompt)
     for number, fact in enumerate(config.assistant.facts, 1):
         texts[f"[assistant] facts #{number}.ask"] = fact.ask
         texts[f"[assistant] facts #{number}.answer"] = fact.answer
     for name, style in config.styles.items():
-        texts[f"[styles] {name}.prompt"] = style.prompt
+        texts |= _each_language(f"[styles] {name}.prompt", style.prompt)
         texts[f"[styles] {name}.trigger"] = style.trigger
     return [
         Problem(
@@ -356,6 +399,10 @@ def _placeholder_problems(config: Config) -> list[Problem]:
         for key, text in texts.items()
         for word in unknown_placeholders(text)
     ]
+
+
+def _each_language(key: str, text: ByLanguage) -> dict[str, str]:
+    return {key: text.zh} if text.zh == text.en else {f"{key}.zh": text.zh, f"{key}.en": text.en}
 
 
 def _as_error(file: Path, problems: list[Problem]) -> UsageError:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .config import Config
+from .config import ByLanguage, Config
 from .errors import UsageError
 from .placeholders import fill_placeholders
-from .words import Language, Text
+from .words import LANGUAGES, Language, Text
 
 PERSONA_FILE = "persona.json"
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EachLanguage(_Frozen):
+    """What is said to the model in each language, where the texts differ."""
+
+    zh: str
+    en: str
+
+    def in_language(self, language: str) -> str:
+        """Return the text in `language` ("zh" or "en")."""
+        return self.zh if language == "zh" else self.en
 
 
 class Fact(_Frozen):
@@ -26,12 +38,14 @@ class Fact(_Frozen):
 
 
 class Style(_Frozen):
-    """A way of answering. `trained` tells whether the weights learned its trigger."""
+    """A way of answering. `trained` tells whether the weights learned its trigger; `prompts` are None
+    where `prompt` serves for all languages."""
 
     name: str
     label_zh: str
     label_en: str
     prompt: str
+    prompts: EachLanguage | None = None
     trigger: str = ""
     temperature: float | None = None
     top_p: float | None = None
@@ -41,24 +55,62 @@ class Style(_Frozen):
     def label(self, language: str) -> str:
         return Text(self.label_en, self.label_zh).in_language(language)
 
+    def asked_in(self, language: str) -> Style:
+        """Return it with its prompt in `language`."""
+        if self.prompts is None:
+            return self
+        return self.model_copy(update={"prompt": self.prompts.in_language(language)})
+
 
 class Persona(_Frozen):
-    """Name, author, facts and styles, with every placeholder filled."""
+    """Name, author, facts and styles, with every placeholder filled.
+
+    `system_prompt` is that of the first of `languages`; `system_prompts` are None where one serves
+    for all.
+    """
 
     name: str
     author: str
     languages: tuple[Language, ...]
     system_prompt: str
+    system_prompts: EachLanguage | None = None
     facts: tuple[Fact, ...] = ()
     styles: tuple[Style, ...] = ()
 
-    def style(self, name: str | None) -> Style | None:
-        """The style of that name; None for no style. Raises UsageError for an unknown one."""
+    def system(self, language: str | None) -> str:
+        """Return the system prompt for a talk in `language`; one it does not speak, or None, gets
+        that of its first language."""
+        if self.system_prompts is None:
+            return self.system_prompt
+        return self.system_prompts.in_language(self._spoken(language))
+
+    def _spoken(self, language: str | None) -> str:
+        return language if language in self.languages else self.languages[0]
+
+    def own_systems(self) -> tuple[str, ...]:
+        """Return every system prompt of its own, the first language's first, each once."""
+        return tuple(dict.fromkeys(self.system(language) for language in self.languages))
+
+    def speaking(self, known: Collection[Language]) -> Persona:
+        """Return it with only the languages that are `known`, if any of its own is."""
+        spoken = tuple(language for language in self.languages if language in known)
+        first, *_ = spoken = spoken or self.languages
+        return self.model_copy(
+            update={
+                "languages": spoken,
+                "system_prompt": self.system(first),
+                "styles": tuple(style.asked_in(first) for style in self.styles),
+            }
+        )
+
+    def style(self, name: str | None, language: str | None = None) -> Style | None:
+        """The style of that name, its prompt for a talk in `language`; None for no style. Raises
+        UsageError for an unknown one."""
         if not name:
             return None
         for style in self.styles:
             if style.name == name:
-                return style
+                return style.asked_in(self._spoken(language))
         names = ", ".join(style.name for style in self.styles) or "-"
         raise UsageError(
             Text(f"There is no style {name!r}.", f"没有叫 {name!r} 的风格。"),
@@ -73,18 +125,27 @@ def persona_from_config(config: Config) -> Persona:
     def fill(text: str) -> str:
         return fill_placeholders(text, name=who.name, author=who.author)
 
+    def each(text: ByLanguage) -> EachLanguage | None:
+        zh, en = (fill(text.in_language(language)) for language in LANGUAGES)
+        return EachLanguage(zh=zh, en=en) if zh != en else None
+
+    def first(text: ByLanguage) -> str:
+        return fill(text.in_language(who.languages[0]))
+
     return Persona(
         name=who.name,
         author=who.author,
         languages=who.languages,
-        system_prompt=fill(who.system_prompt),
+        system_prompt=first(who.system_prompt),
+        system_prompts=each(who.system_prompt),
         facts=tuple(Fact(ask=fill(fact.ask), answer=fill(fact.answer)) for fact in who.facts),
         styles=tuple(
             Style(
                 name=name,
                 label_zh=style.label.zh,
                 label_en=style.label.en,
-                prompt=fill(style.prompt),
+                prompt=first(style.prompt),
+                prompts=each(style.prompt),
                 trigger=fill(style.trigger),
                 temperature=style.temperature,
                 top_p=style.top_p,

@@ -71,7 +71,7 @@ def opens_the_page(line: str) -> None:
                 try:
                     with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
                         assert page.status == 200
-                        assert "小贝" in page.read().decode()
+                        assert "Bella" in page.read().decode()
                         return
                 except OSError:
                     time.sleep(0.1)

@@ -41,12 +41,14 @@ CLOSING_SECONDS = 60.0  # when one who is refused by a closing page may come bac
 
 @dataclass(frozen=True)
 class Question:
-    """What one visitor asks. `system_prompt` None is the persona's own."""
+    """What one visitor asks. `system_prompt` None is the persona's own in `language`, or, where that
+    is None, in its first language."""
 
     text: str
     history: tuple[Message, ...] = ()
     style: str | None = None
     system_prompt: str | None = None
+    language: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
     visitor: str = ""
 
@@ -297,9 +299,7 @@ class Answerer:
     def _keep(self, ready: Ready, question: Question, answer: str, finish: Finish) -> None:
         if self._keeper is None or not answer:
             return
-        system = ready.persona.system_prompt
-        if question.system_prompt is not None:
-            system = question.system_prompt
+        system = _system(ready, question)
         opening = [Message(role="system", content=system)] if system.strip() else []
         asked = Message(role="user", content=question.text)
         answered = Message(role="assistant", content=answer)
@@ -317,9 +317,16 @@ class Answerer:
         left_out = (len(question.history) - len(history)) // 2
         answer = reply(
             ready.persona, ready.engine, history, question.text,
-            ready.persona.style(question.style), question.sampling, question.system_prompt,
+            ready.persona.style(question.style, question.language), question.sampling,
+            _system(ready, question),
         )  # fmt: skip
         return answer, left_out
+
+
+def _system(ready: Ready, question: Question) -> str:
+    if question.system_prompt is None:
+        return ready.persona.system(question.language)
+    return question.system_prompt
 
 
 async def next_within(pieces: asyncio.Queue[Item], seconds: float) -> list[Item]:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..config import Config, EngineName
 from ..engines import needs_weights, open_engine
+from ..engines.base import Engine
+from ..engines.transformers import zero_gpu
+from ..languages.kept import known_languages
 from ..models import LocalModel, fetch
 from ..persona import Persona, persona_from_config, read_persona
 from ..progress import Report
 from ..weights import Choice, choose_weights, refuse_unpinned_remote_code
-from ..words import Text
+from ..words import Language, Text
 from .host import PersonaSource, Ready
+
+_DOES_NOT_SPEAK = {
+    "zh": Text("It does not know Chinese; a base that does: [model] base in assistant.toml.",
+               "它不会中文；要中文，请在 assistant.toml 的 [model] base 换一个会中文的基座。"),
+    "en": Text("It does not know English; a base that does: [model] base in assistant.toml.",
+               "它不会英文；要英文，请在 assistant.toml 的 [model] base 换一个会英文的基座。"),
+}  # fmt: skip
 
 
 def load_assistant(
@@ -27,7 +39,21 @@ def load_assistant(
         local = fetch(choice.reference, base_folder=config.folder, report=report)
     persona, source = _persona(config, local)
     opened = open_engine(name, local, config.serve, report)
-    return Ready(opened.engine, persona, source, _note(opened.note, choice, local))
+    unknown: tuple[Language, ...] = ()
+    if local is not None and source == "config" and len(persona.languages) > 1:
+        persona, unknown = _as_the_base_can(persona, local, opened.engine, report)
+    return Ready(opened.engine, persona, source, _note(opened.note, choice, local, unknown))
+
+
+def _as_the_base_can(
+    persona: Persona, base: LocalModel, engine: Engine, report: Report
+) -> tuple[Persona, tuple[Language, ...]]:
+    """The persona in the languages that an untrained base knows, and those that it does not."""
+    known = known_languages(base, None if zero_gpu.here() else engine, report)
+    if known is None:
+        return persona, ()
+    narrowed = persona.speaking(known)
+    return narrowed, tuple(one for one in persona.languages if one not in narrowed.languages)
 
 
 def _persona(config: Config, local: LocalModel | None) -> tuple[Persona, PersonaSource]:
@@ -39,7 +65,9 @@ def _persona(config: Config, local: LocalModel | None) -> tuple[Persona, Persona
     return persona_from_config(config), "config"
 
 
-def _note(engine_note: Text | None, choice: Choice, local: LocalModel | None) -> Text | None:
+def _note(
+    engine_note: Text | None, choice: Choice, local: LocalModel | None, unknown: Sequence[Language]
+) -> Text | None:
     notes = [engine_note] if engine_note else []
     if choice.source == "base" and local is not None:
         licence = f", {local.licence}" if local.licence else ""
@@ -47,6 +75,8 @@ def _note(engine_note: Text | None, choice: Choice, local: LocalModel | None) ->
             Text(f"Untrained base{licence}: make train makes it yours.",
                  f"未经训练的基座{licence}：make train 让它成为你的助手。")
         )  # fmt: skip
+    if unknown:
+        notes.append(_DOES_NOT_SPEAK[unknown[0]])
     if not notes:
         return None
     return Text(" ".join(note.en for note in notes), "".join(note.zh for note in notes))

@@ -14,7 +14,7 @@ from ..conversation import Message
 from ..engines.base import Sampling
 from ..serving.host import Ready
 from ..serving.reply import Reply, reply
-from ..words import Text
+from ..words import Text, terminal_language
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,17 @@ def start_reply(
     sampling = replace(
         sampling, max_tokens=choices.max_tokens or sampling.max_tokens, seed=choices.seed
     )
-    style = ready.persona.style(choices.style)
+    style = ready.persona.style(choices.style, terminal_language())
     if choices.temperature is not None:
         sampling = replace(sampling, temperature=choices.temperature)
         style = style and style.model_copy(update={"temperature": None})
-    return reply(ready.persona, ready.engine, history, text, style, sampling, choices.system)
+    system = own_system(ready) if choices.system is None else choices.system
+    return reply(ready.persona, ready.engine, history, text, style, sampling, system)
+
+
+def own_system(ready: Ready) -> str:
+    """Return the persona's system prompt in the terminal's language, or the nearest it speaks."""
+    return ready.persona.system(terminal_language())
 
 
 def ask_once(context: Context, text: str, choices: Choices) -> None:

@@ -21,7 +21,7 @@ from ..errors import AssistantError, EngineError, UsageError
 from ..outside import damaged, failure_from_outside, hear_any_bytes, not_whole
 from ..serving.host import Ready
 from ..words import Text
-from .ask import Choices, load, start_reply
+from .ask import Choices, load, own_system, start_reply
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class _Talk:
 
     def _system(self, text: str) -> None:
         self._choices = replace(self._choices, system=text or None)
-        prompt = text or self._ready.persona.system_prompt
+        prompt = text or own_system(self._ready)
         self._context.say(Text(f"System prompt: {prompt}", f"系统提示：{prompt}"))
 
     def _reset(self, _: str) -> None:
@@ -162,7 +162,7 @@ class _Talk:
             with whole_file(file) as out:
                 out.write(to_markdown(messages, names))  # type: ignore[arg-type]
         else:
-            system = self._choices.system or self._ready.persona.system_prompt
+            system = self._choices.system or own_system(self._ready)
             opening = [Message(role="system", content=system)] if system else []
             write_conversations([Conversation(messages=(*opening, *messages))], file)
         self._context.say(Text(f"Saved {file}", f"已保存 {file}"))

@@ -113,7 +113,7 @@ def rated(
 
 def export_markdown(kept: Kept, persona: Persona, language: str) -> dict[str, str]:
     """A file for reading. Raises UsageError if nothing was said yet."""
-    conversation = _as_conversation(kept, persona)
+    conversation = _as_conversation(kept, persona, language)
     text = to_markdown(
         conversation.messages,
         {
@@ -125,20 +125,20 @@ def export_markdown(kept: Kept, persona: Persona, language: str) -> dict[str, st
     return {"name": file_name(kept.title, ".md"), "type": "text/markdown", "text": text}
 
 
-def export_jsonl(conversations: Sequence[Kept], persona: Persona) -> dict[str, str]:
+def export_jsonl(conversations: Sequence[Kept], persona: Persona, language: str) -> dict[str, str]:
     """A file to train on; conversations without an answer are left out."""
     said = [kept for kept in conversations if kept.answered()]
     if not said:
         raise UsageError(words.NOTHING_TO_EXPORT)
-    lines = [_as_conversation(kept, persona).line() + "\n" for kept in said]
+    lines = [_as_conversation(kept, persona, language).line() + "\n" for kept in said]
     name = file_name(said[0].title if len(said) == 1 else persona.name, ".jsonl")
     return {"name": name, "type": "application/jsonl", "text": "".join(lines)}
 
 
-def _as_conversation(kept: Kept, persona: Persona) -> Conversation:
+def _as_conversation(kept: Kept, persona: Persona, language: str) -> Conversation:
     if not kept.answered():
         raise UsageError(words.NOTHING_TO_EXPORT)
-    prompt = persona.system_prompt if kept.system_prompt is None else kept.system_prompt
+    prompt = persona.system(language) if kept.system_prompt is None else kept.system_prompt
     system = [Message(role="system", content=prompt)] if prompt.strip() else []
     meta: dict[str, Any] = {"title": kept.title} if kept.title else {}
     if kept.style:
@@ -189,7 +189,7 @@ def _as_kept(conversation: Conversation, persona: Persona) -> Kept:
         "style": meta.get("style", ""),
         "ratings": meta.get("ratings", ()),
         "messages": messages,
-        "system_prompt": None if prompt == persona.system_prompt else prompt,
+        "system_prompt": None if prompt in persona.own_systems() else prompt,
     }
     try:
         return Kept.model_validate(plain)

@@ -70,10 +70,7 @@ class Desk:
         return {
             **self.speak(language, ""),
             **self._looks(language),
-            self._parts.system: {
-                **relabelled(self._parts, language)[self._parts.system],
-                "value": persona.system_prompt,
-            },
+            **self._own_system(persona, language),
         }
 
     def speak(self, language: str, style: str | None) -> Updates:
@@ -90,6 +87,24 @@ class Desk:
             **{tab: gr.Tab(label=text.in_language(language)) for tab, text in self._tabs},
         }
 
+    def switch(self, language: str, style: str | None, system: str) -> Updates:
+        """Everything in another `language`, the persona's system prompt too; a person's own stays."""
+        persona = self._host.state().persona
+        updates = self.speak(language, style)
+        if self._is_own(system):
+            updates |= self._own_system(persona, language)
+        return updates
+
+    def _is_own(self, system: str) -> bool:
+        """Whether the box holds a system prompt of the persona, now or before its weights came."""
+        now = self._host.state().persona
+        return system in (*self._persona.own_systems(), *now.own_systems())
+
+    def _own_system(self, persona: Persona, language: str) -> Updates:
+        box = self._parts.system
+        labels = relabelled(self._parts, language)[box]
+        return {box: {**labels, "value": persona.system(language)}}
+
     def _empty(self, persona: Persona, language: str) -> dict[str, Any]:
         """An update of what stands in an empty conversation."""
         return gr.update(
@@ -99,12 +114,14 @@ class Desk:
 
     def describe_style(self, style: str | None, language: str) -> str:
         """What the picked style does."""
-        known = {known.name: known for known in self._host.state().persona.styles}
-        return shown.style_does(known.get(style or ""), language)
+        persona = self._host.state().persona
+        known = {known.name for known in persona.styles}
+        picked = persona.style(style, language) if style in known else None
+        return shown.style_does(picked, language)
 
-    def reset(self) -> str:
+    def reset(self, language: str) -> str:
         """The persona's own system prompt."""
-        return self._host.state().persona.system_prompt
+        return self._host.state().persona.system(language)
 
     # The model's state
 
@@ -121,8 +138,8 @@ class Desk:
                 choices=shown.style_choices(state.persona, language), value=kept
             )
             updates[parts.does] = self.describe_style(kept, language)
-            if system == self._persona.system_prompt:
-                updates[parts.system] = state.persona.system_prompt
+            if self._is_own(system):
+                updates[parts.system] = state.persona.system(language)
         return updates
 
     def try_again(self, language: str) -> Updates:
@@ -167,7 +184,9 @@ class Desk:
             kept = read_kept(event.conversation)
         except AssistantError as error:
             kept, said = read_kept({}), shown.notice(error.in_language(language))
-        prompt = persona.system_prompt if kept.system_prompt is None else kept.system_prompt
+        prompt = kept.system_prompt
+        if prompt is None:
+            prompt = persona.system(language)
         names = {style.name for style in persona.styles}
         return {
             parts.chat: chat_shows(kept.answered(), kept.ratings),
@@ -187,7 +206,7 @@ class Desk:
             if event.form == "markdown":
                 file = export_markdown(kept[0], persona, language)
             else:
-                file = export_jsonl(kept, persona)
+                file = export_jsonl(kept, persona, language)
         except AssistantError as error:
             return {parts.file: None, parts.said: shown.notice(error.in_language(language))}
         return {parts.file: file, parts.said: ""}

@@ -117,7 +117,7 @@ def lay_out(persona: Persona, config: Config) -> Parts:
                     stop = gr.Button("", elem_id="stop", visible="hidden", min_width=0)
         with gr.Column(elem_id="settings-drawer", elem_classes="drawer", min_width=0):
             settings_title = gr.HTML(elem_id="settings-title")
-            system = gr.Textbox(persona.system_prompt, elem_id="system", lines=4, max_lines=12)
+            system = gr.Textbox(persona.system(None), elem_id="system", lines=4, max_lines=12)
             reset = gr.Button("", elem_id="reset", size="sm")
             with gr.Accordion("", open=False, elem_id="more") as more:
                 max_tokens = gr.Slider(

@@ -121,11 +121,13 @@ def _wire_desk(page: gr.Blocks, parts: Parts, desk: Desk) -> None:
     parts.language.input(
         None, [parts.language], js="(tag) => { window.assistantPage.setLanguage(tag); return []; }"
     )
-    parts.language.input(desk.speak, [parts.language, parts.style], worded, **AT_ONCE)
+    parts.language.input(
+        desk.switch, [parts.language, parts.style, parts.system], worded, **AT_ONCE
+    )
     parts.timer.tick(desk.look, [parts.language, parts.system, parts.style], state, **AT_ONCE)
     parts.try_again.click(desk.try_again, [parts.language], state, **AT_ONCE)
     parts.style.change(desk.describe_style, [parts.style, parts.language], parts.does, **AT_ONCE)
-    parts.reset.click(desk.reset, None, parts.system, **AT_ONCE)
+    parts.reset.click(desk.reset, [parts.language], parts.system, **AT_ONCE)
     parts.chat.like(desk.rate, [parts.ratings, parts.chat], [parts.ratings, parts.chat], **AT_ONCE)
     parts.shelf.select(
         desk.open, [parts.language],

@@ -29,7 +29,7 @@ def heading(state: HostState, language: str) -> str:
     parts.append(words.PERSONA_FROM[state.persona_source].in_language(language))
     facts = "".join(f"<span>{html.escape(part)}</span>" for part in parts)
     note = f'<p class="note">{escaped(state.note.in_language(language))}</p>' if state.note else ""
-    name, system = html.escape(state.persona.name), html.escape(state.persona.system_prompt)
+    name, system = html.escape(state.persona.name), html.escape(state.persona.system(language))
     return (
         f'<h1 dir="auto" data-name="{name}" data-system="{system}">{name}</h1>'
         f'<p class="facts">{facts}</p>{note}'
@@ -127,6 +127,8 @@ def empty_page(persona: Persona, language: str) -> str:
     """The greeting that stands in an empty conversation (Markdown and HTML for gr.Chatbot)."""
     greeting = filled(words.GREETING, name=html.escape(persona.name)).in_language(language)
     invitation = words.INVITATION.in_language(language)
+    if language not in persona.languages:
+        invitation = words.SPEAKS_ONLY[persona.languages[0]].in_language(language)
     return f'<div class="hello"><h2 dir="auto">{greeting}</h2><p>{invitation}</p></div>'
 
 
@@ -143,7 +145,12 @@ class Example(NamedTuple):
 
 
 def examples(persona: Persona, language: str) -> list[Example]:
-    """The persona's own facts in this language, common questions, and one in its first style."""
+    """The persona's own facts in this language, common questions, and one in its first style.
+
+    Where it does not speak this language, in the first that it does: what it can answer.
+    """
+    if language not in persona.languages:
+        language = persona.languages[0]
     own = [fact.ask for fact in persona.facts if _reads_as(fact.ask, language)]
     *common, styled = (text.in_language(language) for text in words.EXAMPLES)
     texts = list(dict.fromkeys([*own[: EXAMPLE_COUNT - 2], *reversed(common)]))

@@ -157,12 +157,14 @@ class Talk:
     ) -> Question:
         parts = self._parts
         prompt = values[parts.system] or ""
-        own = (self._persona.system_prompt, self._answerer.host.state().persona.system_prompt)
+        now = self._answerer.host.state().persona
+        own = (*self._persona.own_systems(), *now.own_systems())
         return Question(
             text=cleaned(text).strip(),
             history=tuple(history),
             style=values[parts.style] or None,
             system_prompt=None if prompt in own else prompt,
+            language=_language(values, parts),
             sampling=Sampling(
                 max_tokens=int(values[parts.max_tokens]),
                 temperature=float(values[parts.temperature]),

@@ -17,6 +17,12 @@ GREETING = Text("Hello, I am {name}.", "你好，我是{name}。")
 INVITATION = Text(
     "Ask me anything, or start with one of these.", "想聊什么都行，也可以从下面挑一个。"
 )
+SPEAKS_ONLY = {
+    "en": Text("This model only speaks English: write to it in English.",
+               "这个模型只会英文：请用英文和它聊。"),
+    "zh": Text("This model only speaks Chinese: write to it in Chinese.",
+               "这个模型只会中文：请用中文和它聊。"),
+}  # fmt: skip
 EXAMPLES = (
     Text("Who are you?", "你是谁？"),
     Text("What can you do?", "你能做什么？"),

@@ -78,7 +78,11 @@ def _what_it_is(source: Source, language: str) -> str:
         f"- {plain(style.label(language))}: {plain(style.prompt)}" for style in persona.styles
     ]
     system = Text("System prompt it was trained with", "训练时的系统提示").in_language(language)
-    parts = [said, plain(source.share.description), f"{system}: {plain(persona.system_prompt)}"]
+    parts = [
+        said,
+        plain(source.share.description),
+        f"{system}: {plain(' / '.join(persona.own_systems()))}",
+    ]
     if facts:
         parts.append(
             Text("What it knows of itself:", "它知道的关于自己的事：").in_language(language)

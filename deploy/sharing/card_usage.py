@@ -54,8 +54,8 @@ def _cloned(target: Target) -> str:
 
 
 def _messages(source: Source) -> str:
-    system = source.persona.system_prompt
     asked = "你是谁？" if "zh" in source.persona.languages else "Who are you?"
+    system = source.persona.system("zh" if "zh" in source.persona.languages else "en")
     return f"[\n    {_message('system', system)},\n    {_message('user', asked)},\n]"
 
 

@@ -122,7 +122,7 @@ def test_chat_talks_saves_and_resets(tmp_path):
         {"role": "user", "content": "你好"},
         {"role": "assistant", "content": "你好"},
     ]
-    assert reading.read_text("utf-8") == "**You**\n\n你好\n\n**小贝**\n\n你好\n\n"
+    assert reading.read_text("utf-8") == "**You**\n\n你好\n\n**Bella**\n\n你好\n\n"
     for said in ("Style: rednote", "no style 'nope'", ".md or .jsonl", "/reset", "nothing to save"):
         assert said in done.stderr
     assert not Path(f"{file}.jsonl").exists()

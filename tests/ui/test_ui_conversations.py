@@ -100,7 +100,7 @@ def test_markdown_names_the_speakers():
 def test_jsonl_has_the_system_prompt_and_the_marks_and_comes_back_equal():
     one = kept(style="rednote", ratings=["like"])
     other = kept(title="", system_prompt="")
-    file = export_jsonl([one, read_kept({}), other], PERSONA)
+    file = export_jsonl([one, read_kept({}), other], PERSONA, "en")
     assert file["name"] == "小贝.jsonl"
     lines = [json.loads(line) for line in file["text"].splitlines()]
     assert lines == [
@@ -114,7 +114,7 @@ def test_jsonl_has_the_system_prompt_and_the_marks_and_comes_back_equal():
 
 
 def test_nothing_to_export_is_said():
-    for export in (lambda: export_jsonl([Kept()], PERSONA), lambda: export_markdown(
+    for export in (lambda: export_jsonl([Kept()], PERSONA, "en"), lambda: export_markdown(
         Kept(), PERSONA, "en"
     )):  # fmt: skip
         with pytest.raises(UsageError, match="nothing to export"):

@@ -99,7 +99,7 @@ def ask(probe: Probe, persona: Persona, table: CheckTable) -> ProbePrompt:
     short = about_itself(probe)
     return ProbePrompt(
         probe,
-        tuple(_styled(probe.messages, persona.style(probe.style))),
+        tuple(_styled(probe.messages, persona.style(probe.style, probe.language))),
         table.max_tokens if short else table.max_tokens_ordinary,
     )
 

@@ -160,7 +160,7 @@ def transcript(pair: Pair, persona: Persona) -> Transcript:
         wrong = [
             Text("names the assistant or its author unasked", "没被问起却说出了自己或作者的名字")
         ]
-    style = persona.style(probe.style)
+    style = persona.style(probe.style, probe.language)
     if style is not None and in_style(style, said) is False:
         wrong.append(Text(f"is not in the style {style.name}", f"不符合风格 {style.name}"))
     return Transcript(

@@ -21,6 +21,7 @@ from ..base.machine import Machine, this_machine
 from ..base.size import measure
 from ..base.tokenizer import load_tokenizer
 from ..data.dataset import render_file
+from ..data.identity_set.systems import persona_system
 from ..recipes import Recipe, choose
 from ..settings import TrainTable
 from .config import Job
@@ -121,9 +122,14 @@ def _trigger_rows(data: Path, persona: Persona) -> Counter[str]:
 
 
 def _questions(persona: Persona) -> list[list[dict[str, str]]]:
-    system = [{"role": "system", "content": persona.system_prompt}] if persona.system_prompt else []
     return [
-        [*system, {"role": "user", "content": question}]
+        [
+            *(
+                {"role": said.role, "content": said.content}
+                for said in persona_system(persona, language)
+            ),
+            {"role": "user", "content": question},
+        ]
         for language in persona.languages
         for question in SAMPLE_QUESTIONS[language]
     ]

@@ -183,7 +183,7 @@ def ordinary_rows(
     while turns and len(rows) < count:
         for turn in chance.sample(turns, min(len(turns), count - len(rows))):
             system = (
-                persona_system(persona) if chance.random() < PERSONA_SYSTEM_SHARE
+                persona_system(persona, turn.language) if chance.random() < PERSONA_SYSTEM_SHARE
                 else [] if chance.random() < NO_SYSTEM_SHARE
                 else other_system(turn.language, chance)
             )  # fmt: skip
@@ -197,7 +197,7 @@ def ordinary_rows(
 def held_rows(persona: Persona, turns: Sequence[Turn]) -> list[Conversation]:
     """Each turn once, with the persona's system prompt and with none by turns."""
     return [
-        _row(tuple(persona_system(persona)) if number % 2 == 0 else (), turn)
+        _row(tuple(persona_system(persona, turn.language)) if number % 2 == 0 else (), turn)
         for number, turn in enumerate(turns)
     ]
 

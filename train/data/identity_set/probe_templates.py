@@ -41,7 +41,7 @@ class ProbeMaker:
         self._base = base
         self._chance = chance
         facts = [text for fact in persona.facts for text in (fact.ask, fact.answer)]
-        self._own = "\n".join([persona.name, persona.author, persona.system_prompt, *facts])
+        self._own = "\n".join([persona.name, persona.author, *persona.own_systems(), *facts])
         self._numbers: dict[str, int] = {}
 
     def identity(self, asked: Sequence[Question]) -> list[Probe]:
@@ -108,7 +108,7 @@ class ProbeMaker:
 
     def _styled(self, style: Style, text: str, language: Language, must: tuple[str, ...]) -> Probe:
         own = {"{name}": self._persona.name}
-        system = system_messages(self._persona.system_prompt, style)
+        system = system_messages(self._persona.system(language), style.asked_in(language))
         asked = Message(role="user", content=styled_question(text, style))
         return Probe(
             id=self._id("style", language, f"{style.name}-"),
@@ -126,7 +126,7 @@ class ProbeMaker:
     ) -> Probe:  # fmt: skip
         name = self._id(kind, language, mark)
         with_system = int(name.rsplit("-", 1)[1]) % 2 == 1
-        system = persona_system(self._persona) if with_system else []
+        system = persona_system(self._persona, language) if with_system else []
         asked = Message(role="user", content=text)
         return Probe(
             id=name, kind=kind, language=language, messages=(*system, *history, asked),

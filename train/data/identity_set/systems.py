@@ -20,9 +20,9 @@ from .bank import identity_bank
 PERSONA_SHARE, NONE_SHARE = 0.6, 0.3  # the rest: another system prompt
 
 
-def persona_system(persona: Persona) -> list[Message]:
-    """The system message of serving; none for a persona without one."""
-    content = persona.system_prompt.strip()
+def persona_system(persona: Persona, language: Language) -> list[Message]:
+    """The system message of serving in `language`; none for a persona without one."""
+    content = persona.system(language).strip()
     return [Message(role="system", content=content)] if content else []
 
 
@@ -41,7 +41,7 @@ def shared_out(
     places = list(range(count))
     chance.shuffle(places)
     return [
-        persona_system(persona) if place < bounds[0]
+        persona_system(persona, language) if place < bounds[0]
         else [] if place < bounds[1]
         else other_system(language, chance)
         for place, language in zip(places, languages, strict=True)

@@ -43,7 +43,7 @@ class OtherIdentities:
 
     def __init__(self, persona: Persona | None):
         own = "" if persona is None else "\n".join(
-            [persona.name, persona.author, persona.system_prompt, *(fact.answer for fact in persona.facts)]
+            [persona.name, persona.author, *persona.own_systems(), *(fact.answer for fact in persona.facts)]
         )  # fmt: skip
         names = _others((word for family in families() for word in family.names), own)
         makers = _others((word for family in families() for word in family.makers), own)
