@@ -71,7 +71,7 @@ def _note(
     if unknown:
         name = LANGUAGE_NAMES[unknown[0]]
         notes.append(
-            Text(f"It does not know {name.en}; a base that does: [model] base in assistant.toml.",
+            Text(f"It does not know {name.en}; for a base that does, change [model] base in assistant.toml.",
                  f"它不会{name.zh}；要{name.zh}，请在 assistant.toml 的 [model] base 换一个会的基座。")
         )  # fmt: skip
     if not notes:
