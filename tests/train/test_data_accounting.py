@@ -451,15 +451,17 @@ def test_the_cure_of_rows_that_cannot_be_read_is_of_these(tmp_path, file, text, 
     assert import_files([tmp_path / file], tmp_path / "out.jsonl", named, force=True).rows_out == 1
 
 
-_WORDS = ("import FILE -o out", "lint FILE", "clean FILE -o out", "split FILE -o out", "mix FILE -o out", "show FILE")  # fmt: skip
+_WORDS = ("import FILE -o out", "lint FILE", "clean FILE -o out", "split FILE -o out", "mix FILE -o out", "show FILE",
+          "generate --dry-run --paraphrase FILE", "generate --dry-run --documents FILE")  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("words", "kind"), [*((words, "device") for words in _WORDS), (_WORDS[0], "pipe")]
+    ("words", "kind"), [(words, kind) for words in _WORDS for kind in ("device", "pipe")]
 )
 def test_what_is_no_file_ends_and_is_named(tmp_path, monkeypatch, words, kind):
-    """A pipe gives its rows once, and import reads a file more than once; a device may never end."""
+    """A pipe gives its rows once, and has no place beside it; a device may never end."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "assistant.toml").write_text('[assistant]\nname = "Ada"\nauthor = "Me"\n', "utf-8")
     file = Path("/dev/zero")
     if kind == "pipe":
         file = tmp_path / "pipe.jsonl"

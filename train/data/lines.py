@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ def raw_lines(file: Path, read: Callable[[int], None] | None = None) -> Iterator
 
     Raises UsageError if the file cannot be read.
     """
-    refuse_stream(file, may_be_pipe=True)
+    refuse_streams([file])
     done = said = 0
     try:
         with file.open("rb") as source:
@@ -42,15 +42,20 @@ def raw_lines(file: Path, read: Callable[[int], None] | None = None) -> Iterator
         raise cannot_read(file, error) from None
 
 
-def refuse_stream(file: Path, may_be_pipe: bool = False) -> None:
+def refuse_streams(files: Iterable[Path]) -> None:
     """Raise UsageError for a device, which may never end, and for a pipe, which gives its rows only
-    once and to none where nobody writes; what reads each line once `may` take a pipe."""
+    once, to none where nobody writes, and has no place beside it to write to."""
+    for file in files:
+        _refuse_stream(file)
+
+
+def _refuse_stream(file: Path) -> None:
     try:
         mode = file.stat().st_mode
     except OSError as error:
         raise cannot_read(file, error) from None
     pipe = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
-    if (pipe and not may_be_pipe) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+    if pipe or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         kind = Text("a pipe", "管道") if pipe else Text("a device", "设备")
         raise UsageError(
             Text(f"{file} is {kind.en}, not a file.", f"{file} 是{kind.zh}，不是文件。"),

@@ -16,7 +16,7 @@ from assistant.errors import FailedError, UsageError
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from .lines import conversations_of, size_of
+from .lines import conversations_of, refuse_streams, size_of
 from .outputs import SIDES, refuse_replacing, side_file
 
 
@@ -165,6 +165,7 @@ def mix(
     Raises UsageError if one is not, FailedError if nothing would be taken.
     """
     files = list(weights)
+    refuse_streams(files)
     report_file = side_file(out, "report.json")
     refuse_replacing([out, report_file], files, force)
     chooser = random.Random(seed)

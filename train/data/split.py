@@ -24,7 +24,7 @@ from assistant.run import PROBES_FILE, TRAIN_FILE, VALID_FILE
 from assistant.words import Text
 
 from .keys import asked, cell
-from .lines import conversations_of, size_of
+from .lines import conversations_of, refuse_streams, size_of
 from .outputs import refuse_losing
 from .text.near import essence, near_groups
 
@@ -76,6 +76,7 @@ def split(
     Raises UsageError for a line that is no conversation or a `folder` that is there already,
     FailedError if there are not two groups to separate.
     """
+    refuse_streams(files)
     started = now()
     if force:
         refuse_losing(folder, (TRAIN_FILE, VALID_FILE, MANIFEST_FILE, PROBES_FILE), files)

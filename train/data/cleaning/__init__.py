@@ -14,7 +14,7 @@ from assistant.persona import Style
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from ..lines import conversations_of, size_of
+from ..lines import conversations_of, refuse_streams, size_of
 from ..outputs import left_over, refuse_replacing, side_file
 from ..text.language import foreign_language
 from .report import Change, CleanReport
@@ -177,6 +177,7 @@ def clean_files(
     Raises UsageError for a line that is no conversation, or if `out` is there without `force`;
     FailedError if the rules would remove every row.
     """
+    refuse_streams(files)
     if not out.name:
         raise UsageError(
             Text(f"{str(out)!r} names no file to write.", f"{str(out)!r} 不是要写的文件名。"),

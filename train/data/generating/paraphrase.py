@@ -11,6 +11,7 @@ from assistant.errors import UsageError
 from assistant.outside import legible
 from assistant.words import Text
 
+from ..lines import refuse_streams
 from .jobs import Job, Unfit, Work, chance_of, language_of, refuse_leaks, room_for, said
 
 LONGEST_GROWTH = 3  # times the question's own length, and some: beyond that it is an answer
@@ -32,6 +33,7 @@ ASK = {
 
 def paraphrase_work(file: Path, count: int, seed: int) -> Work:
     """A job for every row of `file`. Raises UsageError for a file without rows."""
+    refuse_streams([file])
     rows = list(read_conversations(file))
     jobs = [
         _job(row, f"{legible(file.name)}:{number}", count, seed)

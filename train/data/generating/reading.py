@@ -13,6 +13,8 @@ from assistant.errors import UsageError
 from assistant.outside import legible
 from assistant.words import Text
 
+from ..lines import refuse_streams
+
 ENDINGS = (".txt", ".md", ".markdown", ".docx", ".pdf")
 LOCK_MARK = "~$"  # before the name of a file that Word has open
 SHOWN = 5  # unread files that a message names
@@ -147,6 +149,8 @@ def _files(places: Sequence[Path], account: ReadingAccount) -> Iterator[tuple[Pa
 
 
 def _named(path: Path) -> Path:
+    if path.exists():
+        refuse_streams([path])
     if not path.is_file():
         raise UsageError(Text(f"There is no document {path}.", f"没有文档 {path}。"), _KINDS)
     if path.suffix.lower() not in ENDINGS:

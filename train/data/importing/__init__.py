@@ -21,7 +21,7 @@ from assistant.outside import legible
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from ..lines import size_of
+from ..lines import refuse_streams, size_of
 from ..outputs import left_over, refuse_replacing, side_file
 from .encodings import DAMAGED
 from .headers import plain_name
@@ -66,6 +66,7 @@ def import_files(
     Raises UsageError for a file that is not there or of no known kind, or if `out` exists without
     `force`; FailedError if not one conversation was found (the side file tells why).
     """
+    refuse_streams(files)
     result = ImportReport(out, side_file(out, "dropped.jsonl"))
     report_file = side_file(out, "report.json")
     refuse_replacing([out, result.dropped_file, report_file], files, force or left_over(out))

@@ -12,7 +12,7 @@ from pathlib import Path
 from assistant.errors import UsageError
 from assistant.words import Text
 
-from ..lines import cannot_read, refuse_stream
+from ..lines import cannot_read, refuse_streams
 from .records import Dropped, Options, Reading, Record
 
 Reader = Callable[[Path, Options, Reading], Iterator[Record | Dropped]]
@@ -73,7 +73,7 @@ _ZIPS: tuple[tuple[str, Text, Text], ...] = (
 def reader_of(file: Path, options: Options) -> tuple[str, Reader]:
     """The kind of a file and what reads it. Raises UsageError for one that is not there, or of no
     kind that can be read, with what to do."""
-    refuse_stream(file)
+    refuse_streams([file])
     try:
         with file.open("rb") as source:
             head = source.read(HEAD)

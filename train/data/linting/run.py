@@ -18,6 +18,7 @@ from assistant.run import TRAIN_FILE, VALID_FILE, Run
 from assistant.shell import both_in_same_project
 from assistant.words import Text
 
+from ..lines import refuse_streams
 from ..outputs import refuse_losing, side_file
 from . import LintReport, lint
 from .lengths import counter_for
@@ -65,6 +66,7 @@ def run_lint(
         )
     run = None if files else _run_folder(config, run_name)
     named = list(files) or _run_files(run)
+    refuse_streams(named)
     folder = out or (Run(run).lint if run else side_file(named[0], REPORT_FOLDER))
     names = ", ".join(map(str, named))
     written = f"{folder}, {sound}" if sound else str(folder)
