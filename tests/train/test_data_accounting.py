@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -470,6 +471,32 @@ def test_what_is_no_file_ends_and_is_named(tmp_path, monkeypatch, words, kind):
     assert done.exit_code == 2 and f"{file} is a {kind}, not a file." in done.stderr
     assert "Save what comes from it into a file first." in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+_SENTENCE = re.compile(r"'[^']*'")  # a command's word in quotation marks holds its line end
+
+
+@pytest.mark.parametrize("words", [
+    "import FILE -o OUT", "import FILE.broken -o OUT", "import missingFILE -o OUT", "clean FILE -o OUT", "clean FILE",
+    "clean FILE.broken -o OUT", "lint FILE -o OUT", "lint FILE.broken -o OUT", "lint FILE --sound OUT", "mix FILE -o OUT",
+    "mix FILE --weight FILE=2 -o OUT", "mix FILE.broken -o OUT", "mix . -o OUT --force", "split FILE -o OUT", "split FILE.broken -o OUT",
+    "show FILE.broken", "show missingFILE", "show .", "generate --dry-run -o o --paraphrase FILE", "generate --dry-run --documents FILE",
+])  # fmt: skip
+def test_a_file_name_is_one_line_wherever_it_is_said(tmp_path, monkeypatch, words):
+    """A line end in a name, and what turns a line's direction, are shown as \\n and \\u202e."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "assistant.toml").write_text('[assistant]\nname = "Ada"\nauthor = "Me"\n', "utf-8")
+    name = "a\nb\u202e\x1b.jsonl"
+    questions = ("What is a fjord?", "Who mends the roof?", "Where do swallows sleep?")
+    rows = [json.dumps(asked(text, text[::-1])) for text in questions]
+    (tmp_path / name).write_text("\n".join(rows), "utf-8")
+    (tmp_path / f"{name}.broken").write_text("{x\n", "utf-8")
+    given = [word.replace("FILE", name).replace("OUT", f"out{name}") for word in words.split()]
+    done = CliRunner().invoke(main, ["data", *given])
+    said = _SENTENCE.sub("", done.output)
+    assert done.exit_code in (0, 1, 2) and "Traceback" not in said
+    assert not re.findall("[^\n]*(?:\u202e|\x1b|a\nb)[^\n]*", said)
+    assert r"a\nb\u202e\x1b" in said or words == "show ."
 
 
 def test_verdicts_by_scale():

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from assistant.conversation import Conversation, parse_conversation
 from assistant.errors import AssistantError, UsageError
+from assistant.outside import in_line
 from assistant.shell import command_line
 from assistant.words import Text
 
@@ -58,7 +59,10 @@ def _refuse_stream(file: Path) -> None:
     if pipe or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         kind = Text("a pipe", "管道") if pipe else Text("a device", "设备")
         raise UsageError(
-            Text(f"{file} is {kind.en}, not a file.", f"{file} 是{kind.zh}，不是文件。"),
+            Text(
+                f"{in_line(file)} is {kind.en}, not a file.",
+                f"{in_line(file)} 是{kind.zh}，不是文件。",
+            ),
             Text("Save what comes from it into a file first.", "请先把其中的内容存成文件。"),
         )
 
@@ -66,14 +70,22 @@ def _refuse_stream(file: Path) -> None:
 def cannot_read(file: Path, error: OSError) -> UsageError:
     """The error for a file that does not open, in plain words."""
     if isinstance(error, FileNotFoundError):
-        return UsageError(Text(f"There is no file {file}.", f"没有文件 {file}。"))
+        return UsageError(Text(f"There is no file {in_line(file)}.", f"没有文件 {in_line(file)}。"))
     if isinstance(error, IsADirectoryError):
         return UsageError(
-            Text(f"{file} is a folder, not a file.", f"{file} 是文件夹，不是文件。"),
-            Text(f"Name the files in it: {file / '*'}", f"请指定其中的文件：{file / '*'}"),
+            Text(
+                f"{in_line(file)} is a folder, not a file.", f"{in_line(file)} 是文件夹，不是文件。"
+            ),
+            Text(
+                f"Name the files in it: {in_line(file / '*')}",
+                f"请指定其中的文件：{in_line(file / '*')}",
+            ),
         )
     return UsageError(
-        Text(f"Cannot read {file}: {error.strerror}.", f"无法读取 {file}：{error.strerror}。")
+        Text(
+            f"Cannot read {in_line(file)}: {error.strerror}.",
+            f"无法读取 {in_line(file)}：{error.strerror}。",
+        )
     )
 
 
@@ -85,13 +97,16 @@ def conversations_of(file: Path, read: Callable[[int], None] | None = None) -> I
     for number, line in raw_lines(file, read):
         try:
             text = line.decode("utf-8").lstrip("\ufeff")
-            yield Numbered(number, parse_conversation(text, where=f"{file}:{number}"))
+            yield Numbered(number, parse_conversation(text, where=f"{in_line(file)}:{number}"))
         except (UnicodeDecodeError, AssistantError) as error:
             said = error.message if isinstance(error, AssistantError) else None
             following = command_line("python", "-m", "train", "data", "import", file)
             raise UsageError(
                 said
-                or Text(f"{file}:{number}: not UTF-8 text.", f"{file}:{number}：不是 UTF-8 文本。"),
+                or Text(
+                    f"{in_line(file)}:{number}: not UTF-8 text.",
+                    f"{in_line(file)}:{number}：不是 UTF-8 文本。",
+                ),
                 Text(f"Bring it into shape: {following}", f"请先转换格式：{following}"),
             ) from None
 

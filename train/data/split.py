@@ -19,6 +19,7 @@ from assistant.artifacts import (
     write_manifest,
 )
 from assistant.errors import FailedError, UsageError
+from assistant.outside import in_line
 from assistant.progress import Progress, Report, unreported
 from assistant.run import PROBES_FILE, TRAIN_FILE, VALID_FILE
 from assistant.words import Text
@@ -85,7 +86,7 @@ def split(
         labels = []
         for file in files:
             total = size_of(file)
-            what = Text(f"Reading {file.name}", f"正在读取 {file.name}")
+            what = Text(f"Reading {in_line(file.name)}", f"正在读取 {in_line(file.name)}")
             for row in conversations_of(
                 file,
                 lambda done, what=what, total=total: report(Progress(what, done, total, "B")),  # type: ignore[misc]

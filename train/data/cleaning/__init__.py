@@ -10,6 +10,7 @@ from typing import Any
 from assistant.artifacts import whole_file, write_json
 from assistant.conversation import Conversation, Message
 from assistant.errors import FailedError, UsageError
+from assistant.outside import in_line
 from assistant.persona import Style
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
@@ -207,8 +208,8 @@ def clean_files(
             skips = " ".join(f"--skip {name}" for name in result.removed)
             raise FailedError(
                 Text(
-                    f"Every row would be removed ({names}); see {result.changes_file}.",
-                    f"所有行都会被去掉（{names}），见 {result.changes_file}。",
+                    f"Every row would be removed ({names}); see {in_line(result.changes_file)}.",
+                    f"所有行都会被去掉（{names}），见 {in_line(result.changes_file)}。",
                 ),
                 Text(
                     f"Look whether the file was imported as meant; to keep such rows: {skips}.",
@@ -224,7 +225,7 @@ def _cleaned(
     """Each row cleaned, and counted in `result`."""
     for file in files:
         total = size_of(file)
-        what = Text(f"Cleaning {file.name}", f"正在清洗 {file.name}")
+        what = Text(f"Cleaning {in_line(file.name)}", f"正在清洗 {in_line(file.name)}")
         for number, conversation in conversations_of(
             file,
             lambda done, what=what, total=total: report(Progress(what, done, total, "B")),  # type: ignore[misc]

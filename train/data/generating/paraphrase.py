@@ -8,7 +8,7 @@ from typing import Any
 
 from assistant.conversation import Conversation, Message, read_conversations
 from assistant.errors import UsageError
-from assistant.outside import legible
+from assistant.outside import in_line, legible
 from assistant.words import Text
 
 from ..lines import refuse_streams
@@ -40,7 +40,7 @@ def paraphrase_work(file: Path, count: int, seed: int) -> Work:
         for number, row in enumerate(rows, 1)
     ]
     if not jobs:
-        raise UsageError(Text(f"{file} holds no rows.", f"{file} 里没有数据。"))
+        raise UsageError(Text(f"{in_line(file)} holds no rows.", f"{in_line(file)} 里没有数据。"))
     about = Text(
         f"{len(rows)} rows, {count} paraphrases each", f"{len(rows)} 条数据，每条改写 {count} 种"
     )

@@ -17,7 +17,7 @@ from typing import Any
 from assistant.artifacts import whole_file, write_json
 from assistant.conversation import Conversation
 from assistant.errors import FailedError
-from assistant.outside import legible
+from assistant.outside import in_line, legible
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
@@ -78,7 +78,7 @@ def import_files(
             for file, (kind, reader) in readers:
                 counts = FileCounts(str(file), kind, size=size_of(file))
                 result.files.append(counts)
-                what = Text(f"Reading {file.name}", f"正在读取 {file.name}")
+                what = Text(f"Reading {in_line(file.name)}", f"正在读取 {in_line(file.name)}")
                 for _, item in _shaped(file, reader, options, counts):
                     if isinstance(item, Conversation):
                         rows.write(item.line() + "\n")
@@ -208,15 +208,15 @@ def _nothing(result: ImportReport) -> FailedError:
         )
     return FailedError(
         Text(
-            f"No conversation was found. {said.en}\nEvery row and its reason: {result.dropped_file}",
-            f"没有得到任何对话。{said.zh}\n每一行及原因：{result.dropped_file}",
+            f"No conversation was found. {said.en}\nEvery row and its reason: {in_line(result.dropped_file)}",
+            f"没有得到任何对话。{said.zh}\n每一行及原因：{in_line(result.dropped_file)}",
         ),
         cure,
     )
 
 
 def _no_rows(result: ImportReport) -> FailedError:
-    files = ", ".join(file.file for file in result.files)
+    files = ", ".join(in_line(file.file) for file in result.files)
     beside = "; ".join(str(file.text()).strip() for file in result.files if file.outside)
     return FailedError(
         Text(

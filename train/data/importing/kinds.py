@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from assistant.errors import UsageError
+from assistant.outside import in_line
 from assistant.words import Text
 
 from ..lines import cannot_read, refuse_streams
@@ -153,14 +154,14 @@ def _check_zip(file: Path) -> None:
 def _refused(file: Path, what: Text, cure: Text) -> UsageError:
     quoted = shlex.quote(str(file))
     return UsageError(
-        Text(f"{file} is {what.en}: no rows can be read from it.", f"{file} 是{what.zh}，无法从中读取数据行。"),
+        Text(f"{in_line(file)} is {what.en}: no rows can be read from it.", f"{in_line(file)} 是{what.zh}，无法从中读取数据行。"),
         Text(*(re.sub(r"\{file\}|\bFILE\b", lambda _: quoted, text) for text in cure)),
     )  # fmt: skip
 
 
 def _unknown(file: Path) -> UsageError:
     return UsageError(
-        Text(f"{file} is of no kind known here.", f"{file} 不是可识别的类型。"),
+        Text(f"{in_line(file)} is of no kind known here.", f"{in_line(file)} 不是可识别的类型。"),
         Text(
             "Save it as xlsx, csv, tsv, json, jsonl or parquet. "
             + _DOCUMENTS.en.replace("{file}", shlex.quote(str(file))),
