@@ -473,6 +473,18 @@ def test_what_is_no_file_ends_and_is_named(tmp_path, monkeypatch, words, kind):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "first", ["# questions of March\n", "// questions of March\n", "/* March */\n", ""]
+)
+def test_comments_between_rows_are_called_so(tmp_path, first):
+    file = tmp_path / "a.jsonl"
+    lines = [json.dumps(PAIR), "# the next is Ann's", json.dumps(OTHER), "  // the end", "{broken"]
+    file.write_text(first + "\n".join(lines), "utf-8")
+    rows, report = imported(file)
+    assert len(rows) == 2
+    assert report.dropped == {"comment": 3 if first else 2, "broken": 1}
+
+
 _SENTENCE = re.compile(r"'[^']*'")  # a command's word in quotation marks holds its line end
 
 

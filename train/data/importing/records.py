@@ -112,6 +112,7 @@ class Reading:
 
 REASONS: dict[str, Text] = {
     "blank": Text("blank row", "空行"),
+    "comment": Text("a comment, not a row", "注释，不是数据行"),
     "above_header": Text("stands above the header row", "在表头之上"),
     "header_again": Text("the header row once more", "又一次出现的表头"),
     "taken_for_header": Text("was taken for the header row", "被当作表头"),
