@@ -511,6 +511,13 @@ def test_a_file_name_is_one_line_wherever_it_is_said(tmp_path, monkeypatch, word
     assert r"a\nb\u202e\x1b" in said or words == "show ."
 
 
+def test_a_letter_is_no_answer_in_a_table_of_choices(tmp_path):
+    table = "id,question,A,B,C,D,answer\n0,Which?,x,y,z,w,C\n1,Where?,x,y,z,w,far away\n"
+    (tmp_path / "a.csv").write_text(table, "utf-8")
+    rows, report = imported(tmp_path / "a.csv")
+    assert [row[-1] for row in rows] == ["far away"] and report.dropped == {"choices": 1}
+
+
 def test_verdicts_by_scale():
     assert kind_of("Loss_Weight") == "weight"
     assert verdict("rating", 0, frozenset({0.0, 1.0})) == "not"

@@ -198,6 +198,9 @@ SAMPLES: list[tuple[str, Any, tuple[str, ...] | str]] = [
                         "children": []}}}, "tree"),
     ("chatgpt export", {"title": "t", "mapping": {"x": {"id": "x", "message": {"author": {"role": "user"}, "content": {
         "content_type": "text", "parts": ["q"]}}, "children": []}}, "current_node": "x"}, "tree"),
+    ("claude export", {"uuid": "1", "name": "n", "created_at": "2024", "chat_messages": [
+        {"uuid": "2", "text": "q", "content": [{"type": "text", "text": "q"}], "sender": "human", "attachments": []},
+        {"uuid": "3", "text": "a", "content": [{"type": "text", "text": "a"}], "sender": "assistant"}]}, QA),
     ("by columns", {"question": {"0": "q", "1": "q2"}, "answer": {"0": "a", "1": "a2"}}, "columnar"),
 ]  # fmt: skip
 

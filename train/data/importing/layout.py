@@ -12,7 +12,17 @@ from .marks import Mark, blank, kind_of
 
 # Keys that hold the turns of a conversation, the surest first; the last ones only where their
 # value shows it, for they also name whole data sets.
-TURNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat", "对话")
+TURNS = (
+    "messages",
+    "conversations",
+    "conversation",
+    "dialogue",
+    "dialog",
+    "turns",
+    "chat",
+    "chatmessages",
+    "对话",
+)
 LOOSE_TURNS = ("items", "data", "dialogues", "chats", "utterances", "消息", "text")
 CHOSEN = (
     "chosen", "chosenresponse", "preferredoutput", "chosenmessages", "responsechosen", "chosenanswer",
@@ -45,7 +55,7 @@ _MEDIA = {
 }  # fmt: skip
 _TOOLS = {"tools", "functions", "toolcalls", "functioncall", "functioncalls", "plugins", "apis"}
 _PICTURED = {"objects", "bbox", "bboxes"}  # say what stands where in a picture
-ROLE_KEYS = ("role", "from", "speaker")
+ROLE_KEYS = ("role", "from", "speaker", "sender")
 CONTENT_KEYS = ("content", "value", "text")
 _SAID_KEYS = (*CONTENT_KEYS, "tool_calls")
 # Shapes that are known and hold no conversation: reason -> the keys that tell it.

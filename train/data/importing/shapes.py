@@ -76,6 +76,8 @@ def shape(record: Record, options: Options, evidence: Evidence = NO_EVIDENCE) ->
     _refuse_marked(value, seen, options, evidence, found)
     if others:
         _refuse_marked(others, layout(tuple(others)), options, evidence, found)
+    if by_itself and others and layout((*value, *others)).options and _tells_a_choice(value, seen):
+        raise UnusableError("choices", _keys({**value, **others}))
     taken = _recognised(value, seen, options, found)
     found.used.update(taken.read.values())
     turns = _masked(value, seen, taken.turns)
@@ -184,7 +186,7 @@ def _tells_a_choice(value: Mapping[str, Any], seen: Layout) -> bool:
     if isinstance(held, bool) or not isinstance(held, (int, str)):
         return False
     listed = value.get(seen.fields.get("input", ""))
-    texts = listed if isinstance(listed, (list, tuple)) else ()
+    texts = listed if isinstance(listed, (list, tuple)) else re.findall(r"\d+", str(listed))
     return bool(_CHOICE.fullmatch(str(held).strip())) and str(held) not in map(str, texts)
 
 
