@@ -171,7 +171,7 @@ def held_out(run: Path) -> None:
 def tiny_project(folder: Path, base: Path, *sets: str) -> Config:
     """A project on a tiny base with held-out data, not trained yet."""
     config = project(folder, base)
-    held_out(config.run_folder)
+    held_out(config.run.folder)
     return read_config(config.file, sets, tables={"train": TrainTable})
 
 
@@ -205,7 +205,7 @@ def trained(config: Config, base: Path, size: float) -> Path:
     """The run's adapter from a checkpoint of noise."""
     from train.trainer.adapter import write_adapter
 
-    run = config.run_folder
+    run = config.run.folder
     return write_adapter(
         checkpoint(run / "fit", base, 4, size), run / "adapter",
         base=TrainingBase(base, config.model.base), recipe=tiny_recipe(),

@@ -95,8 +95,8 @@ def adapter_in(run: Path, base: Path, name: str = "tiny") -> Path:
 def exported(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A merged model with the CPU engine's export, made once; read only."""
     config = project(tmp_path_factory.mktemp("exported"), tiny_base)
-    adapter_in(config.run_folder, tiny_base)
-    return merge(config, config.run_folder, export=openvino_export)
+    adapter_in(config.run.folder, tiny_base)
+    return merge(config, config.run.folder, export=openvino_export)
 
 
 def conversations(count: int) -> list[dict]:

@@ -47,7 +47,7 @@ def read(context: Context, run_name: str | None) -> tuple[Config, Path, ShareTab
     from ..settings import ShareTable
 
     config = context.read_config(tables={"share": ShareTable})
-    run = config.run_named(run_name)
+    run = config.run_named(run_name).folder
     if run_name and not run.is_dir():
         raise UsageError(
             Text(f"There is no run {run}.", f"没有运行目录 {run}。"),

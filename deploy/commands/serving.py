@@ -242,7 +242,7 @@ def _model_to_serve(
     from assistant.weights import refuse_unpinned_remote_code
 
     refuse_unpinned_remote_code(config)
-    merged = Run(config.run_named(run_name)).merged
+    merged = Run(config.run_named(run_name).folder).merged
     reference = named or config.model.weights or str(merged.resolve())
     if not named and not config.model.weights and not merged.is_dir():
         raise UsageError(
@@ -296,7 +296,7 @@ def quantize(
     from ..serving.commands import shown
 
     config = context.read_config()
-    run = config.run_named(run_name)
+    run = config.run_named(run_name).folder
     model = Run(run).merged
     how = stage.Calibration(
         calib_dataset, calib_samples, calib_seqlen, batch_size, search_scale, group_size, device

@@ -55,7 +55,7 @@ class Sharer:
             for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
             if any((path / name).is_dir() for name in ("merged", "adapter"))
         ]
-        return sorted(found, key=lambda name: name != config.run_folder.name)
+        return sorted(found, key=lambda name: name != config.run.name)
 
     def targets(self) -> list[str]:
         """Where `[share]` says that the model goes."""
@@ -91,7 +91,7 @@ class Sharer:
         from ..sharing.share import planned_model, send
 
         config = self._read()
-        run, private = config.run_named(wish.run), not wish.public
+        run, private = config.run_named(wish.run).folder, not wish.public
         if not wish.run or not run.is_dir():
             raise UsageError(
                 Text("There is nothing to share yet.", "还没有可以分享的内容。"),

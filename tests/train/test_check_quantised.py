@@ -43,9 +43,9 @@ def quantised(embedded_base, tmp_path_factory):
     (folder / "project").mkdir()
     config = tiny_project(folder / "project", base)
     trained(config, base, 0.02)
-    merge(config, config.run_folder)
+    merge(config, config.run.folder)
     how = Calibration(samples=0, device="cpu", group=GROUP)
-    run = config.run_folder
+    run = config.run.folder
     return config, run, quantize(run, run / "merged", how, force=False)
 
 

@@ -43,15 +43,15 @@ pytestmark = pytest.mark.xdist_group("xtuner")
 
 def prepared(folder: Path, base: Path, rows: int = 32, *sets: str):
     config = project(folder, base, rows, sets)
-    return prepare(config, config.run_folder)
+    return prepare(config, config.run.folder)
 
 
 def styled(folder: Path, base: Path):
     """A run of eight steps over data of which twenty rows carry a style's trigger."""
     config = project(folder, base)
     rows = [json.loads(row.line()) for row in triggered("，小红书风格", 20)]
-    write_rows(config.run_folder, [*conversations(12), *rows])
-    return prepare(config, config.run_folder)
+    write_rows(config.run.folder, [*conversations(12), *rows])
+    return prepare(config, config.run.folder)
 
 
 @pytest.fixture(scope="module")
@@ -263,16 +263,16 @@ def test_a_gpu_recipe_trains_on_the_processor_too(tmp_path, tiny_base):
 
 def test_missing_data_is_refused(tmp_path, tiny_base):
     config = project(tmp_path, tiny_base)
-    (config.run_folder / "data" / "train.jsonl").unlink()
+    (config.run.folder / "data" / "train.jsonl").unlink()
     with pytest.raises(UsageError, match="no training data"):
-        prepare(config, config.run_folder)
+        prepare(config, config.run.folder)
 
 
 def test_empty_data_is_refused(tmp_path, tiny_base):
     config = project(tmp_path, tiny_base)
-    write_rows(config.run_folder, [])
+    write_rows(config.run.folder, [])
     with pytest.raises(UsageError, match="nothing to learn"):
-        prepare(config, config.run_folder)
+        prepare(config, config.run.folder)
 
 
 def test_a_base_without_a_chat_template_is_refused(tmp_path, tiny_base):

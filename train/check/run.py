@@ -56,7 +56,7 @@ def check(
         answered = scores.pairs(asked, found.base, found.after)
         result = _report(inputs, answered, found, clock)
         lines = [scores.transcript(pair, inputs.persona) for pair in answered]
-        name = None if run == config.run_folder else run.name
+        name = None if run == config.run.folder else run.name
 
         def paste(text: Text) -> Text:
             return both_in_same_project(text, config.file, config.sets, name)

@@ -34,7 +34,7 @@ def read_run(context: Context, run_name: str | None) -> tuple[Config, Path]:
     from ..settings import TrainTable
 
     config = context.read_config(tables={"train": TrainTable})
-    run = config.run_named(run_name)
+    run = config.run_named(run_name).folder
     return config, run
 
 

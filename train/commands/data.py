@@ -41,7 +41,7 @@ def identity_command(context: Context, run_name: str | None, force: bool) -> Non
 
     config = context.read_config(tables={"train": TrainTable})
     table: TrainTable = config.tables["train"]
-    run = config.run_named(run_name)
+    run = config.run_named(run_name).folder
     context.say(
         Text(
             f"Reads {config.file} and the base {config.model.base}, writes {Run(run).data}.",

@@ -124,7 +124,7 @@ def _run_data(context: Context, run_name: str | None) -> Path:
     from ..settings import TrainTable
 
     config = context.read_config(tables={"train": TrainTable})
-    return Run(config.run_named(run_name)).data
+    return Run(config.run_named(run_name).folder).data
 
 
 @click.command("show", help=in_words("Page through rows, also as rendered and masked for training.",

@@ -114,7 +114,7 @@ def _lint(
 
 
 def _run_folder(config: Config | None, run_name: str | None) -> Path | None:
-    return config.run_named(run_name) if config else None
+    return config.run_named(run_name).folder if config else None
 
 
 def _run_files(run: Path | None) -> list[Path]:
