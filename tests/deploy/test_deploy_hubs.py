@@ -283,7 +283,7 @@ def test_a_real_adapter_and_a_real_merged_model(hub, clean_environment, plain_lf
     folder.mkdir()
     config = tiny_project(folder, own_copy(tiny_base, clean_environment / "base"))
     adapter = trained(config, tiny_base, 0.01)
-    merged = merge(config, config.run.folder)
+    merged = merge(config, config.run)
     by_hand = make_run(
         clean_environment / "by-hand"
     )  # what the other tests of sharing take for a run
@@ -301,7 +301,7 @@ def test_a_real_adapter_and_a_real_merged_model(hub, clean_environment, plain_lf
     assert (whole.path / "model.safetensors").read_bytes() == (
         merged / "model.safetensors"
     ).read_bytes()
-    ours = (config.run.folder / "adapter" / "adapter_model.safetensors").read_bytes()
+    ours = (config.run.adapter / "adapter_model.safetensors").read_bytes()
     assert (part.path / "adapter_model.safetensors").read_bytes() == ours
     from transformers import AutoModelForCausalLM
 

@@ -20,6 +20,7 @@ from assistant.errors import BlockedError, EngineError, UsageError
 from assistant.models.local import open_local
 from assistant.models.weights import quantised_by
 from assistant.progress import unreported
+from assistant.run import Run
 from deploy.quantize import Calibration, command, quantize
 from deploy.serving.start import with_this_python
 from train.__main__ import main
@@ -43,7 +44,7 @@ def quantised(embedded_base, tmp_path_factory):
     (folder / "project").mkdir()
     config = tiny_project(folder / "project", base)
     trained(config, base, 0.02)
-    merge(config, config.run.folder)
+    merge(config, config.run)
     how = Calibration(samples=0, device="cpu", group=GROUP)
     run = config.run.folder
     return config, run, quantize(run, run / "merged", how, force=False)
@@ -71,7 +72,7 @@ def test_lmdeploys_bits_stand_for_the_merged_weights(quantised):
 
 def test_perplexity_of_the_quantised_model_is_near_the_merged_ones(quantised):
     _, run, result = quantised
-    rows = read_held_out(run)[1]
+    rows = read_held_out(Run(run))[1]
     found = []
     for folder in (run / "merged", result / "merged"):
         with loaded(folder, Device("cpu", "float32")) as model:
@@ -129,7 +130,7 @@ def test_a_stale_quantised_run_is_told_to_quantise_again(quantised, tmp_path):
     file.write_bytes(kept + b" ")
     try:
         with pytest.raises(UsageError, match="another adapter") as caught:
-            read_inputs(config, result, unreported)
+            read_inputs(config, Run(result), unreported)
     finally:
         file.write_bytes(kept)
     assert "deploy quantize" in caught.value.cure.en and "deploy quantize" in caught.value.cure.zh
