@@ -21,19 +21,24 @@ def config(tmp_path: Path) -> Config:
     return read_config(file, tables={"train": TrainTable})
 
 
+def leave(result: Path) -> None:
+    """Let a stage's folder be there, or its file."""
+    folder = result.parent if result.suffix else result
+    folder.mkdir(parents=True, exist_ok=True)
+    if result.suffix:
+        result.write_text("{}", "utf-8")
+
+
 @pytest.fixture
 def told(config: Config, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the stages were told, in order; each leaves in the run what the real one leaves."""
     run, said = config.run, []
 
-    def stage(name: str, result: Path | None, *returned: object):
+    def stage(name: str, result: Path, returned: object = None):
         def call(*_: object, **how: object) -> object:
             said.append(" ".join([name, *sorted(key for key in how if how[key] is True)]))
-            if result is not None:
-                (result if not result.suffix else result.parent).mkdir(parents=True, exist_ok=True)
-            if result is not None and result.suffix:
-                result.write_text("{}")
-            return returned[0] if returned else None
+            leave(result)
+            return returned
 
         return call
 
@@ -98,9 +103,6 @@ def test_every_stage_is_done_in_an_empty_run_and_the_check_alone_in_a_whole_one(
 )
 def test_a_run_goes_on_with_the_first_stage_whose_result_is_missing(config, told, stands, done):
     for name in stands:
-        place = config.run.folder / name
-        (place.parent if place.suffix else place).mkdir(parents=True, exist_ok=True)
-        if place.suffix:
-            place.write_text("{}")
+        leave(config.run.folder / name)
     go(config)
     assert told == done
