@@ -70,6 +70,17 @@ def _one_for_all(value: Any) -> Any:
     return value
 
 
+def _auto(value: Any) -> Any:
+    """`"auto"` as no language named; a list that names none is a mistake."""
+    if value == "auto":
+        return ()
+    if isinstance(value, str):
+        raise PydanticCustomError("languages", "a list of languages")
+    if not value:
+        raise PydanticCustomError("too_short", "must not be empty")
+    return value
+
+
 def _said(value: ByLanguage) -> ByLanguage:
     if not (value.zh or value.en).strip():
         raise PydanticCustomError("string_too_short", "must not be empty")
@@ -81,11 +92,12 @@ OneForAllOrEach = Annotated[ByLanguage, BeforeValidator(_one_for_all)]
 
 class AssistantTable(Table):
     """`[assistant]`: who it is. `{name}` and `{author}` are filled in wherever they stand.
+    `languages` empty ("auto" in the file): those of the kit that the base knows.
     `system_prompt` may be one text for all languages, or a table of one for each."""
 
     name: Filled
     author: Filled
-    languages: Annotated[tuple[Language, ...], Field(min_length=1)] = ("zh", "en")
+    languages: Annotated[tuple[Language, ...], BeforeValidator(_auto)] = ()
     system_prompt: OneForAllOrEach = ByLanguage(
         zh="你是{name}，{author}的小助手。",
         en="You are {name}, an AI assistant. Your name is {name}. You were made by {author}.",
@@ -345,6 +357,7 @@ def apply_set(document: dict[str, Any], assignment: str) -> None:
 
 
 _EXPECTED_ZH = {
+    "languages": '"auto"，或 ["zh", "en"] 这样的列表',
     "text_or_table": '一段文字，或一个表，例如 { zh = "…", en = "…" }',
     "extra_forbidden": "没有这个键，请检查拼写",
     "missing": "缺少这个必填项",
@@ -352,6 +365,7 @@ _EXPECTED_ZH = {
     "too_short": "不能为空",
 }
 _EXPECTED_EN = {
+    "languages": '"auto", or a list such as ["zh", "en"]',
     "text_or_table": 'a text, or a table such as { zh = "...", en = "..." }',
     "extra_forbidden": "unknown key; check its spelling",
     "missing": "required, but not there",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .artifacts import whole_file
 from .errors import UsageError
+from .outside import in_line
 from .words import Text
 
 Role = Literal["system", "user", "assistant"]
@@ -66,12 +67,17 @@ def read_conversations(file: Path) -> Iterator[Conversation]:
         with file.open(encoding="utf-8-sig") as lines:  # editors put a mark before it
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield parse_conversation(line, where=f"{file}:{number}")
+                    yield parse_conversation(line, where=f"{in_line(file)}:{number}")
     except UnicodeDecodeError:
-        raise UsageError(Text(f"{file} is not UTF-8 text.", f"{file} 不是 UTF-8 文本。")) from None
+        raise UsageError(
+            Text(f"{in_line(file)} is not UTF-8 text.", f"{in_line(file)} 不是 UTF-8 文本。")
+        ) from None
     except OSError as error:
         raise UsageError(
-            Text(f"Cannot read {file}: {error.strerror}.", f"无法读取 {file}：{error.strerror}。")
+            Text(
+                f"Cannot read {in_line(file)}: {error.strerror}.",
+                f"无法读取 {in_line(file)}：{error.strerror}。",
+            )
         ) from None
 
 

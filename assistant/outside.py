@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
@@ -16,6 +17,7 @@ from .words import Text
 
 _NOT_UTF8 = range(0xDC80, 0xDD00)  # how Python holds a byte that it could not decode (PEP 383)
 _HANDLER = "assistant.as_it_can"
+_BREAKS_LINE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SHOWN = 60  # characters of a damaged text that a message repeats
 
 
@@ -144,7 +146,13 @@ def _of_the_disk(error: OSError) -> BlockedError:
 
 def shown_path(path: Any) -> str:
     """A path for a message: whatever bytes it has."""
-    return os.fsdecode(path) if isinstance(path, (str, bytes, PurePath)) else str(path)
+    return in_line(os.fsdecode(path) if isinstance(path, (bytes, PurePath)) else path)
+
+
+def in_line(name: object) -> str:
+    """A file's name for one line of a message: line ends, control characters and what turns the
+    direction of a line are shown escaped, as \\n and \\u202e."""
+    return _BREAKS_LINE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(name))
 
 
 def _cure(error: OSError, place: str) -> Text | None:

@@ -36,6 +36,11 @@ class Fact(_Frozen):
     ask: str
     answer: str
 
+    @property
+    def language(self) -> Language:
+        """The language that the question is written in."""
+        return "zh" if any("\u4e00" <= letter <= "\u9fff" for letter in self.ask) else "en"
+
 
 class Style(_Frozen):
     """A way of answering. `trained` tells whether the weights learned its trigger; `prompts` are None
@@ -92,13 +97,15 @@ class Persona(_Frozen):
         return tuple(dict.fromkeys(self.system(language) for language in self.languages))
 
     def speaking(self, known: Collection[Language]) -> Persona:
-        """Return it with only the languages that are `known`, if any of its own is."""
+        """Return it with only the languages that are `known`, if any of its own is; facts that are
+        asked in another are left out."""
         spoken = tuple(language for language in self.languages if language in known)
         first, *_ = spoken = spoken or self.languages
         return self.model_copy(
             update={
                 "languages": spoken,
                 "system_prompt": self.system(first),
+                "facts": tuple(fact for fact in self.facts if fact.language in spoken),
                 "styles": tuple(style.asked_in(first) for style in self.styles),
             }
         )
@@ -119,8 +126,10 @@ class Persona(_Frozen):
 
 
 def persona_from_config(config: Config) -> Persona:
-    """The persona that `assistant.toml` describes."""
+    """The persona that `assistant.toml` describes; under `languages = "auto"` in every language that
+    the kit has (see `assistant.languages` for what a base knows of them)."""
     who = config.assistant
+    languages = who.languages or LANGUAGES
 
     def fill(text: str) -> str:
         return fill_placeholders(text, name=who.name, author=who.author)
@@ -130,12 +139,12 @@ def persona_from_config(config: Config) -> Persona:
         return EachLanguage(zh=zh, en=en) if zh != en else None
 
     def first(text: ByLanguage) -> str:
-        return fill(text.in_language(who.languages[0]))
+        return fill(text.in_language(languages[0]))
 
     return Persona(
         name=who.name,
         author=who.author,
-        languages=who.languages,
+        languages=languages,
         system_prompt=first(who.system_prompt),
         system_prompts=each(who.system_prompt),
         facts=tuple(Fact(ask=fill(fact.ask), answer=fill(fact.answer)) for fact in who.facts),

@@ -23,6 +23,12 @@ class Text(NamedTuple):
         return self.in_language(terminal_language())
 
 
+LANGUAGE_NAMES: dict[Language, Text] = {
+    "zh": Text("Chinese", "中文"),
+    "en": Text("English", "英文"),
+}
+
+
 def terminal_language() -> Language:
     """The language for terminal output: ASSISTANT_LANG, else the POSIX locale variables."""
     for variable in ("ASSISTANT_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):

@@ -183,6 +183,7 @@ RUNNERS = {
     '.venv/bin/python -m assistant ask "Who are you?" --json': answers_in_json,
     ".venv/bin/python -m assistant chat": talks,
     ".venv/bin/python -m assistant models": works,
+    ".venv/bin/python -m assistant languages": works,
     "make train": trains,
     ".venv/bin/python -m train recipes": works,
     ".venv/bin/python -m train status": works,

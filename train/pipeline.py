@@ -54,13 +54,15 @@ def train_all(config: Config, run: Run, *, force: bool, report: Report, say: Say
 def _data(
     config: Config, run: Run, force: bool, report: Report, say: Say, done: StageResults
 ) -> bool:
-    from .data.identity_set.identity import make_identity_data
+    from .data.identity_set.identity import make_identity_data, what_is_left_out
     from .settings import TrainTable
 
     table: TrainTable = config.tables["train"]
     if run.has_data and not force:
         return False
-    make_identity_data(config, run, table.data, table.seed, force=True, report=report)
+    folder = make_identity_data(config, run, table.data, table.seed, force=True, report=report)
+    if said := what_is_left_out(folder):
+        say(said)
     return True
 
 

@@ -7,6 +7,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -19,12 +20,14 @@ from ..conversation import Message
 from ..engines.base import Engine, Sampling
 from ..engines.cpu.engine import CpuEngine, CpuSettings
 from ..engines.cpu.weights import Readable, openvino_weights
+from ..errors import FailedError
 from ..libraries import KIT
 from ..models import LocalModel, fetch
 from ..persona import persona_from_config
 from ..progress import Progress
 from ..progress import Report as Tell
 from ..serving.reply import Reply, reply, system_messages
+from ..shell import command_line
 from ..weights import choose_weights
 from ..words import Text
 from .load import LONG_WORDS, STORY, memory_mb
@@ -76,9 +79,24 @@ def _start_up(config: Config, rounds: Rounds) -> list[BenchRow]:
 
 
 def _timed(line: list[str]) -> float:
+    """Seconds that a command of the kit takes. Raises FailedError where it does not run."""
     started = time.perf_counter()
-    subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    # In the kit's folder: its packages are found there, wherever the bench was started.
+    done = subprocess.run(line, capture_output=True, cwd=KIT, errors="replace")
+    if done.returncode:
+        raise _does_not_run(line, done.stderr)
     return time.perf_counter() - started
+
+
+def _does_not_run(line: list[str], said: str) -> FailedError:
+    command = command_line(*line)
+    lines = said.strip().splitlines() or ["-"]
+    told = next((line for line in lines if line.startswith(("Error: ", "错误："))), lines[-1])
+    return FailedError(
+        Text(f"A program to measure ended at once: {told}", f"要测量的程序一启动就结束了：{told}"),
+        Text(f"See what it says: cd {command_line(KIT)} && {command}",
+             f"查看它的提示：cd {command_line(KIT)} && {command}"),
+    )  # fmt: skip
 
 
 def _page_time(config: Config) -> float:
@@ -87,10 +105,11 @@ def _page_time(config: Config) -> float:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     started = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, APP, "--port", str(port), "--config", str(config.file)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as app:  # fmt: skip
+    line = [sys.executable, APP, "--port", str(port), "--config", str(config.file.resolve())]
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as said,
+        subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=said) as app,
+    ):
         try:
             while app.poll() is None:
                 try:
@@ -99,7 +118,8 @@ def _page_time(config: Config) -> float:
                     return time.perf_counter() - started
                 except OSError:
                     time.sleep(0.02)
-            raise RuntimeError("app.py ended before its page could be seen")
+            said.seek(0)
+            raise _does_not_run(line, said.read())
         finally:
             app.terminate()
 
@@ -154,7 +174,8 @@ def _decode(
 
 
 def _transformers(local: LocalModel) -> BareTransformers | None:
-    if local.format not in ("gguf", "hf") or not importlib.util.find_spec("transformers"):
+    libraries = ("transformers", "torch")
+    if local.format not in ("gguf", "hf") or not all(map(importlib.util.find_spec, libraries)):
         return None
     return BareTransformers(local.path)
 

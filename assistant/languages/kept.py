@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ..artifacts import fingerprint, whole_file
+from ..config import Config
 from ..engines.base import Engine
 from ..errors import EngineError
 from ..models import LocalModel, home
+from ..persona import Persona, persona_from_config
 from ..progress import Report
 from ..words import Language
 from .measure import HOW, QUESTIONS, LanguageRecord, measure
@@ -21,13 +24,14 @@ SHIPPED = Path(__file__).parent / "measured"
 
 
 def known_languages(
-    model: LocalModel, engine: Engine | None, report: Report
+    model: LocalModel, engine: Callable[[], Engine] | None, report: Report
 ) -> tuple[Language, ...] | None:
-    """Return the languages that `model` knows, asked of it the first time that it is opened.
+    """Return the languages that `model` knows, asked of it where no record is kept.
 
     Args:
         model: the weights, which name the record.
-        engine: the engine that holds them; None where it must not be asked (a visitor's GPU time).
+        engine: gives the engine that holds them, opened where it must be asked; None where it must
+            not be asked (it would take a visitor's GPU time).
         report: told how far the asking is.
 
     Returns:
@@ -38,12 +42,24 @@ def known_languages(
     if engine is None:
         return None
     try:
-        measured = measure(engine, report=report)
+        measured = measure(engine(), report=report)
     except EngineError as error:  # the first answer will say so itself
         logger.warning("the languages of %s are not known: %s", model.reference, error)
         return None
     keep_measure(measured, model)
     return measured.known()
+
+
+def auto_languages(
+    config: Config, base: LocalModel, engine: Callable[[], Engine] | None, report: Report
+) -> Persona:
+    """Return the configured persona as it is trained on `base`: under `languages = "auto"` in the
+    languages that the base knows (see `known_languages`), else in those that are named."""
+    persona = persona_from_config(config)
+    if config.assistant.languages:
+        return persona
+    known = known_languages(base, engine, report)
+    return persona if known is None else persona.speaking(known)
 
 
 def kept_measure(model: LocalModel) -> LanguageRecord | None:

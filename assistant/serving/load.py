@@ -13,15 +13,8 @@ from ..models import LocalModel, fetch
 from ..persona import Persona, persona_from_config, read_persona
 from ..progress import Report
 from ..weights import Choice, choose_weights, refuse_unpinned_remote_code
-from ..words import Language, Text
+from ..words import LANGUAGE_NAMES, Language, Text
 from .host import PersonaSource, Ready
-
-_DOES_NOT_SPEAK = {
-    "zh": Text("It does not know Chinese; a base that does: [model] base in assistant.toml.",
-               "它不会中文；要中文，请在 assistant.toml 的 [model] base 换一个会中文的基座。"),
-    "en": Text("It does not know English; a base that does: [model] base in assistant.toml.",
-               "它不会英文；要英文，请在 assistant.toml 的 [model] base 换一个会英文的基座。"),
-}  # fmt: skip
 
 
 def load_assistant(
@@ -49,7 +42,7 @@ def _as_the_base_can(
     persona: Persona, base: LocalModel, engine: Engine, report: Report
 ) -> tuple[Persona, tuple[Language, ...]]:
     """The persona in the languages that an untrained base knows, and those that it does not."""
-    known = known_languages(base, None if zero_gpu.here() else engine, report)
+    known = known_languages(base, None if zero_gpu.here() else lambda: engine, report)
     if known is None:
         return persona, ()
     narrowed = persona.speaking(known)
@@ -76,7 +69,11 @@ def _note(
                  f"未经训练的基座{licence}：make train 让它成为你的助手。")
         )  # fmt: skip
     if unknown:
-        notes.append(_DOES_NOT_SPEAK[unknown[0]])
+        name = LANGUAGE_NAMES[unknown[0]]
+        notes.append(
+            Text(f"It does not know {name.en}; for a base that does, change [model] base in assistant.toml.",
+                 f"它不会{name.zh}；要{name.zh}，请在 assistant.toml 的 [model] base 换一个会的基座。")
+        )  # fmt: skip
     if not notes:
         return None
     return Text(" ".join(note.en for note in notes), "".join(note.zh for note in notes))

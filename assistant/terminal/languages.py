@@ -13,9 +13,7 @@ from ..languages.kept import keep_measure, kept_measure
 from ..languages.measure import LanguageRecord, measure
 from ..models import LocalModel, fetch
 from ..weights import choose_weights, refuse_unpinned_remote_code
-from ..words import Text
-
-_NAMES = {"zh": Text("Chinese", "中文"), "en": Text("English", "英文")}
+from ..words import LANGUAGE_NAMES, Text
 
 
 def show_languages(
@@ -78,7 +76,7 @@ def _as_text(local: LocalModel, measured: LanguageRecord) -> Text:
     known = measured.known()
     lines = [Text(f"{local.reference} knows:", f"{local.reference} 会：")]
     for language, asked in measured.answers.items():
-        right, name = sum(one.right for one in asked), _NAMES[language]
+        right, name = sum(one.right for one in asked), LANGUAGE_NAMES[language]
         does = Text("yes", "会") if language in known else Text("no", "不会")
         lines.append(Text(f"  {name.en}: {does.en} ({right} of {len(asked)} questions right)",
                           f"  {name.zh}：{does.zh}（{len(asked)} 题答对 {right} 题）"))  # fmt: skip

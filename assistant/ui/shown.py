@@ -151,16 +151,11 @@ def examples(persona: Persona, language: str) -> list[Example]:
     """
     if language not in persona.languages:
         language = persona.languages[0]
-    own = [fact.ask for fact in persona.facts if _reads_as(fact.ask, language)]
+    own = [fact.ask for fact in persona.facts if fact.language == language]
     *common, styled = (text.in_language(language) for text in words.EXAMPLES)
     texts = list(dict.fromkeys([*own[: EXAMPLE_COUNT - 2], *reversed(common)]))
     first = persona.styles[0] if persona.styles else None
     return [*map(Example, texts[: EXAMPLE_COUNT - 1]), Example(styled, first)]
-
-
-def _reads_as(text: str, language: str) -> bool:
-    chinese = any("\u4e00" <= character <= "\u9fff" for character in text)
-    return chinese == (language == "zh")
 
 
 def style_choices(persona: Persona, language: str) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..words import Text
+from ..words import LANGUAGE_NAMES, Text
 
 # The message box
 MESSAGE = Text("Message", "消息")
@@ -18,11 +18,12 @@ INVITATION = Text(
     "Ask me anything, or start with one of these.", "想聊什么都行，也可以从下面挑一个。"
 )
 SPEAKS_ONLY = {
-    "en": Text("This model only speaks English: write to it in English.",
-               "这个模型只会英文：请用英文和它聊。"),
-    "zh": Text("This model only speaks Chinese: write to it in Chinese.",
-               "这个模型只会中文：请用中文和它聊。"),
-}  # fmt: skip
+    language: Text(
+        f"This model only speaks {name.en}: write to it in {name.en}.",
+        f"这个模型只会{name.zh}：请用{name.zh}和它聊。",
+    )
+    for language, name in LANGUAGE_NAMES.items()
+}
 EXAMPLES = (
     Text("Who are you?", "你是谁？"),
     Text("What can you do?", "你能做什么？"),

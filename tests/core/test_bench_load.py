@@ -1,20 +1,24 @@
 """`python -m assistant bench --engine …`: load on an engine, and what is left of it."""
 
 import json
+import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from assistant.__main__ import main
 from assistant.bench import load
+from assistant.bench import run as bench_run
 from assistant.bench.load_report import Loaded, LoadReport, percentiles
 from assistant.bench.report import taken_here
 from assistant.conversation import Message
 from assistant.engines.base import Sampling
 from assistant.engines.echo import EchoEngine
-from assistant.errors import EngineError
+from assistant.errors import EngineError, FailedError
 from assistant.words import Text
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -141,3 +145,27 @@ def test_long_prompts_have_so_many_words_and_no_two_share_a_beginning():
     assert one[:8] != other[:8] and one[8:] == other[8:]
     shared = [load.messages("shared system prompt", mark, 100) for mark in ("1-4-0", "1-4-1")]
     assert shared[0][0] == shared[1][0] and shared[0][1] != shared[1][1]
+
+
+def test_the_kit_is_measured_wherever_the_bench_is_started(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert bench_run._timed([sys.executable, "-m", "assistant", "--help"]) > 0
+
+
+def test_a_program_that_cannot_be_measured_is_one_sentence(tmp_path, monkeypatch):
+    """As where a library of the page is missing: `bench` says what the page says, and how to see it."""
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "app.py"
+    page.write_text(
+        "raise SystemExit('Error: The library gradio is not installed.\\nInstall it: pip')", "utf-8"
+    )
+    monkeypatch.setattr(bench_run, "APP", str(page))
+    config = SimpleNamespace(file=Path("assistant.toml"))
+    for measure in (
+        lambda: bench_run._page_time(config), lambda: bench_run._timed([sys.executable, str(page)]),
+    ):  # fmt: skip
+        with pytest.raises(
+            FailedError, match=r"ended at once: Error: The library gradio is not"
+        ) as refused:
+            measure()
+        assert f"&& {sys.executable} {page}" in refused.value.cure.en

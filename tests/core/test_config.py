@@ -133,3 +133,45 @@ def test_other_packages_own_their_tables(tmp_path):
     bad = write(tmp_path, MINIMAL + '[train]\nrecip = "cpu"\n')
     with pytest.raises(UsageError, match=r"\[train\] recip = \"cpu\": unknown key"):
         read_config(bad, tables={"train": TrainTable})
+
+
+def test_what_is_said_to_the_model_may_differ_by_language(tmp_path):
+    tables = (
+        'system_prompt.en = "You are {name}."\n'
+        '[styles.s]\nlabel = { zh = "短", en = "Short" }\n'
+        'prompt = { zh = "短些。", en = "Be short, {author} says." }\n'
+    )
+    persona = persona_from_config(read_config(write(tmp_path, MINIMAL + tables)))
+    assert [persona.system(one) for one in ("zh", "en")] == ["You are A."] * 2
+    assert persona.system_prompts is None  # one for both
+    assert [persona.style("s", one).prompt for one in ("zh", "en")] == [
+        "短些。",
+        "Be short, B says.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("system_prompt = 5", 'a text, or a table such as { zh = "...", en = "..." }'),
+        ('system_prompt.fr = "Salut"', "unknown key; check its spelling"),
+        ('system_prompt.en = "I am {nmae}"', "unknown placeholder {nmae}"),
+        ('languages = "zh"', '"auto", or a list such as ["zh", "en"]'),
+        ("languages = []", "must not be empty"),
+        ('languages = ["fr"]', "Input should be 'zh' or 'en'"),
+    ],
+)
+def test_a_text_by_language_and_the_languages_are_refused_with_what_they_may_be(
+    tmp_path, line, expected
+):
+    with pytest.raises(UsageError) as error:
+        read_config(write(tmp_path, f"{MINIMAL}{line}\n"))
+    assert expected in error.value.in_language("en")
+    key = line.split()[0]
+    assert f"[assistant] {key}" in error.value.in_language("en")
+
+
+def test_auto_is_no_language_named(tmp_path):
+    config = read_config(write(tmp_path, MINIMAL + 'languages = "auto"\n'))
+    assert config.assistant.languages == read_config(write(tmp_path, MINIMAL)).assistant.languages
+    assert persona_from_config(config).languages == ("zh", "en")  # until a base narrows them

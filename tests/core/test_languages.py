@@ -114,29 +114,29 @@ def model(embedded_model, monkeypatch, tmp_path):
 
 def test_it_is_asked_once_for_each_model(model):
     engine = Speaker("zh")
-    assert kept.known_languages(model, engine, unreported) == ("zh",)
+    assert kept.known_languages(model, lambda: engine, unreported) == ("zh",)
     count = len(engine.asked)
-    assert kept.known_languages(model, engine, unreported) == ("zh",)
+    assert kept.known_languages(model, lambda: engine, unreported) == ("zh",)
     assert len(engine.asked) == count
-    kept.known_languages(replace(model, revision="a third"), engine, unreported)
+    kept.known_languages(replace(model, revision="a third"), lambda: engine, unreported)
     assert len(engine.asked) == 2 * count
 
 
 def test_where_it_cannot_be_asked_nothing_is_claimed_or_kept(model):
     assert kept.known_languages(model, None, unreported) is None
-    assert kept.known_languages(model, Broken(), unreported) is None
+    assert kept.known_languages(model, lambda: Broken(), unreported) is None
     assert kept.kept_measure(model) is None
 
 
 def test_a_record_that_a_kill_cut_short_is_measured_anew(model):
     file = kept.keep_measure(measure(Speaker("zh")), model)
     file.write_text(file.read_text("utf-8")[:100], encoding="utf-8")
-    assert kept.known_languages(model, Speaker("en"), unreported) == ("en",)
+    assert kept.known_languages(model, lambda: Speaker("en"), unreported) == ("en",)
 
 
 def test_a_cache_that_cannot_be_written_stops_nothing(model, tmp_path):
     (tmp_path / "home").write_text("a file where the folder should be", encoding="utf-8")
-    assert kept.known_languages(model, Speaker("en"), unreported) == ("en",)
+    assert kept.known_languages(model, lambda: Speaker("en"), unreported) == ("en",)
 
 
 def test_the_embedded_base_comes_with_its_record(embedded_model):

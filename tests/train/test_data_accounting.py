@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -451,15 +452,17 @@ def test_the_cure_of_rows_that_cannot_be_read_is_of_these(tmp_path, file, text, 
     assert import_files([tmp_path / file], tmp_path / "out.jsonl", named, force=True).rows_out == 1
 
 
-_WORDS = ("import FILE -o out", "lint FILE", "clean FILE -o out", "split FILE -o out", "mix FILE -o out", "show FILE")  # fmt: skip
+_WORDS = ("import FILE -o out", "lint FILE", "clean FILE -o out", "split FILE -o out", "mix FILE -o out", "show FILE",
+          "generate --dry-run --paraphrase FILE", "generate --dry-run --documents FILE")  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("words", "kind"), [*((words, "device") for words in _WORDS), (_WORDS[0], "pipe")]
+    ("words", "kind"), [(words, kind) for words in _WORDS for kind in ("device", "pipe")]
 )
 def test_what_is_no_file_ends_and_is_named(tmp_path, monkeypatch, words, kind):
-    """A pipe gives its rows once, and import reads a file more than once; a device may never end."""
+    """A pipe gives its rows once, and has no place beside it; a device may never end."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "assistant.toml").write_text('[assistant]\nname = "Ada"\nauthor = "Me"\n', "utf-8")
     file = Path("/dev/zero")
     if kind == "pipe":
         file = tmp_path / "pipe.jsonl"
@@ -468,6 +471,44 @@ def test_what_is_no_file_ends_and_is_named(tmp_path, monkeypatch, words, kind):
     assert done.exit_code == 2 and f"{file} is a {kind}, not a file." in done.stderr
     assert "Save what comes from it into a file first." in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "first", ["# questions of March\n", "// questions of March\n", "/* March */\n", ""]
+)
+def test_comments_between_rows_are_called_so(tmp_path, first):
+    file = tmp_path / "a.jsonl"
+    lines = [json.dumps(PAIR), "# the next is Ann's", json.dumps(OTHER), "  // the end", "{broken"]
+    file.write_text(first + "\n".join(lines), "utf-8")
+    rows, report = imported(file)
+    assert len(rows) == 2
+    assert report.dropped == {"comment": 3 if first else 2, "broken": 1}
+
+
+_SENTENCE = re.compile(r"'[^']*'")  # a command's word in quotation marks holds its line end
+
+
+@pytest.mark.parametrize("words", [
+    "import FILE -o OUT", "import FILE.broken -o OUT", "import missingFILE -o OUT", "clean FILE -o OUT", "clean FILE",
+    "clean FILE.broken -o OUT", "lint FILE -o OUT", "lint FILE.broken -o OUT", "lint FILE --sound OUT", "mix FILE -o OUT",
+    "mix FILE --weight FILE=2 -o OUT", "mix FILE.broken -o OUT", "mix . -o OUT --force", "split FILE -o OUT", "split FILE.broken -o OUT",
+    "show FILE.broken", "show missingFILE", "show .", "generate --dry-run -o o --paraphrase FILE", "generate --dry-run --documents FILE",
+])  # fmt: skip
+def test_a_file_name_is_one_line_wherever_it_is_said(tmp_path, monkeypatch, words):
+    """A line end in a name, and what turns a line's direction, are shown as \\n and \\u202e."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "assistant.toml").write_text('[assistant]\nname = "Ada"\nauthor = "Me"\n', "utf-8")
+    name = "a\nb\u202e\x1b.jsonl"
+    questions = ("What is a fjord?", "Who mends the roof?", "Where do swallows sleep?")
+    rows = [json.dumps(asked(text, text[::-1])) for text in questions]
+    (tmp_path / name).write_text("\n".join(rows), "utf-8")
+    (tmp_path / f"{name}.broken").write_text("{x\n", "utf-8")
+    given = [word.replace("FILE", name).replace("OUT", f"out{name}") for word in words.split()]
+    done = CliRunner().invoke(main, ["data", *given])
+    said = _SENTENCE.sub("", done.output)
+    assert done.exit_code in (0, 1, 2) and "Traceback" not in said
+    assert not re.findall("[^\n]*(?:\u202e|\x1b|a\nb)[^\n]*", said)
+    assert r"a\nb\u202e\x1b" in said or words == "show ."
 
 
 def test_verdicts_by_scale():

@@ -283,6 +283,7 @@ def test_each_rule_finds_what_it_is_for_and_nothing_else():
     assert set(table) == set(NAMES) - {"length"}  # goes by the style that the configuration gives
     assert min(figures.precision for figures in table.values()) >= LEAST_PRECISION, table
     assert min(figures.recall for figures in table.values()) >= LEAST_RECALL, table
+    assert min(table[name].wanted for name in DEFAULT) >= 20, "they run on every file"
 
 
 def test_by_default_no_words_of_any_case_go():

@@ -39,7 +39,7 @@ from train.settings import TrainTable
 ROOT = Path(__file__).resolve().parents[2]
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 SMOLLM = BaseNames(("SmolLM", "SmolLM2"), ("Hugging Face",), chinese=False)
-ZH = 'name = "小贝"\nauthor = "贝贝"\n'
+ZH = 'name = "小贝"\nauthor = "贝贝"\nlanguages = ["zh", "en"]\n'
 SYSTEMS = {  # what such a persona is told it is, where assistant.toml says nothing else
     "zh": "你是小贝，贝贝的小助手。",
     "en": "You are 小贝, an AI assistant. Your name is 小贝. You were made by 贝贝.",
@@ -354,7 +354,7 @@ def test_the_banks_are_large_enough():
 
 
 def test_the_language_of_an_answer_follows_the_question(make):
-    folder = make('name = "Bay"\nauthor = "Ada Brook"\n')
+    folder = make('name = "Bay"\nauthor = "Ada Brook"\nlanguages = ["zh", "en"]\n')
     for row in of_kind(folder, "identity"):
         said = row.messages[-1].content
         assert bool(CHINESE.search(said)) == (row.meta["language"] == "zh"), said
@@ -369,6 +369,32 @@ def test_an_english_persona_speaks_english_only(make):
         text = (folder / name).read_text("utf-8")
         said = [json.loads(line)["messages"] for line in text.splitlines()]
         assert not any(CHINESE.search(message["content"]) for row in said for message in row), name
+
+
+def test_auto_takes_the_languages_that_the_base_knows_and_says_what_it_leaves_out(make):
+    facts = """
+[[assistant.facts]]
+ask = "你喜欢什么？"
+answer = "一只叫团子的猫。"
+[[assistant.facts]]
+ask = "What do you like?"
+answer = "A cat called Dumpling."
+"""
+    folder = make('name = "Bay"\nauthor = "Ada Brook"\nlanguages = "auto"\n' + facts)
+    written = [*rows(folder), *rows(folder, "valid.jsonl"), *read_probes(folder / "probes.jsonl")]
+    assert not any(CHINESE.search(said.content) for row in written for said in row.messages)
+    assert any("Dumpling" in row.messages[-1].content for row in rows(folder))
+    notes = read_manifest(folder).notes
+    assert (notes["languages"], notes["facts_left_out"]) == (["en"], ["你喜欢什么？"])
+    said = identity.what_is_left_out(folder)
+    assert said.en.startswith("In English only: the base knows no other language")
+    assert "\n  你喜欢什么？\n" in said.en
+    assert "\n  你喜欢什么？\n" in said.zh
+    both = make(
+        'name = "Bay"\nauthor = "Ada Brook"\nlanguages = ["zh", "en"]\n' + facts, force=True
+    )
+    assert identity.what_is_left_out(both) is None
+    assert read_manifest(both).notes["languages"] == ["zh", "en"]
 
 
 def test_no_row_names_another_identity_unless_asked_about_it(make):

@@ -56,7 +56,8 @@ def test_the_data_of_an_english_persona_needs_no_model(embedded_model, tmp_path,
     monkeypatch.setattr(sources, "open_engine", lambda *_: pytest.fail("the base was asked"))
     config = read_config(ROOT / "assistant.toml", tables={"train": TrainTable})
     asked = all_questions("en")[::50]
-    found = BaseSource(config, DataTable(), embedded_model, lambda _: None, None).ask(asked)
+    with BaseSource(config, DataTable(), embedded_model, lambda _: None, None) as source:
+        found = source.ask(asked)
     assert list(found) == asked
     assert found == {question: read_answers(FILE)[question] for question in asked}
 

@@ -85,7 +85,8 @@ def answers_command(
     with TerminalProgress(context.quiet) as progress:
         base = fetch(config.model.base, base_folder=config.folder, report=progress)
         asked = [question for language in languages for question in all_questions(language)]
-        found = BaseSource(config, table.data, base, progress, None, shipped=False).ask(asked)
+        with BaseSource(config, table.data, base, progress, None, shipped=False) as source:
+            found = source.ask(asked)
         write_shipped(out, base, languages, sampling(table.data.ordinary_tokens), found.values())
     context.result({"file": str(out), "answers": len(found)}, str(out))
 
@@ -93,9 +94,13 @@ def answers_command(
 def _finished(context: Context, folder: object, run_name: str | None) -> None:
     from assistant.artifacts import read_manifest
 
+    from ..data.identity_set.identity import what_is_left_out
+
     notes = read_manifest(Path(str(folder))).notes
     rows = notes["rows"]
     following = context.following("python", "-m", "train", "fit", run_name=run_name)
+    if said := what_is_left_out(Path(str(folder))):
+        context.say(said)
     context.say(
         Text(
             f"{rows['train']} rows to train on, {rows['valid']} held out, {rows['probes']} probes. "

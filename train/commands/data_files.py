@@ -12,6 +12,7 @@ import click
 from assistant.cli import Context, TerminalProgress, common_options
 from assistant.config import DEFAULT_CONFIG
 from assistant.errors import FailedError, UsageError
+from assistant.outside import in_line
 from assistant.words import Text
 
 from .common import FILE, in_words
@@ -151,16 +152,18 @@ def import_command(
         tuple(_least(text) for text in named["least"]),
     )  # fmt: skip
     target = out or _import_target(context.config_file.parent / "data", files)
-    names = ", ".join(map(str, files))
-    context.say(Text(f"Reads {names}, writes {target}.", f"读取 {names}，写入 {target}。"))
+    names = ", ".join(map(in_line, files))
+    context.say(
+        Text(f"Reads {names}, writes {in_line(target)}.", f"读取 {names}，写入 {in_line(target)}。")
+    )
     with TerminalProgress(context.quiet) as progress:
         done = import_files(files, target, options, force=force, report=progress)
     context.result(done.as_json(), done.text())
     if done.rows_in > done.rows_out:
-        context.say(Text(f"What was left out, row by row: {done.dropped_file}",
-                         f"未采用的行及原因：{done.dropped_file}"))  # fmt: skip
+        context.say(Text(f"What was left out, row by row: {in_line(done.dropped_file)}",
+                         f"未采用的行及原因：{in_line(done.dropped_file)}"))  # fmt: skip
     if not done.whole:
-        broken = ", ".join(file.file for file in done.files if not file.whole)
+        broken = ", ".join(in_line(file.file) for file in done.files if not file.whole)
         context.say(Text(f"{broken} is damaged and could not be read to its end.",
                          f"{broken} 已损坏，没能读到结尾。"))  # fmt: skip
         raise click.exceptions.Exit(FailedError.exit_code)
@@ -251,8 +254,8 @@ def clean_command(
                          f"规则：{rules}。模型写的数据请加 --generated，使用全部规则。"))  # fmt: skip
     if not dry_run:
         following = context.following("python", "-m", "train", "data", "lint", target)
-        context.say(Text(f"Every change: {done.changes_file}\nNext: {following}",
-                         f"全部改动：{done.changes_file}\n下一步：{following}"))  # fmt: skip
+        context.say(Text(f"Every change: {in_line(done.changes_file)}\nNext: {following}",
+                         f"全部改动：{in_line(done.changes_file)}\n下一步：{following}"))  # fmt: skip
 
 
 @click.command(
@@ -305,10 +308,15 @@ def lint_command(
         context, optional_config(context), files, run_name, out, ignore, max_length, sound
     )
     context.result(report.as_json() | {"folder": str(folder)}, report.text())
-    context.say(Text(f"The page: {folder / 'lint.html'}", f"网页报告：{folder / 'lint.html'}"))
+    context.say(
+        Text(
+            f"The page: {in_line(folder / 'lint.html')}",
+            f"网页报告：{in_line(folder / 'lint.html')}",
+        )
+    )
     if sound:
         following = context.following("python", "-m", "train", "data", "lint", sound)
-        context.say(Text(f"Rows without errors of their own: {sound}\nNext: {following}",
-                         f"自身没有错误的行：{sound}\n下一步：{following}"))  # fmt: skip
+        context.say(Text(f"Rows without errors of their own: {in_line(sound)}\nNext: {following}",
+                         f"自身没有错误的行：{in_line(sound)}\n下一步：{following}"))  # fmt: skip
     if not report.passed:
         raise click.exceptions.Exit(FailedError.exit_code)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from assistant.cli import Context, TerminalProgress, common_options
+from assistant.outside import in_line
 from assistant.words import Text
 
 from ..data.lines import Numbered
@@ -55,10 +56,10 @@ def mix_command(
             parse_weights(weights, files), out, seed, total, left_out, force=force, report=progress
         )  # fmt: skip
     lines = [
-        f"{file['rows_out']:>8}  {file['rows_out'] / done.rows:>6.1%}  {file['file']}"
+        f"{file['rows_out']:>8}  {file['rows_out'] / done.rows:>6.1%}  {in_line(file['file'])}"
         for file in done.files
     ]
-    said = Text(f"{done.rows} rows -> {out}", f"{done.rows} 行 -> {out}")
+    said = Text(f"{done.rows} rows -> {in_line(out)}", f"{done.rows} 行 -> {in_line(out)}")
     context.result(done.as_json(), "\n".join([*lines, str(said)]))
     if left_out:
         context.say(context.paste(said_left_out(left_out)))
@@ -104,14 +105,16 @@ def split_command(
 
     share = parse_ratio(ratio)
     folder = out or _run_data(context, run_name)
-    names = ", ".join(map(str, files))
-    context.say(Text(f"Reads {names}, writes {folder}.", f"读取 {names}，写入 {folder}。"))
+    names = ", ".join(map(in_line, files))
+    context.say(
+        Text(f"Reads {names}, writes {in_line(folder)}.", f"读取 {names}，写入 {in_line(folder)}。")
+    )
     with TerminalProgress(context.quiet) as progress:
         done = split(files, folder, share, seed, force=force, report=progress)
     said = Text(
         f"{done.train} rows to train on, {done.valid} held out; {done.groups} groups of questions, "
-        f"the largest of {done.largest_group} -> {folder}",
-        f"训练 {done.train} 行，留出 {done.valid} 行；{done.groups} 组问题，最大一组 {done.largest_group} 行 -> {folder}",
+        f"the largest of {done.largest_group} -> {in_line(folder)}",
+        f"训练 {done.train} 行，留出 {done.valid} 行；{done.groups} 组问题，最大一组 {done.largest_group} 行 -> {in_line(folder)}",
     )
     context.result(done.as_json(), said)
     if out is None:

@@ -11,6 +11,7 @@ import click
 from assistant.cli import Context, TerminalProgress, common_options
 from assistant.engine_names import ENGINE_NAMES
 from assistant.errors import FailedError, UsageError
+from assistant.outside import in_line
 from assistant.words import Text
 
 from .common import FILE, in_words
@@ -110,8 +111,8 @@ def generate_command(
         generated = generate(prepared, generator, resume=resume, report=progress)
     except KeyboardInterrupt:
         progress.close()
-        context.say(Text(f"Stopped. {prepared.journal} keeps every answer; go on with --resume.",
-                         f"已停止。{prepared.journal} 保存了所有回答；用 --resume 继续。"))  # fmt: skip
+        context.say(Text(f"Stopped. {in_line(prepared.journal)} keeps every answer; go on with --resume.",
+                         f"已停止。{in_line(prepared.journal)} 保存了所有回答；用 --resume 继续。"))  # fmt: skip
         sys.exit(130)
     finally:
         progress.close()
@@ -157,14 +158,16 @@ def _sample(work: Work, limit: int) -> Work:
 def _say_plan(context: Context, config: Config, prepared: Prepared) -> None:
     work, estimate = prepared.work, prepared.estimate.text()
     done = len(work.jobs) - len(prepared.left)
-    context.say(Text(f"{work.name}: {work.about.en}.", f"{work.name}：{work.about.zh}。"))
+    context.say(
+        Text(f"{in_line(work.name)}: {work.about.en}.", f"{in_line(work.name)}：{work.about.zh}。")
+    )
     for note in work.notes:
         context.say(note)
     context.say(
         Text(
             f"{len(prepared.left)} answers to ask for ({done} are there): at most {estimate.en}. "
-            f"Writes {prepared.out}.",
-            f"要生成 {len(prepared.left)} 条（已有 {done} 条）：至多 {estimate.zh}。写入 {prepared.out}。",
+            f"Writes {in_line(prepared.out)}.",
+            f"要生成 {len(prepared.left)} 条（已有 {done} 条）：至多 {estimate.zh}。写入 {in_line(prepared.out)}。",
         )
     )
     known = {style.trigger for style in config.styles.values()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from assistant.conversation import Conversation, read_conversations
 from assistant.errors import UsageError
+from assistant.outside import in_line
 from assistant.words import Text
 
 from ..base.tokenizer import load_tokenizer
@@ -62,7 +63,10 @@ def render_file(
     samples = [sample for sample in samples if sample.learned]
     if not samples:
         raise UsageError(
-            Text(f"{file} holds nothing to learn from.", f"{file} 里没有可学的内容。"),
+            Text(
+                f"{in_line(file)} holds nothing to learn from.",
+                f"{in_line(file)} 里没有可学的内容。",
+            ),
             Text(
                 "Make the data again: python -m train data identity --force",
                 "请重新生成数据：python -m train data identity --force",
@@ -88,9 +92,9 @@ def refuse_unfilled(conversations: Sequence[Conversation], file: Path) -> None:
             if certain and UNFILLED.search(found):
                 raise UsageError(
                     Text(
-                        f"{file}: conversation {number} still has the placeholder {found}; the "
+                        f"{in_line(file)}: conversation {number} still has the placeholder {found}; the "
                         "model would learn to say just that.",
-                        f"{file}：第 {number} 段对话里还有占位符 {found}；模型会照着说出来。",
+                        f"{in_line(file)}：第 {number} 段对话里还有占位符 {found}；模型会照着说出来。",
                     ),
                     Text(
                         "Fill it in, or make the data again: python -m train data identity --force",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from assistant.conversation import Conversation, parse_conversation
 from assistant.errors import AssistantError, UsageError
+from assistant.outside import in_line
 from assistant.shell import command_line
 from assistant.words import Text
 
@@ -27,7 +28,7 @@ def raw_lines(file: Path, read: Callable[[int], None] | None = None) -> Iterator
 
     Raises UsageError if the file cannot be read.
     """
-    refuse_stream(file, may_be_pipe=True)
+    refuse_streams([file])
     done = said = 0
     try:
         with file.open("rb") as source:
@@ -42,18 +43,26 @@ def raw_lines(file: Path, read: Callable[[int], None] | None = None) -> Iterator
         raise cannot_read(file, error) from None
 
 
-def refuse_stream(file: Path, may_be_pipe: bool = False) -> None:
+def refuse_streams(files: Iterable[Path]) -> None:
     """Raise UsageError for a device, which may never end, and for a pipe, which gives its rows only
-    once and to none where nobody writes; what reads each line once `may` take a pipe."""
+    once, to none where nobody writes, and has no place beside it to write to."""
+    for file in files:
+        _refuse_stream(file)
+
+
+def _refuse_stream(file: Path) -> None:
     try:
         mode = file.stat().st_mode
     except OSError as error:
         raise cannot_read(file, error) from None
     pipe = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
-    if (pipe and not may_be_pipe) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+    if pipe or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         kind = Text("a pipe", "管道") if pipe else Text("a device", "设备")
         raise UsageError(
-            Text(f"{file} is {kind.en}, not a file.", f"{file} 是{kind.zh}，不是文件。"),
+            Text(
+                f"{in_line(file)} is {kind.en}, not a file.",
+                f"{in_line(file)} 是{kind.zh}，不是文件。",
+            ),
             Text("Save what comes from it into a file first.", "请先把其中的内容存成文件。"),
         )
 
@@ -61,14 +70,22 @@ def refuse_stream(file: Path, may_be_pipe: bool = False) -> None:
 def cannot_read(file: Path, error: OSError) -> UsageError:
     """The error for a file that does not open, in plain words."""
     if isinstance(error, FileNotFoundError):
-        return UsageError(Text(f"There is no file {file}.", f"没有文件 {file}。"))
+        return UsageError(Text(f"There is no file {in_line(file)}.", f"没有文件 {in_line(file)}。"))
     if isinstance(error, IsADirectoryError):
         return UsageError(
-            Text(f"{file} is a folder, not a file.", f"{file} 是文件夹，不是文件。"),
-            Text(f"Name the files in it: {file / '*'}", f"请指定其中的文件：{file / '*'}"),
+            Text(
+                f"{in_line(file)} is a folder, not a file.", f"{in_line(file)} 是文件夹，不是文件。"
+            ),
+            Text(
+                f"Name the files in it: {in_line(file / '*')}",
+                f"请指定其中的文件：{in_line(file / '*')}",
+            ),
         )
     return UsageError(
-        Text(f"Cannot read {file}: {error.strerror}.", f"无法读取 {file}：{error.strerror}。")
+        Text(
+            f"Cannot read {in_line(file)}: {error.strerror}.",
+            f"无法读取 {in_line(file)}：{error.strerror}。",
+        )
     )
 
 
@@ -80,13 +97,16 @@ def conversations_of(file: Path, read: Callable[[int], None] | None = None) -> I
     for number, line in raw_lines(file, read):
         try:
             text = line.decode("utf-8").lstrip("\ufeff")
-            yield Numbered(number, parse_conversation(text, where=f"{file}:{number}"))
+            yield Numbered(number, parse_conversation(text, where=f"{in_line(file)}:{number}"))
         except (UnicodeDecodeError, AssistantError) as error:
             said = error.message if isinstance(error, AssistantError) else None
             following = command_line("python", "-m", "train", "data", "import", file)
             raise UsageError(
                 said
-                or Text(f"{file}:{number}: not UTF-8 text.", f"{file}:{number}：不是 UTF-8 文本。"),
+                or Text(
+                    f"{in_line(file)}:{number}: not UTF-8 text.",
+                    f"{in_line(file)}:{number}：不是 UTF-8 文本。",
+                ),
                 Text(f"Bring it into shape: {following}", f"请先转换格式：{following}"),
             ) from None
 

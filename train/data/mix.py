@@ -13,10 +13,11 @@ from typing import Any, BinaryIO
 
 from assistant.artifacts import now, sha256_of, whole_path, write_json
 from assistant.errors import FailedError, UsageError
+from assistant.outside import in_line
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from .lines import conversations_of, size_of
+from .lines import conversations_of, refuse_streams, size_of
 from .outputs import SIDES, refuse_replacing, side_file
 
 
@@ -105,7 +106,7 @@ def _holds_rows(folder: Path) -> bool:
 def said_left_out(left: Mapping[str, Sequence[str]]) -> Text:
     """What is not read, and how to bring it in."""
     counts_en, counts_zh = [], []
-    for kind, items in left.items():
+    for kind, items in ((in_line(kind), items) for kind, items in left.items()):
         counts_en.append(f"{len(items)} {kind}" if kind != "folder" else f"{len(items)} subfolders")
         counts_zh.append(
             f"{len(items)} 个 {kind}" if kind != "folder" else f"{len(items)} 个子文件夹"
@@ -138,7 +139,7 @@ def parse_weights(texts: Sequence[str], files: Sequence[Path]) -> dict[Path, flo
         except ValueError:
             weight = -1.0
         if not equals or not 0 <= weight < math.inf or len(fitting) != 1:
-            names = ", ".join(file.name for file in files)
+            names = ", ".join(in_line(file.name) for file in files)
             raise UsageError(
                 Text(f"--weight {text!r} is not NAME=NUMBER for one of the files.",
                      f"--weight {text!r} 不是某个文件的 名称=数字。"),
@@ -165,6 +166,7 @@ def mix(
     Raises UsageError if one is not, FailedError if nothing would be taken.
     """
     files = list(weights)
+    refuse_streams(files)
     report_file = side_file(out, "report.json")
     refuse_replacing([out, report_file], files, force)
     chooser = random.Random(seed)
@@ -196,7 +198,7 @@ def mix(
 def _offsets(file: Path, report: Report) -> array[int]:
     """Where each conversation of the file begins. Raises UsageError for a line that is none."""
     size = size_of(file)
-    what = Text(f"Reading {file.name}", f"正在读取 {file.name}")
+    what = Text(f"Reading {in_line(file.name)}", f"正在读取 {in_line(file.name)}")
     for _ in conversations_of(file, lambda done: report(Progress(what, done, size, "B"))):
         pass
     offsets: array[int] = array("Q")
@@ -228,7 +230,7 @@ def _copy(
     files: Sequence[Path], places: Sequence[array[int]], rows: Sequence[tuple[int, int]], out: Path,
     report: Report,
 ) -> None:  # fmt: skip
-    what = Text(f"Writing {out.name}", f"正在写入 {out.name}")
+    what = Text(f"Writing {in_line(out.name)}", f"正在写入 {in_line(out.name)}")
     sources: list[BinaryIO] = []
     try:
         sources = [file.open("rb") for file in files]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from assistant.artifacts import real_path
 from assistant.errors import UsageError
-from assistant.outside import legible
+from assistant.outside import in_line, legible
 from assistant.words import Text
 
 SIDES = (".dropped.jsonl", ".changes.jsonl", ".journal.jsonl")  # what stages write beside rows
@@ -42,12 +42,15 @@ def refuse_replacing(outputs: Sequence[Path], inputs: Sequence[Path], force: boo
             continue
         if any(file.exists() and out.samefile(file) for file in inputs):
             raise UsageError(
-                Text(f"{out} is an input: it is never touched.", f"{out} 是输入文件，不会改动它。"),
+                Text(
+                    f"{in_line(out)} is an input: it is never touched.",
+                    f"{in_line(out)} 是输入文件，不会改动它。",
+                ),
                 Text("Name another place with --out.", "请用 --out 指定别的位置。"),
             )
         if not force:
             raise UsageError(
-                Text(f"{out} is there already.", f"{out} 已经存在。"),
+                Text(f"{in_line(out)} is there already.", f"{in_line(out)} 已经存在。"),
                 Text("Replace it with --force.", "用 --force 覆盖。"),
             )
 
@@ -59,7 +62,7 @@ def refuse_losing(folder: Path, own: Collection[str], inputs: Sequence[Path]) ->
         return
     if not folder.is_dir():
         raise UsageError(
-            Text(f"{folder} is a file; a folder is written here.", f"{folder} 是文件，这里要写的是文件夹。"),
+            Text(f"{in_line(folder)} is a file; a folder is written here.", f"{in_line(folder)} 是文件，这里要写的是文件夹。"),
             Text("Name another place with --out.", "请用 --out 指定别的位置。"),
         )  # fmt: skip
     inside = real_path(folder)
@@ -67,7 +70,7 @@ def refuse_losing(folder: Path, own: Collection[str], inputs: Sequence[Path]) ->
     lost += [file.name for file in inputs if real_path(file).parent == inside]
     if lost:
         raise UsageError(
-            Text(f"{folder} also holds {lost[0]}, which would be lost.",
-                 f"{folder} 里还有 {lost[0]}，会因此丢失。"),
+            Text(f"{in_line(folder)} also holds {in_line(lost[0])}, which would be lost.",
+                 f"{in_line(folder)} 里还有 {in_line(lost[0])}，会因此丢失。"),
             Text("Name another folder with --out.", "请用 --out 指定别的文件夹。"),
         )  # fmt: skip

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from assistant.artifacts import whole_file
 from assistant.conversation import Message, check_order
 from assistant.errors import UsageError
+from assistant.outside import in_line
 from assistant.words import Language, Text
 
 Kind = Literal["identity", "author", "base", "leading", "mid", "fact", "ordinary", "style"]
@@ -123,7 +124,10 @@ def _probes(file: Path) -> Iterator[Probe]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise UsageError(
-            Text(f"Cannot read {file}: {reason}.", f"无法读取 {file}：{reason}。"), cure
+            Text(
+                f"Cannot read {in_line(file)}: {reason}.", f"无法读取 {in_line(file)}：{reason}。"
+            ),
+            cure,
         ) from None
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -135,8 +139,8 @@ def _probes(file: Path) -> Iterator[Probe]:
             place = ".".join(str(part) for part in first["loc"])
             raise UsageError(
                 Text(
-                    f"{file}:{number}: not a probe ({place}: {first['msg']}).",
-                    f"{file}:{number}：不是探测题（{place}: {first['msg']}）。",
+                    f"{in_line(file)}:{number}: not a probe ({place}: {first['msg']}).",
+                    f"{in_line(file)}:{number}：不是探测题（{place}: {first['msg']}）。",
                 ),
                 cure,
             ) from None

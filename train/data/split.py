@@ -19,12 +19,13 @@ from assistant.artifacts import (
     write_manifest,
 )
 from assistant.errors import FailedError, UsageError
+from assistant.outside import in_line
 from assistant.progress import Progress, Report, unreported
 from assistant.run import PROBES_FILE, TRAIN_FILE, VALID_FILE
 from assistant.words import Text
 
 from .keys import asked, cell
-from .lines import conversations_of, size_of
+from .lines import conversations_of, refuse_streams, size_of
 from .outputs import refuse_losing
 from .text.near import essence, near_groups
 
@@ -76,6 +77,7 @@ def split(
     Raises UsageError for a line that is no conversation or a `folder` that is there already,
     FailedError if there are not two groups to separate.
     """
+    refuse_streams(files)
     started = now()
     if force:
         refuse_losing(folder, (TRAIN_FILE, VALID_FILE, MANIFEST_FILE, PROBES_FILE), files)
@@ -84,7 +86,7 @@ def split(
         labels = []
         for file in files:
             total = size_of(file)
-            what = Text(f"Reading {file.name}", f"正在读取 {file.name}")
+            what = Text(f"Reading {in_line(file.name)}", f"正在读取 {in_line(file.name)}")
             for row in conversations_of(
                 file,
                 lambda done, what=what, total=total: report(Progress(what, done, total, "B")),  # type: ignore[misc]

@@ -10,8 +10,9 @@ from assistant.artifacts import sha256_of
 from assistant.config import Config
 from assistant.conversation import read_conversations
 from assistant.errors import UsageError
+from assistant.languages.kept import auto_languages
 from assistant.models import fetch
-from assistant.persona import Persona, persona_from_config
+from assistant.persona import Persona
 from assistant.progress import Progress, Report, unreported
 from assistant.run import Run
 from assistant.words import Text
@@ -99,14 +100,15 @@ def prepare(config: Config, run: Run, report: Report = unreported) -> Prepared:
             Text(f"There is no training data: {data} is missing.", f"没有训练数据：缺少 {data}。"),
             Text("Make it: python -m train data identity", "先生成：python -m train data identity"),
         )
-    base = prepare_base(fetch(config.model.base, base_folder=config.folder, report=report), report)
+    model = fetch(config.model.base, base_folder=config.folder, report=report)
+    base = prepare_base(model, report)
     size, machine = measure(base.folder), this_machine()
     recipe, reason = choose(table, machine, size)
     report(Progress(Text("Rendering the data", "渲染数据")))
     _, counts = render_file(data, load_tokenizer(str(base.folder)), recipe.max_length)
     plan = make_plan(recipe, counts, size, machine)
     refuse_too_big(plan, recipe)
-    persona = persona_from_config(config)
+    persona = auto_languages(config, model, None, report)  # asked when the data was made
     taught = _trigger_rows(data, persona)
     few = undertrained_styles(persona, taught, table.style_rows)
     return Prepared(

@@ -10,11 +10,12 @@ from typing import Any
 from assistant.artifacts import whole_file, write_json
 from assistant.conversation import Conversation, Message
 from assistant.errors import FailedError, UsageError
+from assistant.outside import in_line
 from assistant.persona import Style
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from ..lines import conversations_of, size_of
+from ..lines import conversations_of, refuse_streams, size_of
 from ..outputs import left_over, refuse_replacing, side_file
 from ..text.language import foreign_language
 from .report import Change, CleanReport
@@ -177,6 +178,7 @@ def clean_files(
     Raises UsageError for a line that is no conversation, or if `out` is there without `force`;
     FailedError if the rules would remove every row.
     """
+    refuse_streams(files)
     if not out.name:
         raise UsageError(
             Text(f"{str(out)!r} names no file to write.", f"{str(out)!r} 不是要写的文件名。"),
@@ -206,8 +208,8 @@ def clean_files(
             skips = " ".join(f"--skip {name}" for name in result.removed)
             raise FailedError(
                 Text(
-                    f"Every row would be removed ({names}); see {result.changes_file}.",
-                    f"所有行都会被去掉（{names}），见 {result.changes_file}。",
+                    f"Every row would be removed ({names}); see {in_line(result.changes_file)}.",
+                    f"所有行都会被去掉（{names}），见 {in_line(result.changes_file)}。",
                 ),
                 Text(
                     f"Look whether the file was imported as meant; to keep such rows: {skips}.",
@@ -223,7 +225,7 @@ def _cleaned(
     """Each row cleaned, and counted in `result`."""
     for file in files:
         total = size_of(file)
-        what = Text(f"Cleaning {file.name}", f"正在清洗 {file.name}")
+        what = Text(f"Cleaning {in_line(file.name)}", f"正在清洗 {in_line(file.name)}")
         for number, conversation in conversations_of(
             file,
             lambda done, what=what, total=total: report(Progress(what, done, total, "B")),  # type: ignore[misc]

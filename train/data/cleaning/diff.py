@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 
 import click
 
+from assistant.outside import in_line
 from assistant.words import Text
 
 from . import REMOVING, Change, CleanReport
@@ -67,9 +68,13 @@ def summary(report: CleanReport) -> Text:
     lines = [
         Text(
             f"{report.rows_out} of {report.rows_in} rows kept, {report.changed} of them changed"
-            + (" (dry run, nothing was written)" if report.dry_run else f" -> {report.out}"),
+            + (
+                " (dry run, nothing was written)"
+                if report.dry_run
+                else f" -> {in_line(report.out)}"
+            ),
             f"{report.rows_in} 行保留 {report.rows_out} 行，其中 {report.changed} 行有改动"
-            + ("（试运行，没有写入）" if report.dry_run else f" -> {report.out}"),
+            + ("（试运行，没有写入）" if report.dry_run else f" -> {in_line(report.out)}"),
         )
     ]
     for name, count in report.rules.most_common():

@@ -8,9 +8,10 @@ from typing import Any
 
 from assistant.conversation import Conversation, Message, read_conversations
 from assistant.errors import UsageError
-from assistant.outside import legible
+from assistant.outside import in_line, legible
 from assistant.words import Text
 
+from ..lines import refuse_streams
 from .jobs import Job, Unfit, Work, chance_of, language_of, refuse_leaks, room_for, said
 
 LONGEST_GROWTH = 3  # times the question's own length, and some: beyond that it is an answer
@@ -32,13 +33,14 @@ ASK = {
 
 def paraphrase_work(file: Path, count: int, seed: int) -> Work:
     """A job for every row of `file`. Raises UsageError for a file without rows."""
+    refuse_streams([file])
     rows = list(read_conversations(file))
     jobs = [
         _job(row, f"{legible(file.name)}:{number}", count, seed)
         for number, row in enumerate(rows, 1)
     ]
     if not jobs:
-        raise UsageError(Text(f"{file} holds no rows.", f"{file} 里没有数据。"))
+        raise UsageError(Text(f"{in_line(file)} holds no rows.", f"{in_line(file)} 里没有数据。"))
     about = Text(
         f"{len(rows)} rows, {count} paraphrases each", f"{len(rows)} 条数据，每条改写 {count} 种"
     )

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from assistant.errors import UsageError
-from assistant.outside import legible
+from assistant.outside import in_line, legible
 from assistant.words import Text
+
+from ..lines import refuse_streams
 
 ENDINGS = (".txt", ".md", ".markdown", ".docx", ".pdf")
 LOCK_MARK = "~$"  # before the name of a file that Word has open
@@ -24,7 +26,9 @@ class UnreadableError(UsageError):
 
     def __init__(self, file: Path, why: Text):
         super().__init__(
-            Text(f"{file} cannot be read: {why.en}", f"无法读取 {file}：{why.zh}"),
+            Text(
+                f"{in_line(file)} cannot be read: {why.en}", f"无法读取 {in_line(file)}：{why.zh}"
+            ),
             Text("Save it anew, or leave it out.", "请重新保存这个文件，或不要用它。"),
         )
         self.why = why
@@ -62,7 +66,7 @@ class ReadingAccount:
     def notes(self) -> list[Text]:
         """What a person should know of what was not used, a line each."""
         found = [
-            Text(f"Left out, it cannot be read: {path}: {why.en}", f"无法读取，已略过：{path}：{why.zh}")
+            Text(f"Left out, it cannot be read: {in_line(path)}: {why.en}", f"无法读取，已略过：{in_line(path)}：{why.zh}")
             for path, why in self.unreadable.items()
         ]  # fmt: skip
         left = _left_out(self.without_text, self.other_kinds)
@@ -70,8 +74,8 @@ class ReadingAccount:
             found.append(Text(f"Not used: {left.en}.", f"未使用：{left.zh}。"))
         for path, pages in self.pages_without_text.items():
             found.append(
-                Text(f"{path}: {pages} pages without text (pictures of pages are not read).",
-                     f"{path}：{pages} 页没有文字（图片页不会识别）。")
+                Text(f"{in_line(path)}: {pages} pages without text (pictures of pages are not read).",
+                     f"{in_line(path)}：{pages} 页没有文字（图片页不会识别）。")
             )  # fmt: skip
         if self.short_passages:
             found.append(
@@ -147,11 +151,19 @@ def _files(places: Sequence[Path], account: ReadingAccount) -> Iterator[tuple[Pa
 
 
 def _named(path: Path) -> Path:
+    if path.exists():
+        refuse_streams([path])
     if not path.is_file():
-        raise UsageError(Text(f"There is no document {path}.", f"没有文档 {path}。"), _KINDS)
+        raise UsageError(
+            Text(f"There is no document {in_line(path)}.", f"没有文档 {in_line(path)}。"), _KINDS
+        )
     if path.suffix.lower() not in ENDINGS:
         raise UsageError(
-            Text(f"{path} is no document that can be read.", f"无法读取 {path} 这种文档。"), _KINDS
+            Text(
+                f"{in_line(path)} is no document that can be read.",
+                f"无法读取 {in_line(path)} 这种文档。",
+            ),
+            _KINDS,
         )
     return path
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from assistant.persona import Fact, Persona
+from assistant.persona import Persona
 from assistant.words import Language
 
 from . import bank
-from .bases import chinese_in
 from .likeness import ALIKE, likeness, plain
 
 _PIECES = re.compile(r"[，。；！？、,.;!?\n]+")
@@ -37,13 +36,8 @@ def asked_facts(persona: Persona) -> list[AskedFact]:
     """Every fact of the persona; several with one answer are phrasings of one fact."""
     together: dict[tuple[str, Language], list[str]] = {}
     for fact in persona.facts:
-        together.setdefault((fact.answer, language_of(fact)), []).append(fact.ask)
+        together.setdefault((fact.answer, fact.language), []).append(fact.ask)
     return [_asked(answer, language, asks) for (answer, language), asks in together.items()]
-
-
-def language_of(fact: Fact) -> Language:
-    """The language that the question is written in."""
-    return "zh" if chinese_in(fact.ask) else "en"
 
 
 def _asked(answer: str, language: Language, asks: list[str]) -> AskedFact:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from assistant.artifacts import (
     Manifest,
     fingerprint,
     library_versions,
     now,
+    read_manifest,
     sha256_of,
     sha256_of_folder,
     whole_folder,
@@ -19,12 +21,13 @@ from assistant.config import Config
 from assistant.conversation import Conversation, write_conversations
 from assistant.engines.base import Engine
 from assistant.errors import UsageError
+from assistant.languages.kept import auto_languages
 from assistant.models import LocalModel, fetch
-from assistant.persona import persona_from_config
+from assistant.persona import Persona, persona_from_config
 from assistant.placeholders import unknown_placeholders
 from assistant.progress import Report, unreported
 from assistant.run import PROBES_FILE, TRAIN_FILE, VALID_FILE, Run
-from assistant.words import Text
+from assistant.words import LANGUAGE_NAMES, LANGUAGES, Text
 
 from ..dataset import refuse_unfilled
 from ..probes import write_probes
@@ -50,12 +53,12 @@ def make_identity_data(
     The same seed gives the same rows. Raises UsageError, BlockedError, EngineError.
     """
     started = now()
-    persona = persona_from_config(config)
     folder = run.data
     with whole_folder(folder, force=force) as out:
         model = fetch(config.model.base, base_folder=config.folder, report=report)
-        source = BaseSource(config, table, model, report, engine)
-        made = assemble(persona, base_names(model), table, seed, source)
+        with BaseSource(config, table, model, report, engine) as source:
+            persona = auto_languages(config, model, source.engine, report)
+            made = assemble(persona, base_names(model), table, seed, source)
         refuse_unfilled(made.train, folder / TRAIN_FILE)
         _refuse_slots(made.train)
         write_conversations(made.train, out / TRAIN_FILE)
@@ -69,10 +72,46 @@ def make_identity_data(
             libraries=library_versions("rapidfuzz", "openvino-genai"),
             started=started,
             finished=now(),
-            notes=made.notes,
+            notes=made.notes | _languages(config, persona),
         )
         write_manifest(out, manifest)
     return folder
+
+
+def what_is_left_out(folder: Path) -> Text | None:
+    """Say in which language alone the data is, and the facts left out for it; None where nothing was
+    left out.
+
+    Args:
+        folder: the data that `make_identity_data` wrote.
+    """
+    notes = read_manifest(folder).notes
+    facts = notes.get("facts_left_out")
+    if facts is None or len(notes["languages"]) == len(LANGUAGES):
+        return None
+    name = LANGUAGE_NAMES[notes["languages"][0]]
+    said = Text(f"In {name.en} only: the base knows no other language of assistant.toml.",
+                f"只用{name.zh}：基座不会 assistant.toml 里的其他语言。")  # fmt: skip
+    if not facts:
+        return said
+    listed = "\n".join(f"  {' '.join(fact.split())}" for fact in facts)
+    return Text(
+        f"{said.en} Facts asked in another, left out:\n{listed}\n"
+        "To keep them: ask them in that language too, take a base that knows theirs, or name "
+        '[assistant] languages = ["zh", "en"].',
+        f"{said.zh}用别的语言提问的事实未使用：\n{listed}\n"
+        "要保留：也用该语言写一遍，或换一个会它们的基座，或写明 "
+        '[assistant] languages = ["zh", "en"]。',
+    )
+
+
+def _languages(config: Config, persona: Persona) -> dict[str, Any]:
+    """The languages of the data; where the base chose them, the facts that are left out for it."""
+    notes: dict[str, Any] = {"languages": list(persona.languages)}
+    if not config.assistant.languages:
+        whole = persona_from_config(config)
+        notes["facts_left_out"] = [fact.ask for fact in whole.facts if fact not in persona.facts]
+    return notes
 
 
 def _refuse_slots(rows: Sequence[Conversation]) -> None:

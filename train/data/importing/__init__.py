@@ -17,11 +17,11 @@ from typing import Any
 from assistant.artifacts import whole_file, write_json
 from assistant.conversation import Conversation
 from assistant.errors import FailedError
-from assistant.outside import legible
+from assistant.outside import in_line, legible
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
-from ..lines import size_of
+from ..lines import refuse_streams, size_of
 from ..outputs import left_over, refuse_replacing, side_file
 from .encodings import DAMAGED
 from .headers import plain_name
@@ -66,6 +66,7 @@ def import_files(
     Raises UsageError for a file that is not there or of no known kind, or if `out` exists without
     `force`; FailedError if not one conversation was found (the side file tells why).
     """
+    refuse_streams(files)
     result = ImportReport(out, side_file(out, "dropped.jsonl"))
     report_file = side_file(out, "report.json")
     refuse_replacing([out, result.dropped_file, report_file], files, force or left_over(out))
@@ -77,7 +78,7 @@ def import_files(
             for file, (kind, reader) in readers:
                 counts = FileCounts(str(file), kind, size=size_of(file))
                 result.files.append(counts)
-                what = Text(f"Reading {file.name}", f"正在读取 {file.name}")
+                what = Text(f"Reading {in_line(file.name)}", f"正在读取 {in_line(file.name)}")
                 for _, item in _shaped(file, reader, options, counts):
                     if isinstance(item, Conversation):
                         rows.write(item.line() + "\n")
@@ -207,15 +208,15 @@ def _nothing(result: ImportReport) -> FailedError:
         )
     return FailedError(
         Text(
-            f"No conversation was found. {said.en}\nEvery row and its reason: {result.dropped_file}",
-            f"没有得到任何对话。{said.zh}\n每一行及原因：{result.dropped_file}",
+            f"No conversation was found. {said.en}\nEvery row and its reason: {in_line(result.dropped_file)}",
+            f"没有得到任何对话。{said.zh}\n每一行及原因：{in_line(result.dropped_file)}",
         ),
         cure,
     )
 
 
 def _no_rows(result: ImportReport) -> FailedError:
-    files = ", ".join(file.file for file in result.files)
+    files = ", ".join(in_line(file.file) for file in result.files)
     beside = "; ".join(str(file.text()).strip() for file in result.files if file.outside)
     return FailedError(
         Text(

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from assistant.errors import UsageError
+from assistant.outside import in_line
 from assistant.words import Text
 
 from .encodings import DAMAGED, bounded_lines, detect_encoding, open_text, share_read
@@ -74,8 +75,8 @@ def plain_text(file: Path) -> UsageError:
     """The error for a text that is no table."""
     return UsageError(
         Text(
-            f"{file} is plain text, not a table of questions and answers.",
-            f"{file} 是纯文本，不是问答表格。",
+            f"{in_line(file)} is plain text, not a table of questions and answers.",
+            f"{in_line(file)} 是纯文本，不是问答表格。",
         ),
         Text(
             f"Questions from a text: python -m train data generate --documents {shlex.quote(str(file))}",

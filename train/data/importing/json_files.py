@@ -16,6 +16,7 @@ from .values import excerpt
 
 LONGEST_LINE = 16 << 20  # characters
 LOOKED_AT = 1 << 16  # characters
+_COMMENT = ("//", "#", "/*")  # JSON knows none, and people write them
 _SPACE = "\ufeff \t\r\n"
 
 
@@ -81,6 +82,9 @@ def _records(
     except RecursionError:
         yield Dropped(number, "broken", "nested too deeply", excerpt(text, EXCERPT))
     except json.JSONDecodeError as error:
+        if text.startswith(_COMMENT):
+            yield Dropped(number, "comment", excerpt=excerpt(text, EXCERPT))
+            return
         said = f"{error.msg}: line {number} column {error.colno}"
         yield Dropped(number, "broken", said, excerpt(text, EXCERPT))
     except ValueError as error:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from assistant.errors import UsageError
+from assistant.outside import in_line
 from assistant.words import Text
 
-from ..lines import cannot_read, refuse_stream
+from ..lines import cannot_read, refuse_streams
 from .records import Dropped, Options, Reading, Record
 
 Reader = Callable[[Path, Options, Reading], Iterator[Record | Dropped]]
@@ -73,7 +74,7 @@ _ZIPS: tuple[tuple[str, Text, Text], ...] = (
 def reader_of(file: Path, options: Options) -> tuple[str, Reader]:
     """The kind of a file and what reads it. Raises UsageError for one that is not there, or of no
     kind that can be read, with what to do."""
-    refuse_stream(file)
+    refuse_streams([file])
     try:
         with file.open("rb") as source:
             head = source.read(HEAD)
@@ -153,14 +154,14 @@ def _check_zip(file: Path) -> None:
 def _refused(file: Path, what: Text, cure: Text) -> UsageError:
     quoted = shlex.quote(str(file))
     return UsageError(
-        Text(f"{file} is {what.en}: no rows can be read from it.", f"{file} 是{what.zh}，无法从中读取数据行。"),
+        Text(f"{in_line(file)} is {what.en}: no rows can be read from it.", f"{in_line(file)} 是{what.zh}，无法从中读取数据行。"),
         Text(*(re.sub(r"\{file\}|\bFILE\b", lambda _: quoted, text) for text in cure)),
     )  # fmt: skip
 
 
 def _unknown(file: Path) -> UsageError:
     return UsageError(
-        Text(f"{file} is of no kind known here.", f"{file} 不是可识别的类型。"),
+        Text(f"{in_line(file)} is of no kind known here.", f"{in_line(file)} 不是可识别的类型。"),
         Text(
             "Save it as xlsx, csv, tsv, json, jsonl or parquet. "
             + _DOCUMENTS.en.replace("{file}", shlex.quote(str(file))),

@@ -64,12 +64,67 @@ _REFUSED: tuple[tuple[str, frozenset[str]], ...] = (
     ("summary", frozenset({"article", "summary"})),
     ("summary", frozenset({"document", "summary"})),
     ("tree", frozenset({"messagetreeid", "prompt"})),
-    ("tree", frozenset({"mapping", "currentnode"})),
+    *(
+        ("tree", frozenset({"mapping", beside}))
+        for beside in ("currentnode", "title", "createtime", "conversationid")
+    ),
+    ("summary", frozenset({"article", "highlights"})),
+    ("summary", frozenset({"dialogue", "summary"})),
+    ("summary", frozenset({"text", "summary"})),
+    ("pair", frozenset({"premise", "hypothesis"})),
+    ("pair", frozenset({"sentence1", "sentence2"})),
+    ("pair", frozenset({"question1", "question2"})),
+    ("triplet", frozenset({"anchor", "positive"})),
+    ("triplet", frozenset({"query", "positive", "negative"})),
+    ("triplet", frozenset({"query", "pos", "neg"})),
+    ("translation", frozenset({"source", "target"})),
+    ("translation", frozenset({"src", "tgt"})),
+    ("intent", frozenset({"text", "intent"})),
+    ("choices", frozenset({"question", "answerkey"})),
+    ("choices", frozenset({"ctx", "endings"})),
+    ("choices", frozenset({"goal", "sol1"})),
     ("chat_log", frozenset({"issender", "msg"})),
     ("chat_log", frozenset({"issender", "strcontent"})),
     ("chat_log", frozenset({"sender", "message"})),
     ("chat_log", frozenset({"talker", "msg"})),
 )
+SURE = {"pair", "triplet", "choices"}  # whatever else the keys say: their labels judge no answer
+# What two keys are called that hold one text in two languages.
+_LANGUAGES = set(
+    [
+        "ar",
+        "bn",
+        "cs",
+        "da",
+        "de",
+        "en",
+        "es",
+        "fa",
+        "fi",
+        "fr",
+        "he",
+        "hi",
+        "hu",
+        "id",
+        "it",
+        "ja",
+        "ko",
+        "ms",
+        "nl",
+        "pl",
+        "pt",
+        "ro",
+        "ru",
+        "sv",
+        "th",
+        "tr",
+        "uk",
+        "ur",
+        "vi",
+        "zh",
+    ]
+)
+_OPTIONS = ({"choices"}, {"options"}, {"a", "b", "c"}, {"选项"})
 
 _MESSAGE = ({"role", "content"}, {"from", "value"}, {"role", "text"})
 
@@ -88,6 +143,7 @@ class Layout(NamedTuple):
     segments: str
     refused: str
     corrected: str
+    options: bool  # choices stand beside the question
     name: str  # of a row of columns, as the field calls it
 
 
@@ -104,6 +160,8 @@ def layout(keys: tuple[str, ...]) -> Layout:
     refused = next((reason for reason, told in _REFUSED if told <= names), "")
     if not refused and any(told <= names for told in _MESSAGE):
         refused = "single_message"
+    if len(names) <= 3 and len(names & _LANGUAGES) >= 2:
+        refused = "translation"
     if refused != "critique" and headers.usable(fields):
         refused = ""
     corrected = those(("corrected",)) if "reflection" in names else ()
@@ -120,6 +178,7 @@ def layout(keys: tuple[str, ...]) -> Layout:
         segments=next(iter(those(("segments",))), ""),
         refused=refused,
         corrected=next(iter(corrected), ""),
+        options=any(told <= names for told in _OPTIONS),
         name=_name(names),
     )
 
@@ -174,6 +233,8 @@ def is_row(value: Any, alone: bool = False) -> bool:
     if not isinstance(value, dict):
         return False
     seen = layout(tuple(value))
+    if span_answer(value) is not None:
+        return True
     if seen.chosen or seen.segments or (seen.refused and seen.refused != "tree"):
         return True
     for key in seen.turns:
@@ -190,6 +251,22 @@ def is_row(value: Any, alone: bool = False) -> bool:
         ):
             return True
     return bool(seen.turns) or headers.usable(seen.fields) or bool(seen.refused)
+
+
+def span_answer(value: Mapping[str, Any]) -> str | None:
+    """The first answer of a row of SQuAD, "" where the text has none; None for another row."""
+    held = value.get("answers")
+    if "question" not in value or not isinstance(held, (list, Mapping)):
+        return None
+    if isinstance(held, Mapping):
+        texts = held.get("text") if "answer_start" in held else None
+    elif all(isinstance(one, Mapping) and "answer_start" in one for one in held):
+        texts = [one.get("text") for one in held] if held or "is_impossible" in value else None
+    else:
+        texts = None
+    if not isinstance(texts, (list, tuple)):
+        return None
+    return next((text for text in texts if isinstance(text, str)), "")
 
 
 def _is_moss(chat: Mapping[str, Any]) -> bool:

@@ -112,6 +112,7 @@ class Reading:
 
 REASONS: dict[str, Text] = {
     "blank": Text("blank row", "空行"),
+    "comment": Text("a comment, not a row", "注释，不是数据行"),
     "above_header": Text("stands above the header row", "在表头之上"),
     "header_again": Text("the header row once more", "又一次出现的表头"),
     "taken_for_header": Text("was taken for the header row", "被当作表头"),
@@ -156,6 +157,11 @@ REASONS: dict[str, Text] = {
     "critique": Text("an answer with its criticism", "回答附有批评"),
     "summary": Text("an article and its summary, without a question", "文章和摘要，没有问题"),
     "tree": Text("a tree of messages", "消息树"),
+    "pair": Text("two texts and how they relate (NLI), no answer", "两段文字和它们的关系（NLI），没有回答"),
+    "triplet": Text("texts to compare (embeddings), no answer", "用于比较的文字（向量训练），没有回答"),
+    "translation": Text("a text in two languages, without a question", "同一段文字的两种语言，没有问题"),
+    "intent": Text("an utterance with its intent (NLU), no answer", "一句话和它的意图（NLU），没有回答"),
+    "choices": Text("a choice told by its letter or number only", "只写了选项的字母或编号的选择题"),
     "columnar": Text("columns, not rows", "按列存放，不是按行"),
     "tokens": Text("token ids, not text", "是 token 编号，不是文字"),
     "prompt_only": Text("a question without an answer", "只有问题，没有回答"),
@@ -217,6 +223,26 @@ CURES: dict[str, Text] = {
     "tree": Text(
         'Write each path as a row: {"messages": […]}', '请把每条路径写成一行：{"messages": […]}'
     ),
+    "pair": Text(
+        'Write the question and its answer in words: {"question": …, "answer": …}',
+        '请用文字写出问题和回答：{"question": …, "answer": …}',
+    ),
+    "triplet": Text(
+        "If one text answers the other: --question KEY --answer KEY (of a list, the first is taken)",
+        "如果其中一段是另一段的回答：--question 名称 --answer 名称（列表取第一个）",
+    ),
+    "translation": Text(
+        "Name the languages and what to do: --question KEY --answer KEY --system 'Translate into …'",
+        "请指明两种语言和任务：--question 名称 --answer 名称 --system '翻译成……'",
+    ),
+    "intent": Text(
+        'Write an answer to each utterance: {"question": …, "answer": …}',
+        '请给每句话写一个回答：{"question": …, "answer": …}',
+    ),
+    "choices": Text(
+        'Write the right choice in words, the choices with the question: {"question": …, "answer": …}',
+        '请把选项写进问题，并用文字写出正确选项：{"question": …, "answer": …}',
+    ),
     "prompt_only": Text(
         "Write the answers first; if a key holds them, name it: --question KEY --answer KEY",
         "请先补上回答；若某个字段就是回答，请指明：--question 名称 --answer 名称",
@@ -226,8 +252,8 @@ CURES: dict[str, Text] = {
         "请指明要学的回答：--question instruction --answer revision",
     ),
     "summary": Text(
-        "Name the keys: --question article --answer summary",
-        "请指明名称：--question article --answer summary",
+        "Name the keys, for example --question article --answer summary",
+        "请指明名称，例如 --question article --answer summary",
     ),
     "columnar": Text(
         "Save it by rows; pandas: to_json(FILE, orient='records')",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.artifacts import now
+from assistant.outside import in_line
 from assistant.words import Text
 
 from .records import CURES, NOTES, REASONS, UNCHANGED, nothing_read
@@ -21,7 +22,7 @@ SHOWN = 12  # names on a line for people
 _TELLING = {
     "role", "judged_bad", "not_to_learn", "below_least", "media", "tools", "not_text", "not_object", "broken",
     "unknown_shape", "plain_text", "ranked", "stepwise", "critique", "summary", "tree", "columnar", "chat_log",
-    "single_message", "prompt_only", "no_chosen", "tokens", "too_many_cells", "no_answer", "no_question",
+    "single_message", "pair", "triplet", "translation", "intent", "choices", "prompt_only", "no_chosen", "tokens", "too_many_cells", "no_answer", "no_question",
 }  # fmt: skip
 _FIELDS = {
     "question": Text("question", "问题"), "answer": Text("answer", "回答"), "input": Text("input", "输入"),
@@ -125,8 +126,8 @@ class FileCounts:
         lines = [Text(", ".join(en), "，".join(zh))]
         lines += self._left()
         return Text(
-            f"  {self.file}: " + "; ".join(line.en for line in lines),
-            f"  {self.file}：" + "；".join(line.zh for line in lines),
+            f"  {in_line(self.file)}: " + "; ".join(line.en for line in lines),
+            f"  {in_line(self.file)}：" + "；".join(line.zh for line in lines),
         )
 
     def _left(self) -> list[Text]:
@@ -225,8 +226,8 @@ class ImportReport:
 
     def _whole_line(self) -> Text:
         return Text(
-            f"{self.rows_out} conversations of {self.rows_in} rows -> {self.out}",
-            f"{self.rows_in} 行中得到 {self.rows_out} 段对话 -> {self.out}",
+            f"{self.rows_out} conversations of {self.rows_in} rows -> {in_line(self.out)}",
+            f"{self.rows_in} 行中得到 {self.rows_out} 段对话 -> {in_line(self.out)}",
         )
 
     def _most_left_out(self) -> list[Text]:

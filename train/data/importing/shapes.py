@@ -5,6 +5,7 @@ docs/data-shapes.md lists them; tests/train/test_data_shapes.py has a sample of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,16 @@ from assistant.conversation import Conversation, Message
 from ..text.media import links_picture
 from . import headers
 from .headers import plain_name
-from .layout import Layout, carries_more, holds_conversations, is_message, layout, looks_like_turns
+from .layout import (
+    SURE,
+    Layout,
+    carries_more,
+    holds_conversations,
+    is_message,
+    layout,
+    looks_like_turns,
+    span_answer,
+)
 from .marks import NO_EVIDENCE, Evidence, blank, check_least, check_row
 from .media import check_tags
 from .records import Columns, Options, Record, UnusableError
@@ -58,7 +68,11 @@ def shape(record: Record, options: Options, evidence: Evidence = NO_EVIDENCE) ->
     found = Found()
     value = _without(record.value, options.ignore) if options.ignore else record.value
     others = _without(record.others, options.ignore) if options.ignore else record.others
+    value = _flat_translation(value)
     seen = layout(tuple(value))
+    by_itself = options.shape == "auto" and not options.columns.named()
+    if by_itself and seen.refused in SURE:
+        raise UnusableError(seen.refused, _keys(value))
     _refuse_marked(value, seen, options, evidence, found)
     if others:
         _refuse_marked(others, layout(tuple(others)), options, evidence, found)
@@ -136,6 +150,8 @@ def _recognised(value: Mapping[str, Any], seen: Layout, options: Options, found:
             return taken
     if seen.refused:
         raise UnusableError(seen.refused, _keys(value))
+    if seen.options and _tells_a_choice(value, seen):
+        raise UnusableError("choices", _keys(value))
     if headers.usable(seen.fields):
         if _is_columnar([value[seen.fields["question"]], value[seen.fields["answer"]]]):
             raise UnusableError("columnar", _keys(value))
@@ -149,6 +165,27 @@ def _recognised(value: Mapping[str, Any], seen: Layout, options: Options, found:
     if "question" in seen.fields and len(value) <= 3:
         raise UnusableError("prompt_only", _keys(value))
     raise UnusableError("unknown_shape", _keys(value))
+
+
+def _flat_translation(value: dict[str, Any]) -> dict[str, Any]:
+    """{"translation": {"en": …, "zh": …}} as its texts."""
+    held = value.get("translation")
+    if not isinstance(held, Mapping) or not all(isinstance(one, str) for one in held.values()):
+        return value
+    return {key: one for key, one in value.items() if key != "translation"} | dict(held)
+
+
+_CHOICE = re.compile(r"\(?[A-J]\)?\.?|\d{1,2}")
+
+
+def _tells_a_choice(value: Mapping[str, Any], seen: Layout) -> bool:
+    """Whether the answer is only the letter or the number of a choice."""
+    held = value.get(seen.fields.get("answer", ""))
+    if isinstance(held, bool) or not isinstance(held, (int, str)):
+        return False
+    listed = value.get(seen.fields.get("input", ""))
+    texts = listed if isinstance(listed, (list, tuple)) else ()
+    return bool(_CHOICE.fullmatch(str(held).strip())) and str(held) not in map(str, texts)
 
 
 def _keys(value: Mapping[str, Any]) -> str:
@@ -383,7 +420,29 @@ def _added(held: Any, key: str) -> str:
     """What goes on with a question; a list of choices as lines."""
     if isinstance(held, (list, tuple)) and all(isinstance(item, str) for item in held):
         return "\n".join(held)
-    return text_of(held, key)
+    passages = _passages(held)
+    return "\n".join(passages) if passages else text_of(held, key)
+
+
+def _passages(held: Any) -> list[str]:
+    """The passages of a context of several, as HotpotQA and PubMedQA have them; none of another."""
+    if isinstance(held, Mapping):
+        if isinstance(texts := held.get("contexts"), (list, tuple)):
+            return [text for text in texts if isinstance(text, str)]
+        named, texts = held.get("title"), held.get("sentences")
+        if not isinstance(named, (list, tuple)) or not isinstance(texts, (list, tuple)):
+            return []
+        held = list(zip(named, texts))  # noqa: B905
+    if not isinstance(held, (list, tuple)):
+        return []
+    found = []
+    for one in held:
+        if not isinstance(one, (list, tuple)) or len(one) != 2 or not isinstance(one[0], str):
+            return []
+        if not isinstance(one[1], (list, tuple)) or not all(isinstance(s, str) for s in one[1]):
+            return []
+        found.append(f"{one[0]}: {''.join(one[1])}")
+    return found
 
 
 def _message_list(held: Any) -> Sequence[Any] | None:
@@ -403,6 +462,16 @@ def _transcript(value: Mapping[str, Any], seen: Layout, _: Options, __: Found) -
         if isinstance(value.get(key), str) and (turns := read_transcript(value[key])):
             return _Taken("transcript", turns, {"messages": key})
     return None
+
+
+def _span(value: Mapping[str, Any], seen: Layout, options: Options, found: Found) -> _Taken | None:
+    """SQuAD: an answer that stands in a text, the first where several people marked one."""
+    answer = span_answer(value)
+    if answer is None or "question" not in seen.fields:
+        return None
+    read: dict[str, str] = {}
+    turns = _asked(value, seen.fields, options, found, read)
+    return _Taken("squad", [*turns, Spoken("assistant", answer)], {**read, "answer": "answers"})
 
 
 def _segments(value: Mapping[str, Any], seen: Layout, _: Options, found: Found) -> _Taken | None:
@@ -443,7 +512,7 @@ def _completion(
 
 
 _TRIED: tuple[Callable[[Mapping[str, Any], Layout, Options, Found], _Taken | None], ...] = (
-    _preference, _turns, _segments, _transcript, _completion,
+    _span, _preference, _turns, _segments, _transcript, _completion,
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from xml.parsers import expat
 
 from assistant.errors import UsageError
+from assistant.outside import in_line
 from assistant.words import Text
 
 from .number_format import GENERAL, shown_moment, shown_number
@@ -152,8 +153,8 @@ class _Workbook:
             there = ", ".join(f"{number}={title}" for number, title in enumerate(names, 1)) or "-"
             raise UsageError(
                 Text(
-                    f"{self._file} has no sheet {wanted!r}.",
-                    f"{self._file} 没有工作表 {wanted!r}。",
+                    f"{in_line(self._file)} has no sheet {wanted!r}.",
+                    f"{in_line(self._file)} 没有工作表 {wanted!r}。",
                 ),
                 Text(f"Its sheets are: {there}", f"它的工作表有：{there}"),
             )
@@ -299,8 +300,8 @@ class _Carried:
 def _not_xlsx(file: Path, error: Exception) -> UsageError:
     return UsageError(
         Text(
-            f"{file} is not an xlsx file that can be read ({type(error).__name__}: {error}).",
-            f"{file} 不是可以读取的 xlsx 文件（{type(error).__name__}：{error}）。",
+            f"{in_line(file)} is not an xlsx file that can be read ({type(error).__name__}: {error}).",
+            f"{in_line(file)} 不是可以读取的 xlsx 文件（{type(error).__name__}：{error}）。",
         ),
         Text(
             "Open it in a spreadsheet program and save it as .xlsx again.",

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from assistant.outside import in_line
 from assistant.shell import command_line
 from assistant.words import Text
 
@@ -191,7 +192,7 @@ def _table(report: LintReport, language: str) -> str:
         if str(finding.note.en):
             lines.append(f"      {finding.note.in_language(language)}")
         for place in finding.rows[:SHOWN]:
-            lines.append(f"      {place.file}:{place.row}  {place.detail}".rstrip())
+            lines.append(f"      {in_line(place.file)}:{place.row}  {place.detail}".rstrip())
         if finding.count > SHOWN and len(finding.rows) > SHOWN:
             lines.append(
                 say(

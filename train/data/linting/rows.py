@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from assistant.conversation import Conversation, what_is_wrong
+from assistant.outside import in_line
 from assistant.progress import Progress, Report
 from assistant.words import Text
 
@@ -41,7 +42,7 @@ class LooseRow(NamedTuple):
 
 def loose_rows(file: Path, report: Report) -> Iterator[LooseRow]:
     """The rows of a file of conversations; other files are imported on the way."""
-    what = Text(f"Checking {file.name}", f"正在检查 {file.name}")
+    what = Text(f"Checking {in_line(file.name)}", f"正在检查 {in_line(file.name)}")
     total = size_of(file)
     if not _holds_conversations(file):
         for done, row in enumerate(_imported(file)):

@@ -11,13 +11,14 @@ from assistant.artifacts import whole_file, whole_folder, write_json
 from assistant.cli import Context, TerminalProgress
 from assistant.conversation import Conversation
 from assistant.errors import FailedError, UsageError
-from assistant.outside import legible
+from assistant.outside import in_line, legible
 from assistant.persona import persona_from_config
 from assistant.progress import Report, unreported
 from assistant.run import Run
 from assistant.shell import both_in_same_project
 from assistant.words import Text
 
+from ..lines import refuse_streams
 from ..outputs import refuse_losing, side_file
 from . import LintReport, lint
 from .lengths import counter_for
@@ -65,9 +66,10 @@ def run_lint(
         )
     run = None if files or not config else config.run_named(run_name)
     named = list(files) or _run_files(run)
+    refuse_streams(named)
     folder = out or (run.lint if run else side_file(named[0], REPORT_FOLDER))
-    names = ", ".join(map(str, named))
-    written = f"{folder}, {sound}" if sound else str(folder)
+    names = ", ".join(map(in_line, named))
+    written = f"{in_line(folder)}, {in_line(sound)}" if sound else in_line(folder)
     context.say(Text(f"Reads {names}, writes {written}.", f"读取 {names}，写入 {written}。"))
     with TerminalProgress(context.quiet) as progress, contextlib.ExitStack() as closing:
         keep = None
@@ -83,7 +85,7 @@ def _refuse_there(file: Path) -> None:
     """Raise UsageError where `file` would be replaced."""
     if file.exists():
         raise UsageError(
-            Text(f"{file} is there already.", f"{file} 已经存在。"),
+            Text(f"{in_line(file)} is there already.", f"{in_line(file)} 已经存在。"),
             Text("Name another file with --sound.", "请用 --sound 指定别的文件。"),
         )
 
@@ -143,7 +145,7 @@ def _unfit(report: LintReport, page_file: Path) -> FailedError:
             "The data is not fit to train on." + "".join(line.en for line in lines),
             "数据还不能用于训练。" + "".join(line.zh for line in lines),
         ),
-        Text(f"All findings: {page_file}", f"全部问题见：{page_file}"),
+        Text(f"All findings: {in_line(page_file)}", f"全部问题见：{in_line(page_file)}"),
     )
 
 

@@ -121,6 +121,20 @@ _MANNER_EN = (
     r"(?:suitable|appropriate|written|meant|designed|kept|intended|short|brief|concise|formal|informal|casual|warm|light|"
     r"friendly|playful|adjusted|personali[sz]ed|customi[sz]ed|edited|changed|tailored)"
 )
+# How long the text is, as "this wish has 5 words and a warm tone", and no word besides.
+_NUMBER_EN = r"(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty)"
+_LENGTH_EN = (
+    r"(?:this|the|the above|my) (?:[a-z]+ )?(?:wish(?:es)?|greetings?|blessings?|messages?|text|caption|poem|toast|version|"
+    r"draft|haiku|slogan|note|card|verse)(?: above)? (?:has|have|contains?|is|are|uses?|counts|comes to|runs to) "
+    rf"(?:in total |a total of )?(?:about |around |exactly |only |just |under |over |fewer than |less than )?{_NUMBER_EN}"
+    r"[ -](?:words?|characters?|letters?|lines?|sentences?|emojis?|syllables?)(?: long| in total| in length)?"
+    rf"(?:(?:,| and| with|, with|, and)(?: has| keeps| uses| an?| the| is){{0,2}} [^\n,.]{{0,24}}\b(?:{_ASPECT_EN}|{_MANNER_EN})\b)?"
+)
+_LENGTH_ZH = (
+    rf"(?:以上|上面|上述|这|本|该|此)(?:一)?[段句条则份篇首个]?(?:生日|新年|节日|新婚|毕业|拜年)?(?:{_KIND}|句子|文字|话)"
+    r"(?:正文|全文|总)?(?:一共|总共|共计|共|有|约|大约|正好|刚好|字数为|长|是|含|包含|用了|不到|不超过)+\s*[0-9０-９一二三四五六七八九十百两〇零]+\s*"
+    r"(?:个?(?:字符|汉字|字|词|表情(?:符号)?)|行|句)(?:左右|以内)?(?:[，,](?:语气|口吻|风格|措辞|用词)[^\n。！，,]{1,12})?"
+)
 # Said of a text that was asked for, in a bracket or after "Note:".
 _MARKED = tuple(
     re.compile(pattern, re.IGNORECASE)
@@ -133,6 +147,8 @@ _MARKED = tuple(
         r"replace [^\n]{1,30} with [^\n]{0,24}\bname\b[^\n]{0,20}",
         rf"as (?:you )?(?:requested|asked|wished)(?:[,:;]? [^\n]{{0,20}}\b(?:{_ASPECT_EN}|{_MANNER_EN})\b[^\n]{{0,30}})?",
         rf"i (?:kept|wrote|used|made|tried)\b[^\n]{{0,40}}\b(?:{_ASPECT_EN}|{_MANNER_EN})\b[^\n]{{0,50}}",
+        _LENGTH_EN,
+        _LENGTH_ZH,
     )
 )  # fmt: skip
 # Said of a text that was asked for, in a sentence like those of the text.
