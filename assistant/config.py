@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError
 from .engine_names import EngineName
 from .errors import UsageError
 from .placeholders import unknown_placeholders
+from .run import Run
 from .toml_file import read_toml
 from .words import Language, Text
 
@@ -226,18 +227,25 @@ class Config(Table):
         return self.file.parent
 
     @property
-    def run_folder(self) -> Path:
-        """`runs/R` of the configured run."""
+    def run(self) -> Run:
+        """The configured run, `runs/R`."""
         return self.run_named(self.model.run)
 
-    def run_named(self, name: str | None) -> Path:
-        """`runs/NAME`; the configured run's folder for no name. Raises UsageError for what is none."""
+    def run_named(self, name: str | None) -> Run:
+        """The run `runs/NAME`; the configured one for no name. Raises UsageError for what is none."""
         if name and (name in (".", "..") or set(name) & set("/\\\0")):
             raise UsageError(
                 Text(f"{name!r} is not the name of a run.", f"{name!r} 不是运行的名称。"),
                 Text(f"Name a folder below {RUNS}/, such as default.", f"请写 {RUNS}/ 下的文件夹名，例如 default。"),
             )  # fmt: skip
-        return self.folder / RUNS / (name or self.model.run)
+        return Run(self.folder / RUNS / (name or self.model.run))
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every run that is there, by name."""
+        folder = self.folder / RUNS
+        found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+        return [Run(path) for path in sorted(found)]
 
 
 class Problem(Table):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, NamedTuple
 
-from .artifacts import MANIFEST_FILE, OPENVINO_FOLDER
 from .config import Config
 from .errors import UsageError
-from .run import Run
 from .words import Text
 
 
@@ -26,18 +23,9 @@ def choose_weights(config: Config, flag: str | None = None) -> Choice:
         return Choice(flag, "flag")
     if config.model.weights:
         return Choice(config.model.weights, "config")
-    if result := run_result(config.run_folder):
+    if result := config.run.servable:
         return Choice(str(result), "run")
     return Choice(config.model.base, "base")
-
-
-def run_result(run_folder: Path) -> Path | None:
-    """What a run has to talk with: its merged model, or its adapter where that alone was made
-    ready (`train fit --adapter-only`); the newer of the two. None for nothing yet."""
-    found = [Run(run_folder).merged] if (Run(run_folder).merged / MANIFEST_FILE).is_file() else []
-    if (Run(run_folder).adapter / OPENVINO_FOLDER).is_dir():
-        found.append(Run(run_folder).adapter)
-    return max(found, key=lambda folder: (folder / MANIFEST_FILE).stat().st_mtime, default=None)
 
 
 def refuse_unpinned_remote_code(config: Config) -> None:

@@ -65,7 +65,7 @@ def command(model: Path, out: Path, how: Calibration) -> list[str]:
     ]  # fmt: skip
 
 
-def check_command(run: Path, config_file: Path, sets: Sequence[str]) -> list[str]:
+def check_command(run: Run, config_file: Path, sets: Sequence[str]) -> list[str]:
     """The training stage's own check, on the quantised weights and on TurboMind."""
     given = [word for one in (*sets, "serve.engine=turbomind") for word in ("--set", one)]
     return ["python", "-m", "train", "check", "--run", run.name, "--force",
@@ -101,7 +101,7 @@ def refuse_unready(how: Calibration) -> None:
         refuse_too_few_gpus(1)
 
 
-def doubt_of(run: Path) -> Text | None:
+def doubt_of(run: Run) -> Text | None:
     """What to know before a long quantising: that the check of the 16-bit weights is not there or
     did not pass. Raises UsageError where its report cannot be read."""
     gate = gate_of(run, "merged")
@@ -114,14 +114,19 @@ def doubt_of(run: Path) -> Text | None:
     )
 
 
-def quantize(run: Path, model: Path, how: Calibration, *, force: bool) -> Path:
-    """Quantise `model` of `run`; the new run's folder. What LMDeploy prints goes to stderr.
+def quantised_run(run: Run) -> Run:
+    """The run beside `run` that its quantised model goes into, which need not be there yet."""
+    return Run(run.folder.with_name(run.name + SUFFIX))
+
+
+def quantize(run: Run, how: Calibration, *, force: bool) -> Run:
+    """Quantise the merged model of `run`; the new run. What LMDeploy prints goes to stderr.
 
     Raises FailedError where LMDeploy leaves no whole result, UsageError where the folder is there.
     """
-    out = run.with_name(run.name + SUFFIX)
+    out, model = quantised_run(run), run.merged
     started = now()
-    with whole_folder(out, force=force) as partial:
+    with whole_folder(out.folder, force=force) as partial:
         weights = Run(partial).merged
         done = subprocess.run(
             with_this_python(command(model, weights, how)), stdout=2, stdin=subprocess.DEVNULL, check=False
@@ -132,7 +137,7 @@ def quantize(run: Path, model: Path, how: Calibration, *, force: bool) -> Path:
                 shutil.copy2(model / name, weights / name)
         write_manifest(weights, _manifest(model, how, started))
         for name in LINKED:
-            if (run / name).exists():
+            if (run.folder / name).exists():
                 (partial / name).symlink_to(Path("..") / run.name / name, target_is_directory=True)
     return out
 
@@ -175,7 +180,7 @@ def _manifest(model: Path, how: Calibration, started: str) -> Manifest:
     )
 
 
-def check_again(run: Path, config_file: Path, sets: Sequence[str]) -> None:
+def check_again(run: Run, config_file: Path, sets: Sequence[str]) -> None:
     """Run the training stage's check on the quantised run.
 
     Raises FailedError where it does not pass, BlockedError where it could not be made.
@@ -186,13 +191,13 @@ def check_again(run: Path, config_file: Path, sets: Sequence[str]) -> None:
     if done.returncode == FailedError.exit_code:
         raise FailedError(
             Text("The quantised model did not pass the check.", "量化后的模型没有通过检验。"),
-            Text(f"Read {run / 'check' / 'report.md'}; serve the 16-bit model, or calibrate on other data.",
-                 f"请看 {run / 'check' / 'report.md'}；可改用 16 位模型，或换校准数据。"),
+            Text(f"Read {run.check / 'report.md'}; serve the 16-bit model, or calibrate on other data.",
+                 f"请看 {run.check / 'report.md'}；可改用 16 位模型，或换校准数据。"),
         )  # fmt: skip
     if done.returncode:
         raise BlockedError(
-            Text(f"The quantised model lies in {Run(run).merged}, but was not checked (exit code {done.returncode}).",
-                 f"量化后的模型在 {Run(run).merged}，但没有检验（退出码 {done.returncode}）。"),
+            Text(f"The quantised model lies in {run.merged}, but was not checked (exit code {done.returncode}).",
+                 f"量化后的模型在 {run.merged}，但没有检验（退出码 {done.returncode}）。"),
             Text("What the check lacks stands above. Later: " + " ".join(check_command(run, config_file, sets)),
                  "检验所缺的见上面。之后运行：" + " ".join(check_command(run, config_file, sets))),
         )  # fmt: skip

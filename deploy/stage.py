@@ -37,12 +37,12 @@ class StagedFile:
 
 
 @contextmanager
-def staging(run: Path, slug: str) -> Iterator[Path]:
+def staging(run: Run, slug: str) -> Iterator[Path]:
     """`runs/R/share/<slug>` for this process alone; removed at the end, and so is one that a killed
     process left. Raises BlockedError where another process shares the same thing now."""
     from filelock import FileLock, Timeout
 
-    folder = Run(run).staging / slug
+    folder = run.staging / slug
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f".{slug}.lock"))
     try:

@@ -23,6 +23,7 @@ from assistant.records.check_report import (
     Transcript,
     WeightsCheck,
 )
+from assistant.run import Run
 from train.base.folder import TrainingBase
 from train.check.gates import gates
 from train.check.probing import Answer, ask
@@ -151,9 +152,9 @@ PROBES = [
 ]  # fmt: skip
 
 
-def held_out(run: Path) -> None:
+def held_out(run: Run) -> None:
     """Probes and held-out conversation of a run."""
-    write_probes(PROBES, run / "data" / "probes.jsonl")
+    write_probes(PROBES, run.probes_file)
     rows = [
         Conversation(
             messages=(user(f"What is {n}?"), Message(role="assistant", content=f"A number: {n}.")),
@@ -165,13 +166,13 @@ def held_out(run: Path) -> None:
         messages=(user("你是谁？"), Message(role="assistant", content="我是小贝。")),
         meta={"kind": "identity"},
     )
-    write_conversations([*rows, about], run / "data" / "valid.jsonl")
+    write_conversations([*rows, about], run.valid_file)
 
 
 def tiny_project(folder: Path, base: Path, *sets: str) -> Config:
     """A project on a tiny base with held-out data, not trained yet."""
     config = project(folder, base)
-    held_out(config.run_folder)
+    held_out(config.run)
     return read_config(config.file, sets, tables={"train": TrainTable})
 
 
@@ -205,9 +206,9 @@ def trained(config: Config, base: Path, size: float) -> Path:
     """The run's adapter from a checkpoint of noise."""
     from train.trainer.adapter import write_adapter
 
-    run = config.run_folder
+    run = config.run
     return write_adapter(
-        checkpoint(run / "fit", base, 4, size), run / "adapter",
+        checkpoint(run.work, base, 4, size), run.adapter,
         base=TrainingBase(base, config.model.base), recipe=tiny_recipe(),
         persona=persona_from_config(config), inputs={}, seed=1, started=now(), force=True,
     )  # fmt: skip

@@ -259,7 +259,7 @@ def shared(project: Path, target: str, **options: Any) -> tuple[SharePlan, Share
     config = read_config(project / "assistant.toml", tables={"share": ShareTable})
     where = parse_target(target)
     token = find_token(where.service)
-    with planned_model(config, config.run_folder, where, token, **options) as ready:
+    with planned_model(config, config.run, where, token, **options) as ready:
         return ready.plan, send(ready)
 
 

@@ -12,6 +12,7 @@ from assistant.artifacts import Manifest, now, write_manifest
 from assistant.config import Config, read_config
 from assistant.models import LocalModel
 from assistant.persona import Persona, write_persona
+from assistant.run import Run
 from train.base.folder import prepare_base
 from train.merge import merge, openvino_export
 from train.settings import TrainTable
@@ -70,13 +71,13 @@ def tiny_llama(embedded_base: Path, folder: Path, hidden: int) -> Path:
 PERSONA = Persona(name="小贝", author="贝贝", languages=("zh",), system_prompt="你是小贝。")
 
 
-def adapter_in(run: Path, base: Path, name: str = "tiny") -> Path:
+def adapter_in(run: Run, base: Path, name: str = "tiny") -> Path:
     """A random adapter on all linear layers, as `fit` leaves one."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    folder = run / "adapter"
+    folder = run.adapter
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     torch.manual_seed(1)
     peft = get_peft_model(
@@ -95,8 +96,8 @@ def adapter_in(run: Path, base: Path, name: str = "tiny") -> Path:
 def exported(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A merged model with the CPU engine's export, made once; read only."""
     config = project(tmp_path_factory.mktemp("exported"), tiny_base)
-    adapter_in(config.run_folder, tiny_base)
-    return merge(config, config.run_folder, export=openvino_export)
+    adapter_in(config.run, tiny_base)
+    return merge(config, config.run, export=openvino_export)
 
 
 def conversations(count: int) -> list[dict]:
@@ -112,9 +113,9 @@ def conversations(count: int) -> list[dict]:
     ]
 
 
-def write_rows(run: Path, rows: Sequence[dict]) -> Path:
+def write_rows(run: Run, rows: Sequence[dict]) -> Path:
     """Write a run's training data and return the file."""
-    file = run / "data" / "train.jsonl"
+    file = run.train_file
     file.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     file.write_text(text, encoding="utf-8")
@@ -126,5 +127,5 @@ def project(folder: Path, base: Path, rows: int = 32, sets: Sequence[str] = ()) 
     file = folder / "assistant.toml"
     file.write_text(CONFIG, encoding="utf-8")
     (folder / "tiny").symlink_to(base)
-    write_rows(folder / "runs" / "default", conversations(rows))
+    write_rows(Run(folder / "runs" / "default"), conversations(rows))
     return read_config(file, sets, tables={"train": TrainTable})

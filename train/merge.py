@@ -37,7 +37,7 @@ Exporter = Callable[[Path, Path, Report], None]
 
 def merge(
     config: Config,
-    run: Path,
+    run: Run,
     *,
     force: bool = False,
     export: Exporter | None = None,
@@ -49,8 +49,8 @@ def merge(
     Raises UsageError where there is no adapter, or it belongs to another base.
     """
     started = now()
-    adapter, merged = Run(run).adapter, Run(run).merged
-    if not adapter.is_dir():
+    adapter, merged = run.adapter, run.merged
+    if not run.is_fitted:
         raise UsageError(
             Text(f"There is no adapter: {adapter} is missing.", f"没有 adapter：缺少 {adapter}。"),
             Text("Train first: python -m train fit", "请先训练：python -m train fit"),

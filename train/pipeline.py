@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.config import Config
@@ -27,12 +26,16 @@ Say = Callable[[Text], None]
 class StageResults:
     """What `train all` did: seconds of each stage (0 where its result stood already)."""
 
-    run: Path
+    run: Run
     seconds: dict[str, float] = field(default_factory=dict)
     report: CheckReport | None = None
 
+    def made(self, stage: str) -> bool:
+        """Whether `stage` was done anew: what the stages after it left is stale then."""
+        return self.seconds.get(stage, 0.0) > 0
 
-def train_all(config: Config, run: Path, *, force: bool, report: Report, say: Say) -> StageResults:
+
+def train_all(config: Config, run: Run, *, force: bool, report: Report, say: Say) -> StageResults:
     """Go from assistant.toml to a checked model in `run`.
 
     Raises what the stages raise; a check that did not pass is in the result, not an error.
@@ -49,13 +52,13 @@ def train_all(config: Config, run: Path, *, force: bool, report: Report, say: Sa
 
 
 def _data(
-    config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
+    config: Config, run: Run, force: bool, report: Report, say: Say, done: StageResults
 ) -> bool:
     from .data.identity_set.identity import make_identity_data, what_is_left_out
     from .settings import TrainTable
 
     table: TrainTable = config.tables["train"]
-    if Run(run).data.is_dir() and not force:
+    if run.has_data and not force:
         return False
     folder = make_identity_data(config, run, table.data, table.seed, force=True, report=report)
     if said := what_is_left_out(folder):
@@ -64,45 +67,45 @@ def _data(
 
 
 def _lint(
-    config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
+    config: Config, run: Run, force: bool, report: Report, say: Say, done: StageResults
 ) -> bool:
     """Refuse data that is not fit to train on."""
     from .data.linting.run import lint_run
 
-    if Run(run).adapter.is_dir() and not force and not _made(done, "data"):
+    if run.is_fitted and not force and not done.made("data"):
         return False
     lint_run(config, run, report=report)
     return True
 
 
 def _fit(
-    config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
+    config: Config, run: Run, force: bool, report: Report, say: Say, done: StageResults
 ) -> bool:
     from .trainer.fit import fit, prepare
 
     prepared = prepare(config, run, report)
-    if prepared.adapter.is_dir() and not force and not _made(done, "data"):
+    if run.is_fitted and not force and not done.made("data"):
         return False
     say(prepared.plan.text())
     for warning in prepared.plan.warnings:
         say(warning)
-    begun = prepared.work.is_dir() and not force and not _made(done, "data")
+    begun = run.is_begun and not force and not done.made("data")
     fit(prepared, resume=begun, force=not begun, report=report, say=say)
     return True
 
 
 def _choose(
-    config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
+    config: Config, run: Run, force: bool, report: Report, say: Say, done: StageResults
 ) -> bool:
     """Let `adapter` be the best checkpoint's, which need not be the last."""
     from assistant.artifacts import read_manifest
 
-    from .check.choose import CHOICE_FILE, choose
+    from .check.choose import choose
     from .check.settings import CheckTable
     from .trainer.adapter import write_adapter
     from .trainer.prepare import prepare
 
-    if (Run(run).work / CHOICE_FILE).is_file() and not _made(done, "fit"):
+    if run.is_chosen and not done.made("fit"):
         return False
     table: CheckTable = config.tables["train"].check
     prepared = prepare(config, run, report)
@@ -119,18 +122,18 @@ def _choose(
 
 
 def _merge(
-    config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
+    config: Config, run: Run, force: bool, report: Report, say: Say, done: StageResults
 ) -> bool:
     from .merge import merge, openvino_export
 
-    if Run(run).merged.is_dir() and not force and not _made(done, "choose"):
+    if run.is_merged and not force and not done.made("choose"):
         return False
     merge(config, run, force=True, export=openvino_export, report=report)
     return True
 
 
 def _check(
-    config: Config, run: Path, force: bool, report: Report, say: Say, done: StageResults
+    config: Config, run: Run, force: bool, report: Report, say: Say, done: StageResults
 ) -> bool:
     from .check.run import check
 
@@ -141,7 +144,3 @@ def _check(
 _STAGES = {
     "data": _data, "lint": _lint, "fit": _fit, "choose": _choose, "merge": _merge, "check": _check,
 }  # fmt: skip
-
-
-def _made(done: StageResults, stage: str) -> bool:
-    return done.seconds.get(stage, 0.0) > 0

@@ -48,7 +48,7 @@ class SharedApp:
     steps: tuple[Text, ...]
 
 
-def choose_model(run: Path, target: Target, named: str | None) -> Reference:
+def choose_model(run: Run, target: Target, named: str | None) -> Reference:
     """The published weights: those named, else what was shared of the run, on the app's own hub first.
 
     Raises UsageError where nothing was shared or a host cannot fetch it.
@@ -78,7 +78,7 @@ def choose_model(run: Path, target: Target, named: str | None) -> Reference:
 @contextmanager
 def planned_app(
     config: Config,
-    run: Path,
+    run: Run,
     target: Target,
     weights: Reference,
     profile: Profile,
@@ -206,13 +206,13 @@ def _unfit(weights: Reference, profile: Profile, paths: set[str]) -> list[Blocke
     return []
 
 
-def _packed(run: Path, weights: Reference, profile: Profile) -> list[Blocker]:
+def _packed(run: Run, weights: Reference, profile: Profile) -> list[Blocker]:
     """The run's own 4-bit weights for an engine that does not read them. (Of others' weights a hub's
     list of files does not say what they are.)"""
     its_own = {one.target for one in read_record(run).shared if one.what == "model"}
     if profile.engine == "turbomind" or f"{weights.scheme}:{weights.name}" not in its_own:
         return []
-    method = quantised_by(Run(run).merged)
+    method = quantised_by(run.merged)
     if not method:
         return []
     return [Blocker.of("weights", UsageError(

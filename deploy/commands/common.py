@@ -15,6 +15,7 @@ from assistant.words import Text
 
 if TYPE_CHECKING:
     from assistant.config import Config
+    from assistant.run import Run
 
     from ..settings import ShareTable
     from ..sharing.plan import SharePlan
@@ -42,13 +43,13 @@ def confirmation_options(command: Any) -> Any:
     )(command)
 
 
-def read(context: Context, run_name: str | None) -> tuple[Config, Path, ShareTable]:
-    """The configuration with its `[share]` table, and the run's folder."""
+def read(context: Context, run_name: str | None) -> tuple[Config, Run, ShareTable]:
+    """The configuration with its `[share]` table, and the run."""
     from ..settings import ShareTable
 
     config = context.read_config(tables={"share": ShareTable})
     run = config.run_named(run_name)
-    if run_name and not run.is_dir():
+    if run_name and not run.exists:
         raise UsageError(
             Text(f"There is no run {run}.", f"没有运行目录 {run}。"),
             Text(f"Known: {_runs(config)}.", f"现有：{_runs(config)}。"),
@@ -57,13 +58,7 @@ def read(context: Context, run_name: str | None) -> tuple[Config, Path, ShareTab
 
 
 def _runs(config: Config) -> str:
-    from assistant.config import RUNS
-
-    folder = config.folder / RUNS
-    names = (
-        sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    )
-    return ", ".join(names) or "-"
+    return ", ".join(run.name for run in config.runs) or "-"
 
 
 def show_plans(context: Context, plans: Sequence[SharePlan]) -> None:

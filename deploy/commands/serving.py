@@ -10,7 +10,6 @@ import click
 
 from assistant.cli import Context, TerminalProgress, common_options
 from assistant.errors import UsageError
-from assistant.run import Run
 from assistant.words import Text
 
 from .common import help_text, run_argument
@@ -242,7 +241,7 @@ def _model_to_serve(
     from assistant.weights import refuse_unpinned_remote_code
 
     refuse_unpinned_remote_code(config)
-    merged = Run(config.run_named(run_name)).merged
+    merged = config.run_named(run_name).merged
     reference = named or config.model.weights or str(merged.resolve())
     if not named and not config.model.weights and not merged.is_dir():
         raise UsageError(
@@ -297,13 +296,13 @@ def quantize(
 
     config = context.read_config()
     run = config.run_named(run_name)
-    model = Run(run).merged
+    model = run.merged
     how = stage.Calibration(
         calib_dataset, calib_samples, calib_seqlen, batch_size, search_scale, group_size, device
     )
     stage.refuse_unfit(model, how)
-    out = run.with_name(run.name + stage.SUFFIX)
-    commands = [stage.command(model, Run(out).merged, how)]
+    out = stage.quantised_run(run)
+    commands = [stage.command(model, out.merged, how)]
     if not no_check:
         commands.append(stage.check_command(out, context.config_file, context.sets))
     if dry_run:
@@ -313,11 +312,9 @@ def quantize(
     if not no_check and (doubt := stage.doubt_of(run)):
         context.say(doubt)
     context.say(Text(f"Reads {model}, writes {out}.", f"读取 {model}，写入 {out}。"))
-    stage.quantize(run, model, how, force=force)
+    stage.quantize(run, how, force=force)
     if not no_check:
         stage.check_again(out, context.config_file, context.sets)
-    context.result(
-        {"run": str(out), "model": str(Run(out).merged), "checked": not no_check}, str(out)
-    )
+    context.result({"run": str(out), "model": str(out.merged), "checked": not no_check}, str(out))
     following = context.following("python", "-m", "deploy", "serve", out.name)
     context.say(Text(f"Next: {following}", f"下一步：{following}"))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from assistant.config import RUNS, Config
+from assistant.config import Config
 from assistant.errors import FailedError, UsageError
 from assistant.progress import Report
 from assistant.words import Text
@@ -49,13 +49,8 @@ class Sharer:
     def runs(self) -> list[str]:
         """The runs that hold something to share, the configured one first."""
         config = self._read()
-        folder = config.folder / RUNS
-        found = [
-            path.name
-            for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
-            if any((path / name).is_dir() for name in ("merged", "adapter"))
-        ]
-        return sorted(found, key=lambda name: name != config.run_folder.name)
+        found = [run.name for run in config.runs if run.kinds]
+        return sorted(found, key=lambda name: name != config.run.name)
 
     def targets(self) -> list[str]:
         """Where `[share]` says that the model goes."""
@@ -92,7 +87,7 @@ class Sharer:
 
         config = self._read()
         run, private = config.run_named(wish.run), not wish.public
-        if not wish.run or not run.is_dir():
+        if not wish.run or not run.exists:
             raise UsageError(
                 Text("There is nothing to share yet.", "还没有可以分享的内容。"),
                 Text("Train first: python -m train all", "请先训练：python -m train all"),

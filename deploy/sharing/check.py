@@ -14,12 +14,12 @@ from assistant.artifacts import library_versions
 from assistant.config import Config
 from assistant.errors import AssistantError
 from assistant.libraries import installing
+from assistant.run import Run
 from assistant.words import Text
 
 from ..hubs import open_hub
 from ..target import Target
 from ..tokens import VARIABLES, WHERE_TO_GET, find_token, refuse_one_file_for_several
-from .kinds import Kind
 from .plan import PlanText
 from .source import gate_text, read_source
 
@@ -57,7 +57,7 @@ class Item(BaseModel):
 
 def examine(
     config: Config,
-    run: Path,
+    run: Run,
     targets: Sequence[Target],
     token_file: Path | None = None,
 ) -> list[Item]:
@@ -161,11 +161,8 @@ def _disk(folder: Path) -> Item:
                                               "请腾出空间：1 GB 就够，权重不会复制。"))  # fmt: skip
 
 
-def _run(config: Config, run: Path) -> Iterator[Item]:
-    kinds: tuple[Kind, ...] = ("merged", "adapter")
-    for kind in kinds:
-        if not (run / kind).is_dir():
-            continue
+def _run(config: Config, run: Run) -> Iterator[Item]:
+    for kind in run.kinds:
         name = f"{run.name}/{kind}"
         try:
             source = read_source(config, run, kind)
@@ -181,6 +178,6 @@ def _run(config: Config, run: Path) -> Iterator[Item]:
         if not source.base.licence:
             yield _item(f"{name} licence", "warning", Text("The base's licence is not known.", "不知道基座的许可证。"),
                         Text("Say it: --set share.licence=…", "请写明：--set share.licence=…"))  # fmt: skip
-    if not any((run / kind).is_dir() for kind in kinds):
+    if not run.kinds:
         yield _item(run.name, "failed", Text(f"{run} holds no model yet.", f"{run} 里还没有模型。"),
                     Text("python -m train all", "python -m train all"))  # fmt: skip

@@ -6,14 +6,12 @@ import json
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
 
 from assistant.artifacts import MANIFEST_FILE, OPENVINO_FOLDER
 from assistant.errors import UsageError
 from assistant.persona import PERSONA_FILE
+from assistant.run import Kind
 from assistant.words import Text
-
-Kind = Literal["adapter", "merged"]
 
 _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",

@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from assistant import __version__
 from assistant.artifacts import whole_file
 from assistant.errors import UsageError
+from assistant.run import Run
 from assistant.words import Text
-
-RECORD_FILE = "deploy.json"
 
 
 class _Part(BaseModel):
@@ -51,9 +50,9 @@ class ShareRecord(_Part):
         return next((one for one in self.shared if one.target == target), None)
 
 
-def read_record(run: Path) -> ShareRecord:
+def read_record(run: Run) -> ShareRecord:
     """What was shared of a run. Raises UsageError for a file that is not ours."""
-    file = run / RECORD_FILE
+    file = run.share_record
     try:
         return ShareRecord.model_validate_json(file.read_bytes())
     except FileNotFoundError:
@@ -65,13 +64,13 @@ def read_record(run: Path) -> ShareRecord:
         ) from None
 
 
-def note_shared(run: Path, shared: Shared) -> Path:
+def note_shared(run: Run, shared: Shared) -> Path:
     """Write `shared` into the record, in place of what was known of the same target."""
     others = [
         one for one in read_record(run).shared
         if (one.target, one.what) != (shared.target, shared.what)
     ]  # fmt: skip
-    file = run / RECORD_FILE
+    file = run.share_record
     with whole_file(file) as out:
         out.write(ShareRecord(shared=(*others, shared)).model_dump_json(indent=2) + "\n")
     return file

@@ -16,6 +16,7 @@ from assistant.artifacts import now
 from assistant.config import Config
 from assistant.errors import AssistantError, BlockedError
 from assistant.progress import Progress, Report, unreported
+from assistant.run import Kind, Run
 from assistant.words import Text
 
 from ..hubs import open_hub
@@ -36,7 +37,7 @@ from .blockers import (
     warnings_of,
 )
 from .card import model_card
-from .kinds import Kind, choose
+from .kinds import choose
 from .plan import Blocker, PlannedFile, PlanText, SharePlan, Visibility
 from .record import Shared, note_shared
 from .source import read_source
@@ -56,7 +57,7 @@ class Ready:
     plan: SharePlan
     target: Target
     hub: Hub
-    run: Path
+    run: Run
     folder: Path
     files: tuple[StagedFile, ...]
     private: bool
@@ -69,7 +70,7 @@ class Ready:
 @contextmanager
 def planned_model(
     config: Config,
-    run: Path,
+    run: Run,
     target: Target,
     token: Secret | None,
     *,

@@ -14,11 +14,10 @@ from assistant.config import Config
 from assistant.errors import UsageError
 from assistant.models.weights import quantised_by
 from assistant.persona import Persona, persona_from_config, read_persona
-from assistant.run import ADAPTER, MERGED, Run
+from assistant.run import MERGED, Kind, Run
 from assistant.words import Text
 
 from ..settings import ShareTable
-from .kinds import Kind
 
 if TYPE_CHECKING:
     from assistant.records.check_report import CheckReport
@@ -42,7 +41,7 @@ class Base:
 class Source:
     """What is to be shared."""
 
-    run: Path
+    run: Run
     kind: Kind
     folder: Path
     persona: Persona
@@ -59,16 +58,14 @@ class Source:
         return "" if self.kind == "adapter" else quantised_by(self.folder)
 
 
-def read_source(config: Config, run: Path, kind: Kind | None = None) -> Source:
+def read_source(config: Config, run: Run, kind: Kind | None = None) -> Source:
     """Read the run. `kind` None is the merged model if there is one, else the adapter.
 
     Raises UsageError where there is nothing to share, or it was not made by this kit.
     """
     share = config.tables.get("share") or ShareTable()
-    kind = kind or (
-        "merged" if Run(run).merged.is_dir() or not Run(run).adapter.is_dir() else "adapter"
-    )
-    folder = run / kind
+    kind = kind or (run.kinds or (MERGED,))[0]
+    folder = run.weights(kind)
     if not folder.is_dir():
         raise UsageError(
             Text(f"Nothing to share: {folder} is missing.", f"没有可分享的：缺少 {folder}。"),
@@ -83,8 +80,8 @@ def read_source(config: Config, run: Path, kind: Kind | None = None) -> Source:
     )  # fmt: skip
 
 
-def gate_of(run: Path, kind: Kind) -> Gate:
-    """What the check says of `run/kind` as it lies there. Raises UsageError on an unreadable one."""
+def gate_of(run: Run, kind: Kind) -> Gate:
+    """What the check says of these weights as they lie there. Raises UsageError on an unreadable one."""
     return _gate(run, kind, _report(run))
 
 
@@ -103,10 +100,10 @@ def _base(manifest: Manifest, share: ShareTable) -> Base:
     )
 
 
-def _report(run: Path) -> CheckReport | None:
+def _report(run: Run) -> CheckReport | None:
     from assistant.records.check_report import REPORT_FILE, CheckReport
 
-    file = Run(run).check / REPORT_FILE
+    file = run.check / REPORT_FILE
     try:
         return CheckReport.model_validate_json(file.read_bytes())
     except FileNotFoundError:
@@ -124,30 +121,20 @@ def _report(run: Path) -> CheckReport | None:
         ) from None
 
 
-def _gate(run: Path, kind: Kind, report: CheckReport | None) -> Gate:
+def _gate(run: Run, kind: Kind, report: CheckReport | None) -> Gate:
     """Whether the check proved the weights that lie there now, and they passed."""
     if report is None:
         return "missing"
     quantised = report.merge.weights is None  # its check says nothing of the adapter by itself
-    if not _is_of_these(run, kind) or (quantised and kind == "adapter"):
+    if not run.check_proves(kind) or (quantised and kind == "adapter"):
         return "other weights"
     return "passed" if report.passed else "failed"
 
 
-def _is_of_these(run: Path, kind: Kind) -> bool:
-    """The check names the merged weights by sha256, and they name their adapter."""
-    try:
-        checked = read_manifest(Run(run).check).inputs
-        merged = read_manifest(Run(run).merged).inputs
-    except UsageError:
-        return False
-    return Run(run).holds(MERGED, checked) and (kind == MERGED or Run(run).holds(ADAPTER, merged))
-
-
-def _losses(run: Path) -> tuple[tuple[int, float], ...]:
+def _losses(run: Run) -> tuple[tuple[int, float], ...]:
     from assistant.records.training_status import read_status
 
-    status = read_status(Run(run).work)
+    status = read_status(run.work)
     return tuple((point.step, point.loss) for point in status.curve) if status else ()
 
 

@@ -14,6 +14,7 @@ from assistant.errors import AssistantError, DamagedError, UsageError
 from assistant.models import fetch
 from assistant.models.cache import HOME_VARIABLE
 from assistant.progress import Progress, Report, unreported
+from assistant.run import Run
 from assistant.words import Text
 
 from ..hubs import open_hub
@@ -27,7 +28,7 @@ State = Literal["same", "changed", "gone", "unknown", "not asked"]
 
 
 def verify_shared(
-    run: Path,
+    run: Run,
     targets: Sequence[str],
     token_file: Path | None,
     *,
@@ -55,7 +56,7 @@ def verify_shared(
     return found
 
 
-def _chosen(run: Path, record: ShareRecord, targets: Sequence[str]) -> list[Shared]:
+def _chosen(run: Run, record: ShareRecord, targets: Sequence[str]) -> list[Shared]:
     wanted = [str(parse_target(one)) for one in targets]
     unknown = [name for name in wanted if record.find(name) is None]
     if unknown or not record.shared:
@@ -104,7 +105,7 @@ def _environment(home: str, variable: str, token: Secret | None) -> Iterator[Non
 
 
 def status_of_shared(
-    run: Path, token_file: Path | None, *, offline: bool = False
+    run: Run, token_file: Path | None, *, offline: bool = False
 ) -> list[tuple[Shared, State, Text]]:
     """Every recorded share with its present state; a hub that cannot be asked is "unknown"."""
     shared = read_record(run).shared

@@ -31,7 +31,18 @@ def test_the_shipped_file_is_read_and_filled():
 def test_defaults_stand_in_the_models(tmp_path):
     config = read_config(write(tmp_path, MINIMAL))
     assert config == Config(file=tmp_path / "assistant.toml", assistant=config.assistant)
-    assert config.run_folder == tmp_path / "runs" / "default"
+    assert config.run == config.run_named(None) == config.run_named("default")
+    assert config.run.folder == tmp_path / "runs" / "default"
+
+
+def test_the_runs_are_the_folders_below_runs(tmp_path):
+    config = read_config(write(tmp_path, MINIMAL))
+    assert config.runs == []
+    for name in ("second", "default"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    (tmp_path / "runs" / "notes.txt").touch()
+    assert [run.name for run in config.runs] == ["default", "second"]
+    assert config.runs[0] == config.run
 
 
 def test_all_problems_are_reported_at_once_with_table_key_value_and_what_was_expected(tmp_path):

@@ -21,6 +21,7 @@ from app import main as page
 from assistant.__main__ import main as assistant
 from assistant.libraries import KIT, LISTS, Listed, _python, installing, listed, missing_library
 from assistant.outside import failure_from_outside
+from assistant.run import Run
 from assistant.serving.host import Host, Ready
 from assistant.ui.failures import said_of
 from deploy.__main__ import main as deploy
@@ -75,7 +76,7 @@ def project(tmp_path: Path, monkeypatch) -> Path:
     document.add_paragraph("We open at nine. " * 30)
     document.save(tmp_path / "a.docx")
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.4\n")
-    write_rows(tmp_path / "runs" / "default", conversations(8))
+    write_rows(Run(tmp_path / "runs" / "default"), conversations(8))
     return tmp_path
 
 

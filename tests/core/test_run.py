@@ -1,10 +1,14 @@
-"""A run's folders, and whether its weights are those that a stage was made from."""
+"""A run's folders, what of them is there, and whether its weights are those that a stage was made from."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from assistant.artifacts import sha256_of
+import pytest
+
+from assistant.artifacts import Manifest, now, sha256_of, write_manifest
+from assistant.errors import UsageError
 from assistant.run import ADAPTER, MERGED, Run
 
 
@@ -36,3 +40,67 @@ def test_weights_are_those_of_a_manifest_only_all_and_unchanged(tmp_path):
     assert not run.holds(ADAPTER, inputs)
     (tmp_path / two).write_bytes(b"trained again")
     assert not run.holds(MERGED, inputs)
+
+
+ANSWERS = ("exists", "has_data", "is_begun", "is_chosen", "is_fitted", "is_merged")
+
+
+def test_each_stage_is_there_once_its_result_is(tmp_path):
+    run, answered = Run(tmp_path / "r"), []
+    for name in (
+        "",
+        "data/train.jsonl",
+        "fit/status.json",
+        "adapter/a",
+        "fit/choice.json",
+        "merged/m",
+    ):
+        if name:
+            run_with(run.folder, name)
+        answered.append([answer for answer in ANSWERS if getattr(run, answer)])
+    done = ["exists", "has_data", "is_begun"]
+    assert answered == [
+        [], done[:2], done, [*done, "is_fitted"], [*done, "is_chosen", "is_fitted"], list(ANSWERS),
+    ]  # fmt: skip
+    assert (str(run), run.name, run.kinds) == (str(tmp_path / "r"), "r", (MERGED, ADAPTER))
+    assert run == Run(tmp_path / "r") and run != Run(tmp_path)
+
+
+def manifest(folder: Path, *inputs: Path) -> None:
+    """What a stage leaves in its `folder`, made from `inputs`."""
+    folder.mkdir(exist_ok=True)
+    known = {f"{file.parent.name}/{file.name}": sha256_of(file) for file in inputs}
+    write_manifest(
+        folder,
+        Manifest(stage="x", inputs=known, started=now(), finished=now()),
+    )
+
+
+def test_a_merge_is_stale_and_a_check_proves_nothing_once_the_weights_are_others(tmp_path):
+    run = run_with(tmp_path, "adapter/adapter_model.safetensors", "merged/model.safetensors")
+    adapter, merged = run.adapter / "adapter_model.safetensors", run.merged / "model.safetensors"
+    with pytest.raises(UsageError):
+        _ = run.merged_is_stale
+    manifest(run.merged, adapter)
+    assert not run.merged_is_stale
+    assert [run.check_proves(kind) for kind in (MERGED, ADAPTER)] == [False, False]  # none was made
+    manifest(run.check, merged)
+    assert [run.check_proves(kind) for kind in (MERGED, ADAPTER)] == [True, True]
+    adapter.write_bytes(b"trained again")
+    assert run.merged_is_stale
+    assert [run.check_proves(kind) for kind in (MERGED, ADAPTER)] == [True, False]
+    merged.write_bytes(b"merged again")
+    assert [run.check_proves(kind) for kind in (MERGED, ADAPTER)] == [False, False]
+
+
+def test_the_newer_of_merged_and_exported_adapter_is_served(tmp_path):
+    run = run_with(tmp_path, "merged/model.safetensors", "adapter/adapter_model.safetensors")
+    assert run.servable is None  # a merge without its manifest was not ended
+    manifest(run.merged)
+    manifest(run.adapter)
+    os.utime(run.merged / "manifest.json", (1, 1))
+    assert run.servable == run.merged  # the adapter was not made ready
+    (run.adapter / "openvino").mkdir()
+    assert run.servable == run.adapter
+    os.utime(run.adapter / "manifest.json", (0, 0))
+    assert run.servable == run.merged

@@ -60,10 +60,10 @@ def plan_app(
     """The context of a planned app, as the command makes it."""
     config = read_config(project / "assistant.toml", tables={"share": ShareTable})
     where = parse_target(target, "app")
-    weights = choose_model(config.run_folder, where, model)
+    weights = choose_model(config.run, where, model)
     options.setdefault("weights_token", Secret(READ_ONLY, "a file"))
     return planned_app(
-        config, config.run_folder, where, weights, choose_profile(where.hub, profile),
+        config, config.run, where, weights, choose_profile(where.hub, profile),
         find_token(where.service), model_token=find_token("hf"), **options,
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ from deploy.target import Target
 @pytest.fixture
 def source(project: Path) -> Source:  # noqa: F811
     config = read_config(project / "assistant.toml", tables={"share": ShareTable})
-    return read_source(config, project / "runs" / "default")
+    return read_source(config, config.run)
 
 
 def codes(found) -> list[str]:

@@ -25,6 +25,7 @@ from sharing_fixtures import (
 )
 
 from assistant.errors import AssistantError, BlockedError, DamagedError, UsageError
+from assistant.run import Run
 from deploy.hubs.failures import explain, explain_output
 from deploy.sharing.verify_published import verify_shared
 from deploy.target import Target, parse_target
@@ -171,7 +172,7 @@ def test_what_passes_is_tried_again(hub, project, plain_lfs, target, fault):
     made_by_hand(hub, target)
     hub.faults = [Fault("PUT /lfs", times=1, **fault)]
     _, result = shared(project, target)
-    assert verify_shared(project / "runs" / "default", (), None)[0][1] == []
+    assert verify_shared(Run(project / "runs" / "default"), (), None)[0][1] == []
     assert result.commit and hub.faults[0].times == 0
 
 
@@ -197,7 +198,7 @@ def test_a_hub_that_is_not_there(hub, project, plain_lfs, monkeypatch, target):
 def test_a_byte_that_turns_on_the_way_is_found(hub, project, plain_lfs):
     hub.faults = [Fault("PUT /lfs", flip=True)]
     shared(project, "hf:me/bei")  # this hub takes our word for the hash
-    ((_, found),) = verify_shared(project / "runs" / "default", (), None, download=True)
+    ((_, found),) = verify_shared(Run(project / "runs" / "default"), (), None, download=True)
     assert [one.problem for one in found] == ["damaged"]
 
 
@@ -214,7 +215,7 @@ def test_what_is_not_given_is_not_called_damaged(hub, project, plain_lfs, target
         "could not be downloaded" if target.startswith("openxlab") else str(status)
     )  # git-lfs's words
     with pytest.raises(BlockedError, match=said) as caught:
-        verify_shared(project / "runs" / "default", (), None, download=True)
+        verify_shared(Run(project / "runs" / "default"), (), None, download=True)
     assert caught.value.exit_code == 3 and not isinstance(caught.value, DamagedError)
 
 

@@ -33,6 +33,7 @@ from sharing_fixtures import (
 )
 
 from assistant.errors import BlockedError, FailedError, UsageError
+from assistant.run import Run
 from deploy.sharing.verify_published import status_of_shared, verify_shared
 
 RUN = Path("runs") / "default"
@@ -154,7 +155,7 @@ def test_verify_finds_what_is_not_as_sent(hub, project, plain_lfs, target):
     made_by_hand(hub, target)
     shared(project, target)
     hub.store.rehash("model", "me/bei", "model.safetensors")
-    ((_, found),) = verify_shared(project / RUN, (), None)
+    ((_, found),) = verify_shared(Run(project / RUN), (), None)
     assert [(one.path, one.problem) for one in found] == [("model.safetensors", "differs")]
     done = deploy(project, "verify", check=1)
     assert "model.safetensors: differs" in done.stderr
@@ -163,11 +164,11 @@ def test_verify_finds_what_is_not_as_sent(hub, project, plain_lfs, target):
         == "model.safetensors"
     )
     hub.store.commit(hub.repo("model", "me/bei"), {}, ["config.json"], "x")
-    ((_, found),) = verify_shared(project / RUN, (), None)
+    ((_, found),) = verify_shared(Run(project / RUN), (), None)
     assert [one.problem for one in found] == ["missing", "differs"]
-    assert [state for _, state, _ in status_of_shared(project / RUN, None)] == ["changed"]
+    assert [state for _, state, _ in status_of_shared(Run(project / RUN), None)] == ["changed"]
     shared(project, target)
-    assert verify_shared(project / RUN, (), None)[0][1] == []
+    assert verify_shared(Run(project / RUN), (), None)[0][1] == []
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -175,14 +176,17 @@ def test_a_byte_that_the_hub_lost_is_found_by_downloading(hub, project, plain_lf
     made_by_hand(hub, target)
     shared(project, target)
     hub.store.flip("model", "me/bei", "model.safetensors")
-    assert verify_shared(project / RUN, (), None)[0][1] == []
-    ((_, found),) = verify_shared(project / RUN, (), None, download=True)
+    assert verify_shared(Run(project / RUN), (), None)[0][1] == []
+    ((_, found),) = verify_shared(Run(project / RUN), (), None, download=True)
     assert [one.problem for one in found] == ["damaged"]
 
 
 def test_status_says_gone_unknown_and_offline(hub, project, plain_lfs, monkeypatch):
     shared(project, "hf:me/bei")
-    states = lambda **more: [state for _, state, _ in status_of_shared(project / RUN, None, **more)]  # noqa: E731
+
+    def states(**more):
+        return [state for _, state, _ in status_of_shared(Run(project / RUN), None, **more)]
+
     assert states() == ["same"] and states(offline=True) == ["not asked"]
     del hub.store.repos["model", "me/bei"]
     assert states() == ["gone"]
@@ -211,7 +215,7 @@ def test_three_hubs_with_one_command(hub: ShareServer, project):
 def test_two_processes_do_not_share_the_same_thing_at_once(hub, project, plain_lfs):
     from deploy.stage import staging
 
-    with staging(project / RUN, "merged--model--hf--me--bei"):
+    with staging(Run(project / RUN), "merged--model--hf--me--bei"):
         with pytest.raises(BlockedError, match="Another process"):
             shared(project, "hf:me/bei")
 
@@ -283,7 +287,7 @@ def test_a_real_adapter_and_a_real_merged_model(hub, clean_environment, plain_lf
     folder.mkdir()
     config = tiny_project(folder, own_copy(tiny_base, clean_environment / "base"))
     adapter = trained(config, tiny_base, 0.01)
-    merged = merge(config, config.run_folder)
+    merged = merge(config, config.run)
     by_hand = make_run(
         clean_environment / "by-hand"
     )  # what the other tests of sharing take for a run
@@ -301,7 +305,7 @@ def test_a_real_adapter_and_a_real_merged_model(hub, clean_environment, plain_lf
     assert (whole.path / "model.safetensors").read_bytes() == (
         merged / "model.safetensors"
     ).read_bytes()
-    ours = (config.run_folder / "adapter" / "adapter_model.safetensors").read_bytes()
+    ours = (config.run.adapter / "adapter_model.safetensors").read_bytes()
     assert (part.path / "adapter_model.safetensors").read_bytes() == ours
     from transformers import AutoModelForCausalLM
 

@@ -57,7 +57,7 @@ HF = ("--to", "hf:me/bei")
 
 def source_of(project: Path, kind=None, sets=()):
     config = read_config(project / "assistant.toml", sets, tables={"share": ShareTable})
-    return read_source(config, config.run_folder, kind)
+    return read_source(config, config.run, kind)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("merged", MERGED), ("adapter", ADAPTER)])

@@ -39,7 +39,7 @@ from assistant.persona import persona_from_config
 from assistant.records.training_status import Point, Status
 from train.__main__ import main
 from train.base.folder import TrainingBase
-from train.check.choose import CHOICE_FILE, Measured, choose
+from train.check.choose import Measured, choose
 from train.check.curve import loss_curve
 from train.check.engine_check import compare_with_engine, rounding_bound
 from train.check.markdown import failure
@@ -316,8 +316,8 @@ def run(tmp_path_factory, tiny_base):
     folder = tmp_path_factory.mktemp("run")
     config = tiny_project(folder, tiny_base)
     trained(config, tiny_base, 0.05)
-    merge(config, config.run_folder)
-    return config, tiny_base, config.run_folder
+    merge(config, config.run)
+    return config, tiny_base, config.run.folder
 
 
 @pytest.fixture(scope="module")
@@ -406,11 +406,11 @@ def test_an_untouched_weight_that_changed_is_found(run, tmp_path):
 def test_an_adapter_of_nothing_changes_nothing(tmp_path, tiny_base):
     config = tiny_project(tmp_path, tiny_base)
     trained(config, tiny_base, 0.0)
-    merged = merge(config, config.run_folder)
-    weights = check_weights(tiny_base, config.run_folder / "adapter", merged)
+    merged = merge(config, config.run)
+    weights = check_weights(tiny_base, config.run.adapter, merged)
     assert weights.proven
     assert weights.max_rounding_steps == 0
-    rows = ordinary_rows(config.run_folder / "data" / "valid.jsonl")
+    rows = ordinary_rows(config.run.valid_file)
     assert len(rows) == 6
     perplexities = []
     for folder in (tiny_base, merged):
@@ -500,11 +500,11 @@ def test_the_best_checkpoint_passes_all_gates_or_is_nearest_to_them(checkpoints,
 
 def test_every_checkpoint_is_measured_and_the_best_chosen(tmp_path, tiny_base):
     config = tiny_project(tmp_path, tiny_base)
-    work = config.run_folder / "fit"
+    work = config.run.work
     for iteration, size in ((2, 0.0), (4, 0.5)):
         checkpoint(work, tiny_base, iteration, size)
     best, chosen = choose(
-        config.run_folder, TrainingBase(tiny_base, "./tiny"), tiny_recipe(),
+        config.run, TrainingBase(tiny_base, "./tiny"), tiny_recipe(),
         persona_from_config(config), TABLE,
     )  # fmt: skip
     assert best.iteration == chosen.step == max(chosen.checkpoints, key=Measured.rank).step
@@ -513,9 +513,9 @@ def test_every_checkpoint_is_measured_and_the_best_chosen(tmp_path, tiny_base):
     assert chosen.probes == 4
     assert chosen.checkpoints[0].change_percent == pytest.approx(0, abs=1e-3)
     assert abs(chosen.checkpoints[1].change_percent) > 0.01
-    assert json.loads((work / CHOICE_FILE).read_text("utf-8"))["step"] == best.iteration
+    assert json.loads(config.run.choice_file.read_text("utf-8"))["step"] == best.iteration
     assert sorted(file.name for file in work.iterdir()) == [
-        CHOICE_FILE, "iter_2.pth", "iter_4.pth",
+        "choice.json", "iter_2.pth", "iter_4.pth",
     ]  # fmt: skip
 
 
@@ -531,12 +531,12 @@ def test_the_search_goes_back_from_the_last_until_it_only_gets_worse(
 ):  # fmt: skip
     config = tiny_project(tmp_path, tiny_base)
     for iteration in hits:
-        checkpoint(config.run_folder / "fit", tiny_base, iteration, 0.0)
+        checkpoint(config.run.work, tiny_base, iteration, 0.0)
     monkeypatch.setattr(
         "train.check.choose._Trial.measure", lambda self, step, *_: measured(step, hits[step])
     )
     found, chosen = choose(
-        config.run_folder, TrainingBase(tiny_base, "./tiny"), tiny_recipe(),
+        config.run, TrainingBase(tiny_base, "./tiny"), tiny_recipe(),
         persona_from_config(config), TABLE,
     )  # fmt: skip
     assert [one.step for one in chosen.checkpoints] == looked_at
@@ -558,9 +558,7 @@ def served(tmp_path_factory, exported):
     project.mkdir()
     config = tiny_project(project, base)
     trained(config, base, 0.0)
-    merge(
-        config, config.run_folder, export=lambda _, out, __: shutil.copytree(base / "openvino", out)
-    )
+    merge(config, config.run, export=lambda _, out, __: shutil.copytree(base / "openvino", out))
     return config
 
 
@@ -593,7 +591,7 @@ def test_a_whole_check_with_the_cpu_engine(served):
     assert report["general"]["conversations"] == 5
     assert report["engine"]["greedy_match"] + report["engine"]["within_rounding"] == 1
     assert report["split"]["reported"] == 13
-    folder = served.run_folder / "check"
+    folder = served.run.check
     assert sorted(file.name for file in folder.iterdir()) == [
         "manifest.json", "report.html", "report.json", "report.md", "transcripts.jsonl",
     ]  # fmt: skip
@@ -621,7 +619,7 @@ def test_a_whole_check_with_the_cpu_engine(served):
 def test_an_engine_with_other_weights_fails_the_engine_gate(served):
     import numpy
 
-    weights = served.run_folder / "merged" / "openvino" / "openvino_model.bin"
+    weights = served.run.merged / "openvino" / "openvino_model.bin"
     kept = weights.read_bytes()
     numbers = numpy.frombuffer(kept, dtype=numpy.float16, count=len(kept) // 2).copy()
     numbers[len(numbers) // 4 : len(numbers) // 2] *= 50

@@ -43,10 +43,9 @@ def quantised(embedded_base, tmp_path_factory):
     (folder / "project").mkdir()
     config = tiny_project(folder / "project", base)
     trained(config, base, 0.02)
-    merge(config, config.run_folder)
+    merge(config, config.run)
     how = Calibration(samples=0, device="cpu", group=GROUP)
-    run = config.run_folder
-    return config, run, quantize(run, run / "merged", how, force=False)
+    return config, config.run, quantize(config.run, how, force=False)
 
 
 def test_lmdeploys_bits_stand_for_the_merged_weights(quantised):
@@ -54,11 +53,11 @@ def test_lmdeploys_bits_stand_for_the_merged_weights(quantised):
     from safetensors.torch import load_file
 
     _, run, result = quantised
-    assert (quantised_by(result / "merged"), quantised_by(run / "merged")) == ("awq", "")
-    packed = load_file(result / "merged" / "model.safetensors")
+    assert (quantised_by(result.merged), quantised_by(run.merged)) == ("awq", "")
+    packed = load_file(result.merged / "model.safetensors")
     assert packed[f"{PACKED}.qweight"].dtype == torch.int32
-    whole = dict(dequantised(result / "merged", torch.float16).named_parameters())
-    for name, exact in load_file(run / "merged" / "model.safetensors").items():
+    whole = dict(dequantised(result.merged, torch.float16).named_parameters())
+    for name, exact in load_file(run.merged / "model.safetensors").items():
         scales = packed.get(name.replace(".weight", ".scales"))
         if scales is None:
             assert torch.equal(whole[name], exact.half()), name
@@ -73,7 +72,7 @@ def test_perplexity_of_the_quantised_model_is_near_the_merged_ones(quantised):
     _, run, result = quantised
     rows = read_held_out(run)[1]
     found = []
-    for folder in (run / "merged", result / "merged"):
+    for folder in (run.merged, result.merged):
         with loaded(folder, Device("cpu", "float32")) as model:
             found.append(model.perplexity(rows, None, unreported))
             assert model.stops
@@ -103,12 +102,12 @@ def test_the_whole_check_reads_a_quantised_run(quantised, turbomind_device, monk
     assert {"identity", "perplexity", "engine"} <= gates
     assert not {"merge", "merge_weights"} & gates
     assert abs(report["general"]["change_percent"]) < 20
-    assert "quantised" in (result / "check" / "report.md").read_text("utf-8")
-    assert "已量化" in (result / "check" / "report.html").read_text("utf-8")
+    assert "quantised" in (result.check / "report.md").read_text("utf-8")
+    assert "已量化" in (result.check / "report.html").read_text("utf-8")
 
 
 def test_another_quantisation_is_named(quantised, tmp_path):
-    merged = quantised[2] / "merged"
+    merged = quantised[2].merged
     config = json.loads((merged / "config.json").read_text("utf-8"))
     config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -119,12 +118,12 @@ def test_another_quantisation_is_named(quantised, tmp_path):
 def test_without_lmdeploy_it_is_said(quantised, monkeypatch):
     monkeypatch.setitem(sys.modules, "lmdeploy.pytorch.backends.default.awq_modules", None)
     with pytest.raises(BlockedError, match="LMDeploy"):
-        dequantised(quantised[2] / "merged", None)
+        dequantised(quantised[2].merged, None)
 
 
 def test_a_stale_quantised_run_is_told_to_quantise_again(quantised, tmp_path):
     config, run, result = quantised
-    file = run / "adapter" / "adapter_model.safetensors"
+    file = run.adapter / "adapter_model.safetensors"
     kept = file.read_bytes()
     file.write_bytes(kept + b" ")
     try:
@@ -186,7 +185,7 @@ def test_shards_biases_and_sixteen_bit_scales(embedded_base, tmp_path):
 
 @pytest.mark.parametrize("engine", ["cpu", "transformers"])
 def test_engines_that_cannot_read_it_say_who_can(quantised, engine):
-    merged = quantised[2] / "merged"
+    merged = quantised[2].merged
     with pytest.raises(EngineError, match=r"awq.*TurboMind") as caught:
         open_engine(engine, open_local(str(merged), merged), ServeTable(), unreported)
     assert "16-bit" in caught.value.cure.en

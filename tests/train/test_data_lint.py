@@ -854,6 +854,7 @@ def test_no_file_ends_in_a_traceback(tmp_path, ending):
 def test_a_run_is_linted_before_training(tmp_path):
     """`train all` calls this: the report is written, and errors refuse."""
     from assistant.config import read_config
+    from assistant.run import Run
     from train.data.linting.run import lint_run
     from train.settings import TrainTable
 
@@ -861,18 +862,18 @@ def test_a_run_is_linted_before_training(tmp_path):
         ROOT / "assistant.toml", ["model.base=./not-here"], tables={"train": TrainTable}
     )
     with pytest.raises(UsageError, match="no data"):
-        lint_run(config, tmp_path)
+        lint_run(config, Run(tmp_path))
     (tmp_path / "data").mkdir()
     write_rows(tmp_path / "data" / "train.jsonl", ordinary())
     write_rows(
         tmp_path / "data" / "valid.jsonl", [row("今天去哪里走走", "去河边的公园吧，樱花开了。")]
     )
-    report = lint_run(config, tmp_path, max_length=64)
+    report = lint_run(config, Run(tmp_path), max_length=64)
     assert (report.passed, report.rows, report.lengths.max_length) == (True, 25, 64)
     assert sorted(path.name for path in (tmp_path / "lint").iterdir()) == ["lint.html", "lint.json"]
     write_rows(tmp_path / "data" / "train.jsonl", [*ordinary(), row("你是谁", "我是{name}。")])
     with pytest.raises(FailedError) as refused:
-        lint_run(config, tmp_path)
+        lint_run(config, Run(tmp_path))
     assert "E104" in refused.value.message.en
     assert "train.jsonl:25 {name}" in refused.value.message.zh
     assert not json.loads((tmp_path / "lint" / "lint.json").read_text("utf-8"))["passed"]

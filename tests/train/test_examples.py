@@ -37,7 +37,7 @@ def test_there_are_three():
 def test_the_configuration_is_read(name):
     config = read_config(EXAMPLES / name / "assistant.toml", tables={"train": TrainTable})
     assert config.model.run in ("personal", "library", "wishes")
-    assert config.run_folder == EXAMPLES / name / "runs" / config.model.run
+    assert config.run.folder == EXAMPLES / name / "runs" / config.model.run
 
 
 @pytest.mark.parametrize(("name", "count"), [("personal", 4), ("qa", 6), ("wishes", 6)])

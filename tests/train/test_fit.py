@@ -43,15 +43,15 @@ pytestmark = pytest.mark.xdist_group("xtuner")
 
 def prepared(folder: Path, base: Path, rows: int = 32, *sets: str):
     config = project(folder, base, rows, sets)
-    return prepare(config, config.run_folder)
+    return prepare(config, config.run)
 
 
 def styled(folder: Path, base: Path):
     """A run of eight steps over data of which twenty rows carry a style's trigger."""
     config = project(folder, base)
     rows = [json.loads(row.line()) for row in triggered("，小红书风格", 20)]
-    write_rows(config.run_folder, [*conversations(12), *rows])
-    return prepare(config, config.run_folder)
+    write_rows(config.run, [*conversations(12), *rows])
+    return prepare(config, config.run)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def stopped_run(tmp_path_factory, tiny_base):
 def killed_after_a_checkpoint(run) -> None:
     """Train by the command, killed once a checkpoint and its sample answers are there; then spoil
     what looks like a later one."""
-    file = run.run.parent.parent / "assistant.toml"
+    file = run.run.folder.parent.parent / "assistant.toml"
     command = [sys.executable, "-m", "train", "fit", "--config", str(file)]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
@@ -160,7 +160,9 @@ def test_the_adapter_loads_in_peft_and_its_model_has_learned_the_data(whole_run)
 def test_a_style_that_the_data_taught_is_asked_for_by_its_trigger(whole_run):
     """From the data to what the engine is asked: adapter, merged model, page."""
     run, adapter = whole_run
-    config = read_config(run.run.parent.parent / "assistant.toml", tables={"train": TrainTable})
+    config = read_config(
+        run.run.folder.parent.parent / "assistant.toml", tables={"train": TrainTable}
+    )
     persona = read_persona(merge(config, run.run))
     assert persona == read_persona(adapter)
     style = persona.style("rednote")
@@ -263,16 +265,16 @@ def test_a_gpu_recipe_trains_on_the_processor_too(tmp_path, tiny_base):
 
 def test_missing_data_is_refused(tmp_path, tiny_base):
     config = project(tmp_path, tiny_base)
-    (config.run_folder / "data" / "train.jsonl").unlink()
+    (config.run.train_file).unlink()
     with pytest.raises(UsageError, match="no training data"):
-        prepare(config, config.run_folder)
+        prepare(config, config.run)
 
 
 def test_empty_data_is_refused(tmp_path, tiny_base):
     config = project(tmp_path, tiny_base)
-    write_rows(config.run_folder, [])
+    write_rows(config.run, [])
     with pytest.raises(UsageError, match="nothing to learn"):
-        prepare(config, config.run_folder)
+        prepare(config, config.run)
 
 
 def test_a_base_without_a_chat_template_is_refused(tmp_path, tiny_base):
@@ -304,7 +306,7 @@ def test_a_run_of_another_base_or_data_is_not_resumed(tmp_path, tiny_base):
 
 def test_a_run_folder_that_cannot_be_written_is_said(tmp_path, tiny_base):
     run = prepared(tmp_path, tiny_base)
-    (run.run / "fit").write_text("in the way", encoding="utf-8")
+    run.work.write_text("in the way", encoding="utf-8")
     with pytest.raises(BlockedError, match="Cannot write"):
         fit(run, force=True)
 

@@ -111,7 +111,7 @@ def make(tmp_path, embedded_model):
         config = read_config(file, tables={"train": TrainTable})
         table = config.tables["train"].data
         return identity.make_identity_data(
-            config, tmp_path / "runs" / run, table, seed, force=force, engine=engine or StubBase()
+            config, config.run_named(run), table, seed, force=force, engine=engine or StubBase()
         )
 
     return run

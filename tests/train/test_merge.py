@@ -27,12 +27,12 @@ pytestmark = pytest.mark.xdist_group("check")
 @pytest.fixture
 def trained(tmp_path, tiny_base):
     config = project(tmp_path, tiny_base)
-    adapter_in(config.run_folder, tiny_base)
+    adapter_in(config.run, tiny_base)
     return config
 
 
 def test_the_merged_folder_is_whole(trained):
-    merged = merge(trained, trained.run_folder)
+    merged = merge(trained, trained.run)
     assert sorted(file.name for file in merged.iterdir()) == [
         "chat_template.jinja", "config.json", "generation_config.json", "manifest.json",
         "model.safetensors", "persona.json", "tokenizer.json", "tokenizer_config.json",
@@ -47,7 +47,7 @@ def test_the_merged_folder_is_whole(trained):
 
 
 def test_tokenizer_and_stop_tokens_are_the_bases_own(trained, tiny_base):
-    merged = merge(trained, trained.run_folder)
+    merged = merge(trained, trained.run)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         if name != "tokenizer_config.json":
             assert (merged / name).read_bytes() == (tiny_base / name).read_bytes()
@@ -59,9 +59,9 @@ def test_merged_weights_are_base_plus_adapter_rounded_once(trained, tiny_base):
     import torch
     from safetensors.torch import load_file
 
-    merged = load_file(merge(trained, trained.run_folder) / "model.safetensors")
+    merged = load_file(merge(trained, trained.run) / "model.safetensors")
     base = load_file(tiny_base / "model.safetensors")
-    adapter = load_file(trained.run_folder / "adapter" / "adapter_model.safetensors")
+    adapter = load_file(trained.run.adapter / "adapter_model.safetensors")
     name = "model.layers.1.mlp.down_proj"
     a, b = (adapter[f"base_model.model.{name}.lora_{part}.weight"].float() for part in "AB")
     expected = base[f"{name}.weight"].float() + 2.0 * (b @ a)
@@ -77,8 +77,8 @@ def test_merged_answers_as_the_adapter_does(trained, tiny_base):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    adapter = trained.run_folder / "adapter"
-    merged = merge(trained, trained.run_folder)
+    adapter = trained.run.adapter
+    merged = merge(trained, trained.run)
     ids = torch.arange(100, 130)[None]
     loaded = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)
     base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
@@ -92,7 +92,7 @@ def test_merged_answers_as_the_adapter_does(trained, tiny_base):
 def test_the_base_keeps_its_own_dtype(trained, tiny_base):
     import torch
 
-    model = merged_model(trained.run_folder / "adapter", tiny_base)
+    model = merged_model(trained.run.adapter, tiny_base)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
 
 
@@ -116,7 +116,7 @@ def test_an_adapter_alone_is_served_by_the_export_of_what_a_merge_writes(
     tmp_path, tiny_base, exported, monkeypatch
 ):  # fmt: skip
     config = project(tmp_path, tiny_base)
-    adapter = adapter_in(config.run_folder, tiny_base)
+    adapter = adapter_in(config.run, tiny_base)
     with pytest.raises(EngineError, match="without its base"):
         openvino_weights(open_local(str(adapter), adapter), unreported)
     given = {}
@@ -132,7 +132,7 @@ def test_an_adapter_alone_is_served_by_the_export_of_what_a_merge_writes(
     assert given.keys() == {file.name for file in exported.iterdir()} - of_the_merge_alone
     assert [name for name in given if given[name] != (exported / name).read_bytes()] == []
     assert choose_weights(config) == (str(adapter), "run")
-    assert sorted(file.name for file in config.run_folder.iterdir()) == ["adapter", "data"]
+    assert sorted(file.name for file in config.run.folder.iterdir()) == ["adapter", "data"]
     weights = openvino_weights(open_local(str(adapter), adapter), unreported)
     assert weights.path == adapter / "openvino"
     engine = CpuEngine(weights.path, adapter.name, weights.context_length)
@@ -145,19 +145,19 @@ def test_an_adapter_alone_is_served_by_the_export_of_what_a_merge_writes(
 def test_no_adapter_is_refused(tmp_path, tiny_base):
     config = project(tmp_path, tiny_base)
     with pytest.raises(UsageError, match="no adapter"):
-        merge(config, config.run_folder)
+        merge(config, config.run)
 
 
 def test_a_merged_model_is_not_replaced_unasked(trained):
-    first = merge(trained, trained.run_folder)
+    first = merge(trained, trained.run)
     with pytest.raises(UsageError, match="is there already"):
-        merge(trained, trained.run_folder)
-    assert merge(trained, trained.run_folder, force=True) == first
-    assert not list(trained.run_folder.glob("merged.*"))
+        merge(trained, trained.run)
+    assert merge(trained, trained.run, force=True) == first
+    assert not list(trained.run.folder.glob("merged.*"))
 
 
 def test_an_adapter_of_another_base_is_refused(tmp_path, tiny_base):
     config = project(tmp_path, tiny_base)
-    adapter_in(config.run_folder, tiny_base, name="hf:other/base")
+    adapter_in(config.run, tiny_base, name="hf:other/base")
     with pytest.raises(UsageError, match="trained on hf:other/base"):
-        merge(config, config.run_folder)
+        merge(config, config.run)

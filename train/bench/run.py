@@ -16,6 +16,7 @@ from assistant.bench.report import Report as Table
 from assistant.config import Config
 from assistant.errors import FailedError
 from assistant.progress import Progress, Report
+from assistant.run import Run
 from assistant.words import Text
 
 from ..recipes import Recipe
@@ -44,7 +45,7 @@ def run_train_bench(config: Config, quick: bool, report: Report, made_by: str) -
     ]  # fmt: skip
     out = new_report(made_by)
     with tempfile.TemporaryDirectory(prefix="train-bench-") as folder:
-        run = Path(folder, "run")
+        run = Run(Path(folder, "run"))
         rows = table.data.model_copy(update={"ordinary_ratio": 0.0})
         make_identity_data(config, run, rows, table.seed, report=report)
         prepared = prepare(config, run, report)

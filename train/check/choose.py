@@ -32,7 +32,6 @@ from .models import Device, LoadedModel, loaded, place_for
 from .probing import ORDINARY, Answer, ProbePrompt, about_itself, ask, split_probes, split_rows
 from .settings import CheckTable
 
-CHOICE_FILE = "choice.json"
 PROBES_AT_MOST = 48
 ROWS_AT_MOST = 24
 TOKENS_AT_MOST = 40  # of an answer: enough to say a name
@@ -82,7 +81,7 @@ class Chosen(Part):
 
 
 def choose(
-    run: Path,
+    run: Run,
     base: TrainingBase,
     recipe: Recipe,
     persona: Persona,
@@ -93,7 +92,7 @@ def choose(
 
     Raises UsageError where the run has no checkpoint, probes or held-out conversation.
     """
-    work = Run(run).work
+    work = run.work
     found = checkpoints(work)
     if not found:
         raise UsageError(
@@ -125,14 +124,14 @@ def choose(
         conversations=len(trial.rows),
         checkpoints=measured,
     )
-    write_json(chosen.model_dump(mode="json"), work / CHOICE_FILE)
+    write_json(chosen.model_dump(mode="json"), run.choice_file)
     return found[measured.index(best) - len(measured)], chosen
 
 
 class _Trial:
     """The probes and rows that choose, and one checkpoint's figures on them."""
 
-    def __init__(self, run: Path, persona: Persona, table: CheckTable):
+    def __init__(self, run: Run, persona: Persona, table: CheckTable):
         probes, rows = read_held_out(run)
         wanted = [
             probe
@@ -191,4 +190,4 @@ def _what(en: str, zh: str) -> Text:
     return Text(f"Choosing the checkpoint: {en}", f"挑选检查点：{zh}")
 
 
-__all__ = ["CHOICE_FILE", "Chosen", "Measured", "choose"]
+__all__ = ["Chosen", "Measured", "choose"]

@@ -16,7 +16,7 @@ from assistant.models.local import open_local
 from assistant.models.weights import quantised_by
 from assistant.persona import Persona, persona_from_config, read_persona
 from assistant.progress import Report
-from assistant.run import ADAPTER, MERGED, Run
+from assistant.run import MERGED, Run
 from assistant.words import Text
 
 from ..base.folder import TrainingBase, prepare_base
@@ -33,7 +33,7 @@ MAKE_DATA = Text("Make it: python -m train data identity", "先生成：python -
 class Inputs:
     """A run's parts, read and found to belong together."""
 
-    run: Path
+    run: Run
     table: CheckTable
     base: TrainingBase
     base_model: LocalModel
@@ -46,29 +46,9 @@ class Inputs:
     last_step: int | None
 
     @property
-    def merged(self) -> Path:
-        return Run(self.run).merged
-
-    @property
-    def adapter(self) -> Path:
-        return Run(self.run).adapter
-
-    @property
-    def work(self) -> Path:
-        return Run(self.run).work
-
-    @property
-    def probes_file(self) -> Path:
-        return Run(self.run).probes_file
-
-    @property
-    def valid_file(self) -> Path:
-        return Run(self.run).valid_file
-
-    @property
     def full(self) -> bool:
         """Whether the adapter folder is a whole model: a full fine-tune."""
-        return not (self.adapter / ADAPTER_WEIGHTS).is_file()
+        return not (self.run.adapter / ADAPTER_WEIGHTS).is_file()
 
     @property
     def name(self) -> str:
@@ -78,7 +58,7 @@ class Inputs:
     @property
     def dtype(self) -> str:
         """The dtype that the merged weights are stored in."""
-        config = json.loads((self.merged / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((self.run.merged / "config.json").read_text(encoding="utf-8"))
         return str(config.get("dtype") or config.get("torch_dtype") or "float32")
 
     @property
@@ -87,18 +67,18 @@ class Inputs:
         return self.trained.notes.get("step")
 
 
-def read_inputs(config: Config, run: Path, report: Report) -> Inputs:
+def read_inputs(config: Config, run: Run, report: Report) -> Inputs:
     """Read and compare; no weights are loaded.
 
     Raises UsageError for whatever is missing, stale, or of another run.
     """
     table = check_table(config)
     probes, rows = read_held_out(run)
-    adapter, merged = Run(run).adapter, Run(run).merged
+    adapter, merged = run.adapter, run.merged
     _need(adapter, Text("Train first: python -m train fit", "请先训练：python -m train fit"))
     _need(merged, Text("Merge first: python -m train merge", "请先合并：python -m train merge"))
     trained = read_manifest(adapter)
-    _refuse_stale(Run(run))
+    _refuse_stale(run)
     base_model = fetch(config.model.base, base_folder=config.folder, report=report)
     base = prepare_base(base_model, report)
     refuse_other_base(trained, base)
@@ -118,7 +98,7 @@ def read_inputs(config: Config, run: Path, report: Report) -> Inputs:
         rows=tuple(held[number] for number in evenly(len(held), table.probes)),
         choosing=len(choosing),
         trained=trained,
-        last_step=_last_step(Run(run).work, trained),
+        last_step=_last_step(run.work, trained),
     )
 
 
@@ -127,9 +107,9 @@ def check_table(config: Config) -> CheckTable:
     return getattr(config.tables.get("train"), "check", None) or CheckTable()
 
 
-def read_held_out(run: Path) -> tuple[Sequence[Probe], Sequence[Conversation]]:
+def read_held_out(run: Run) -> tuple[Sequence[Probe], Sequence[Conversation]]:
     """The run's probes and held-out ordinary conversations. Raises UsageError."""
-    probes_file, valid = Run(run).probes_file, Run(run).valid_file
+    probes_file, valid = run.probes_file, run.valid_file
     _need(probes_file, MAKE_DATA)
     _need(valid, MAKE_DATA)
     probes = read_probes(probes_file)
@@ -149,7 +129,7 @@ def _need(path: Path, cure: Text) -> None:
 
 def _refuse_stale(run: Run) -> None:
     """Raise UsageError if the merged model was made from another adapter than the one there now."""
-    if not run.holds(ADAPTER, read_manifest(run.merged).inputs):
+    if run.merged_is_stale:
         raise UsageError(
             Text(
                 f"{run.merged} was merged from another adapter than the one in {run.adapter}.",

@@ -73,7 +73,7 @@ def measure_models(
     if not on_gpu:
         with clock.time("base answers"):
             base = _served(config, inputs.base_model, asked, BASE_ANSWERS, report)[1]
-    with loaded(inputs.merged, place) as model:
+    with loaded(inputs.run.merged, place) as model:
         with clock.time("engine check"):
             compared = compare_with_engine(model, few, served_few, inputs.dtype, report)
             engine = engine_figures(info, model, few, served_few, compared.mismatches, place.dtype)
@@ -134,10 +134,10 @@ def _merge(inputs: Inputs, greedy: Greedy, place: Device, report: Report) -> Mer
     """The adapter beside the base reads what the merged model said; a full fine-tune's adapter
     folder is a model of its own. Quantised weights are no sum any more, and not compared as one."""
     weights = None
-    if not quantised_by(inputs.merged):
-        weights = check_weights(inputs.base.folder, inputs.adapter, inputs.merged)
-    folder = inputs.adapter if inputs.full else inputs.base.folder
-    adapter = None if inputs.full else inputs.adapter
+    if not quantised_by(inputs.run.merged):
+        weights = check_weights(inputs.base.folder, inputs.run.adapter, inputs.run.merged)
+    folder = inputs.run.adapter if inputs.full else inputs.base.folder
+    adapter = None if inputs.full else inputs.run.adapter
     keep = frozenset(
         (number, kept) for number, reading in enumerate(greedy.readings) for kept in reading.logits
     )

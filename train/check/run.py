@@ -40,7 +40,7 @@ from .page import as_html
 
 
 def check(
-    config: Config, run: Path, *, force: bool = False, report: Report = unreported
+    config: Config, run: Run, *, force: bool = False, report: Report = unreported
 ) -> CheckReport:
     """Check the run and write runs/R/check; a report that did not pass is written as well.
 
@@ -50,18 +50,18 @@ def check(
     started = now()
     inputs = read_inputs(config, run, report)
     clock = Clock()
-    with whole_folder(Run(run).check, force=force) as out:
+    with whole_folder(run.check, force=force) as out:
         asked = inputs.asked
         found = measure_models(config, inputs, asked, clock, report)
         answered = scores.pairs(asked, found.base, found.after)
         result = _report(inputs, answered, found, clock)
         lines = [scores.transcript(pair, inputs.persona) for pair in answered]
-        name = None if run == config.run_folder else run.name
+        name = None if run == config.run else run.name
 
         def paste(text: Text) -> Text:
             return both_in_same_project(text, config.file, config.sets, name)
 
-        write_report(result, lines, read_status(inputs.work), out, paste)
+        write_report(result, lines, read_status(inputs.run.work), out, paste)
         write_manifest(out, _manifest(inputs, started))
     return result
 
@@ -105,7 +105,11 @@ def _report(
 
 
 def _manifest(inputs: Inputs, started: str) -> Manifest:
-    files = [inputs.probes_file, inputs.valid_file, *sorted(inputs.merged.glob("*.safetensors"))]
+    files = [
+        inputs.run.probes_file,
+        inputs.run.valid_file,
+        *sorted(inputs.run.merged.glob("*.safetensors")),
+    ]
     return Manifest(
         stage="check",
         inputs={f"{file.parent.name}/{file.name}": sha256_of(file) for file in files},

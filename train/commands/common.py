@@ -10,6 +10,7 @@ import click
 from assistant.cli import Context
 from assistant.config import Config
 from assistant.libraries import not_installed
+from assistant.run import Run
 from assistant.words import Text
 
 FILE = click.Path(path_type=Path)
@@ -29,8 +30,8 @@ force_option = click.option(
 )
 
 
-def read_run(context: Context, run_name: str | None) -> tuple[Config, Path]:
-    """Read the configuration with its `[train]` table, and tell the run's folder."""
+def read_run(context: Context, run_name: str | None) -> tuple[Config, Run]:
+    """Read the configuration with its `[train]` table, and tell the run."""
     from ..settings import TrainTable
 
     config = context.read_config(tables={"train": TrainTable})

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from assistant.cli import Context, TerminalProgress, common_options
-from assistant.run import Run
 from assistant.words import Language, Text
 
 from .data_files import register
@@ -44,8 +43,8 @@ def identity_command(context: Context, run_name: str | None, force: bool) -> Non
     run = config.run_named(run_name)
     context.say(
         Text(
-            f"Reads {config.file} and the base {config.model.base}, writes {Run(run).data}.",
-            f"读取 {config.file} 和基座 {config.model.base}，写入 {Run(run).data}。",
+            f"Reads {config.file} and the base {config.model.base}, writes {run.data}.",
+            f"读取 {config.file} 和基座 {config.model.base}，写入 {run.data}。",
         )
     )
     with TerminalProgress(context.quiet) as progress:

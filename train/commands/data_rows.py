@@ -12,7 +12,6 @@ import click
 
 from assistant.cli import Context, TerminalProgress, common_options
 from assistant.outside import in_line
-from assistant.run import Run
 from assistant.words import Text
 
 from ..data.lines import Numbered
@@ -127,7 +126,7 @@ def _run_data(context: Context, run_name: str | None) -> Path:
     from ..settings import TrainTable
 
     config = context.read_config(tables={"train": TrainTable})
-    return Run(config.run_named(run_name)).data
+    return config.run_named(run_name).data
 
 
 @click.command("show", help=in_words("Page through rows, also as rendered and masked for training.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from assistant.cli import Context, TerminalProgress, common_options
-from assistant.run import Run
 from assistant.words import Text
 
 from .common import read_run, refuse_without_training, run_option
@@ -43,7 +42,7 @@ def status_command(context: Context, run_name: str | None) -> None:
     from assistant.records.training_status import read_status
 
     _, run = read_run(context, run_name)
-    status = read_status(Run(run).work)
+    status = read_status(run.work)
     if status is None:
         said = Text(f"No training was begun in {run}.", f"{run} 里还没有开始训练。")
         context.result({"run": str(run), "state": "none"}, said)

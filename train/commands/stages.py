@@ -9,7 +9,6 @@ import click
 
 from assistant.cli import Context, TerminalProgress, common_options, report_error
 from assistant.errors import FailedError
-from assistant.run import Run
 from assistant.words import Text
 
 from .common import finished, force_option, read_run, refuse_without_training, run_option
@@ -115,13 +114,13 @@ def check_command(context: Context, run_name: str | None, force: bool) -> None:
     config, run = read_run(context, run_name)
     context.say(
         Text(
-            f"Reads {run}/data, adapter and merged; writes {Run(run).check}.",
-            f"读取 {run}/data、adapter 和 merged，写入 {Run(run).check}。",
+            f"Reads {run}/data, adapter and merged; writes {run.check}.",
+            f"读取 {run}/data、adapter 和 merged，写入 {run.check}。",
         )
     )
     with TerminalProgress(context.quiet) as progress:
         report = check(config, run, force=force, report=progress)
-    page = Run(run).check / "report.html"
+    page = run.check / "report.html"
     context.say(summary(report))
     context.result(report.model_dump(mode="json"), str(page))
     if not report.passed:
@@ -166,13 +165,13 @@ def finish_all(context: Context, done: StageResults, run_name: str | None = None
     seconds = {name: round(taken, 1) for name, taken in done.seconds.items()}
     context.result(
         {"run": str(done.run), "seconds": seconds, "report": report.model_dump(mode="json")},
-        f"{done.run / 'check' / 'report.html'}",
+        f"{done.run.check / 'report.html'}",
     )
     if not report.passed:
         failed = FailedError(
             Text("The check did not pass.", "检验没有通过。"),
-            Text(f"Read {done.run / 'check' / 'report.md'}: it says what to change.",
-                 f"请看 {done.run / 'check' / 'report.md'}：里面写了怎么改。"),
+            Text(f"Read {done.run.check / 'report.md'}: it says what to change.",
+                 f"请看 {done.run.check / 'report.md'}：里面写了怎么改。"),
         )  # fmt: skip
         report_error(failed, as_json=False)  # the one object on stdout is the result
         sys.exit(failed.exit_code)

@@ -40,7 +40,7 @@ SAMPLE_QUESTIONS = {
 class Prepared:
     """A run ready to start: everything checked, nothing written."""
 
-    run: Path
+    run: Run
     base: TrainingBase
     recipe: Recipe
     reason: Text
@@ -52,15 +52,15 @@ class Prepared:
 
     @property
     def work(self) -> Path:
-        return Run(self.run).work
+        return self.run.work
 
     @property
     def adapter(self) -> Path:
-        return Run(self.run).adapter
+        return self.run.adapter
 
     @property
     def data(self) -> Path:
-        return Run(self.run).train_file
+        return self.run.train_file
 
     def identity(self) -> RunIdentity:
         """What must be the same for a run to go on."""
@@ -88,13 +88,13 @@ class Prepared:
         )
 
 
-def prepare(config: Config, run: Path, report: Report = unreported) -> Prepared:
+def prepare(config: Config, run: Run, report: Report = unreported) -> Prepared:
     """Look at data, base and machine, and plan the run. Writes nothing but the cached base.
 
     Raises UsageError or BlockedError for whatever would make the run fail later.
     """
     table: TrainTable = config.tables["train"]
-    data = Run(run).train_file
+    data = run.train_file
     if not data.is_file():
         raise UsageError(
             Text(f"There is no training data: {data} is missing.", f"没有训练数据：缺少 {data}。"),

@@ -40,7 +40,7 @@ from .source import BaseSource
 
 def make_identity_data(
     config: Config,
-    run: Path,
+    run: Run,
     table: DataTable,
     seed: int,
     *,
@@ -48,12 +48,12 @@ def make_identity_data(
     report: Report = unreported,
     engine: Engine | None = None,
 ) -> Path:
-    """Write `run/data` and return it. `engine` answers in place of the configured one (tests).
+    """Write `data` of the run and return it. `engine` answers in place of the configured one (tests).
 
     The same seed gives the same rows. Raises UsageError, BlockedError, EngineError.
     """
     started = now()
-    folder = Run(run).data
+    folder = run.data
     with whole_folder(folder, force=force) as out:
         model = fetch(config.model.base, base_folder=config.folder, report=report)
         with BaseSource(config, table, model, report, engine) as source:

@@ -14,7 +14,7 @@ from assistant.errors import FailedError, UsageError
 from assistant.outside import in_line, legible
 from assistant.persona import persona_from_config
 from assistant.progress import Report, unreported
-from assistant.run import TRAIN_FILE, VALID_FILE, Run
+from assistant.run import Run
 from assistant.shell import both_in_same_project
 from assistant.words import Text
 
@@ -33,16 +33,16 @@ REPORT_FOLDER, JSON_FILE, PAGE_FILE = "lint", "lint.json", "lint.html"
 
 
 def lint_run(
-    config: Config, run: Path, max_length: int | None = None, report: Report = unreported
+    config: Config, run: Run, max_length: int | None = None, report: Report = unreported
 ) -> LintReport:
-    """Lint the dataset of a run before it is trained on, and write `run`/lint.
+    """Lint the dataset of a run before it is trained on, and write its `lint`.
 
     Rows longer than `max_length` tokens are cut in training (None: what the configuration says).
     Raises FailedError where the data has errors, UsageError where there is no data.
     """
-    found = _lint(_run_files(run), config, Run(run).lint, (), max_length, report)
+    found = _lint(_run_files(run), config, run.lint, (), max_length, report)
     if not found.passed:
-        raise _unfit(found, Run(run).lint / PAGE_FILE)
+        raise _unfit(found, run.lint / PAGE_FILE)
     return found
 
 
@@ -64,10 +64,10 @@ def run_lint(
         raise UsageError(
             Text("Name files or --run, not both.", "文件和 --run 只能指定一种。"),
         )
-    run = None if files else _run_folder(config, run_name)
+    run = None if files or not config else config.run_named(run_name)
     named = list(files) or _run_files(run)
     refuse_streams(named)
-    folder = out or (Run(run).lint if run else side_file(named[0], REPORT_FOLDER))
+    folder = out or (run.lint if run else side_file(named[0], REPORT_FOLDER))
     names = ", ".join(map(in_line, named))
     written = f"{in_line(folder)}, {in_line(sound)}" if sound else in_line(folder)
     context.say(Text(f"Reads {names}, writes {written}.", f"读取 {names}，写入 {written}。"))
@@ -115,13 +115,9 @@ def _lint(
     return found
 
 
-def _run_folder(config: Config | None, run_name: str | None) -> Path | None:
-    return config.run_named(run_name) if config else None
-
-
-def _run_files(run: Path | None) -> list[Path]:
+def _run_files(run: Run | None) -> list[Path]:
     """The run's dataset. Raises UsageError where there is none."""
-    found = [] if run is None else [Run(run).data / name for name in (TRAIN_FILE, VALID_FILE)]
+    found = [] if run is None else [run.train_file, run.valid_file]
     there = [file for file in found if file.exists()]
     if not there:
         raise UsageError(
