@@ -313,11 +313,14 @@ def test_an_index_column_is_named_and_costs_nothing(tmp_path):
 
 def test_columns_are_said_and_those_not_used_named(tmp_path):
     file = tmp_path / "a.csv"
-    file.write_text("Question,A,B,C,D,Answer\n1+1=?,1,2,3,4,B\n2+2=?,,4,,,B\n", "utf-8")
+    file.write_text(
+        "Question,Topic,Level,Place,Hint,Answer\n1+1=?,sums,2,p. 3,4,two\n2+2=?,,4,,,four\n",
+        "utf-8",
+    )
     _, report = imported(file)
     assert report.text().en.splitlines()[1] == (
         f'  {file}: csv, utf-8, delimiter ",", question ← Question, answer ← Answer; '
-        "not used: B 2, A 1, C 1, D 1"
+        "not used: Level 2, Topic 1, Place 1, Hint 1"
     )
     assert "问题 ← Question" in report.text().zh
 
