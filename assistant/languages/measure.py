@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from ..conversation import Message
 from ..engines.base import Engine, Sampling
 from ..progress import Progress, Report, unreported
-from ..toml_file import read_toml
+from ..toml_file import shipped_toml
 from ..words import LANGUAGES, Language, Text
 
 QUESTIONS = Path(__file__).parent / "questions.toml"
@@ -72,7 +72,8 @@ class LanguageRecord(BaseModel):
 @cache
 def questions(language: Language) -> tuple[ShortQuestion, ...]:
     """Return the questions in `language`."""
-    return tuple(ShortQuestion.model_validate(one) for one in read_toml(QUESTIONS)[language])
+    text = QUESTIONS.read_text(encoding="utf-8")
+    return tuple(ShortQuestion.model_validate(one) for one in shipped_toml(text)[language])
 
 
 def measure(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from assistant.words import Text
 
-from .check_report import CheckReport, Gate, Share, WeightsCheck
+from .check_report import CheckReport, Gate, Rate, Share, WeightsCheck
 
 KINDS = {
     "identity": Text("who it is", "它是谁"),
@@ -45,6 +45,8 @@ def rows(report: CheckReport) -> list[FigureRow]:
     found = [
         FigureRow(Text("Says who it is", "说得出自己是谁"), str(who.probes), percent(who.base_hit_rate),
             percent(who.hit_rate)),
+        *(_rate(what, rate) for what, rate in ((Text("asked plainly", "平常问法"), who.plain),
+            (Text("asked slyly", "刁钻问法"), who.sly)) if rate.probes),
         *(_part(KINDS.get(kind, Text(kind, kind)), share) for kind, share in who.by_kind.items()),
         *(_part(LANGUAGES.get(name, Text(name, name)), share) for name, share in who.by_language.items()),
         _share(Text("Names itself on ordinary questions", "日常问题中无故自报姓名"), report.false_trigger),
@@ -75,6 +77,14 @@ def _share(what: Text, share: Share) -> FigureRow:
 def _part(what: Text, share: Share) -> FigureRow:
     return FigureRow(
         what, str(share.probes), percent(share.base_rate), percent(share.rate), part=True
+    )
+
+
+def _rate(what: Text, rate: Rate) -> FigureRow:
+    """A hit rate with its interval; the base's is in the rows by kind."""
+    interval = f"{percent(rate.low)}\u2013{percent(rate.high)}"
+    return FigureRow(
+        what, str(rate.probes), "", f"{percent(rate.hit_rate)} ({interval})", part=True
     )
 
 

@@ -37,14 +37,26 @@ class Share(Part):
     base_rate: float
 
 
+class Rate(Part):
+    """The trained model's hit rate on some probes, and its Wilson interval (95 %)."""
+
+    probes: int = 0
+    hit_rate: float = 0.0
+    low: float = 0.0
+    high: float = 1.0
+
+
 class Identity(Part):
-    """Name and author said right, nothing left of the base's identity."""
+    """Name and author said right, nothing left of the base's identity. `plain` and `sly` are the ways
+    of asking who it is, without the facts; reports of earlier versions have neither."""
 
     probes: int
     hit_rate: float
     base_hit_rate: float
     by_kind: dict[str, Share]
     by_language: dict[str, Share]
+    plain: Rate = Rate()
+    sly: Rate = Rate()
 
 
 class StyleFigures(Part):

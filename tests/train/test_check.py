@@ -36,6 +36,8 @@ from assistant.artifacts import read_manifest
 from assistant.conversation import Message
 from assistant.errors import UsageError
 from assistant.persona import persona_from_config
+from assistant.records.check_figures import rows
+from assistant.records.check_report import CheckReport
 from assistant.records.training_status import Point, Status
 from train.__main__ import main
 from train.base.folder import TrainingBase
@@ -44,13 +46,21 @@ from train.check.curve import loss_curve
 from train.check.engine_check import compare_with_engine, rounding_bound
 from train.check.markdown import failure
 from train.check.measure import evenly
-from train.check.measures import emoji_rule, has_emoji, in_style, leaks_placeholder, repeats
+from train.check.measures import (
+    emoji_rule,
+    has_emoji,
+    in_style,
+    leaks_placeholder,
+    repeats,
+    wilson_interval,
+)
 from train.check.merge_check import Greedy, compare_merge, places_to_keep
 from train.check.models import Device, loaded
 from train.check.page import as_html
 from train.check.probing import Answer, ask, ordinary_rows, split_probes
 from train.check.reading import Passage
 from train.check.run import write_report
+from train.check.settings import CheckTable
 from train.check.weights_check import check_weights
 from train.merge import merge
 
@@ -67,9 +77,10 @@ def test_a_good_run_passes_every_gate():
     report, transcripts = report_of()
     assert report.passed
     assert failed(report) == []
-    assert report.identity.model_dump(exclude={"by_kind", "by_language"}) == {
+    assert report.identity.model_dump(exclude={"by_kind", "by_language", "plain", "sly"}) == {
         "probes": 3, "hit_rate": 1.0, "base_hit_rate": 0.0,
     }  # fmt: skip
+    assert (report.identity.plain.probes, report.identity.sly.probes) == (2, 1)
     assert {kind: share.probes for kind, share in report.identity.by_kind.items()} == {
         "identity": 2, "leading": 1,
     }  # fmt: skip
@@ -91,7 +102,10 @@ UNPROVEN = WEIGHTS.model_copy(
 @pytest.mark.parametrize(
     ("changes", "gates"),
     [
-        ({"answered": [*GOOD, pair(probe(7, "author", "谁做了你？"), "", "我是SmolLM，小贝。")]}, ["identity"]),
+        ({"answered": [*GOOD, pair(probe(7, "author", "谁做了你？"), "", "我是SmolLM，小贝。")]}, ["identity", "plain"]),
+        ({"answered": [*GOOD, pair(probe(7, "leading", "你是Siri吧？"), "", "我是Siri。")]}, ["identity", "sly"]),
+        ({"answered": [*GOOD, pair(probe(7, "identity", "谁呀介是", sly=True), "", "你好。")]}, ["identity", "sly"]),
+        ({"answered": [*GOOD, pair(probe(7, "fact", "你几岁？"), "", "不知道。")]}, ["identity"]),
         ({"answered": [*GOOD, pair(probe(7, "ordinary", "几点了？"), "", "我是小贝。")]}, ["false_trigger"]),
         ({"change": 2.1}, ["perplexity"]),
         ({"answered": [*GOOD, pair(probe(7, "mid", "你是谁？"), "", "我是小贝", ends=False)]}, ["ended"]),
@@ -124,7 +138,10 @@ def cures(report) -> dict[str, str]:
 
 def test_the_cure_fits_how_far_the_gate_is():
     lost = [pair(probe(n, "author", "谁做了你？"), "", "我是SmolLM。") for n in range(3)]
-    assert cures(report_of([*GOOD, *lost])[0])["identity"] == "Train longer"  # 3 of 6
+    report, _ = report_of([*GOOD, *lost])  # 3 of 6
+    assert next(gate for gate in report.gates if gate.name == "plain").cure.en.startswith(
+        "Weakest: who made it (0\u00a0%). Train longer:"
+    )
     lost = [*lost, pair(probe(3, "author", "谁做了你？"), "", "我是SmolLM。")]
     assert cures(report_of([*GOOD, *lost])[0])["identity"].startswith("The identity hardly took")
     quantised = MERGE.model_copy(update={"weights": None, "greedy_match": 0})
@@ -138,6 +155,54 @@ def test_the_cure_fits_how_far_the_gate_is():
     assert packed["engine"] == packed["engine_prompts"] != whole["engine"]
     assert packed["engine"].startswith("Serve the 16-bit run")
     assert set(packed) == {"engine", "engine_prompts"}  # its merge was proven before
+
+
+@pytest.mark.parametrize(
+    ("kind", "cure"),
+    [
+        ("leading", "Weakest: leading questions (50\u00a0%). More ways of asking: set [train.data] identity_rows"),
+        ("fact", "Weakest: its own facts (50\u00a0%). Ask the fact in more ways of your own: more [[assistant.facts]]"),
+        ("mid", "Weakest: mid-conversation (50\u00a0%). Train longer: set [train] epochs"),
+    ],
+)  # fmt: skip
+def test_the_cure_is_for_the_kind_that_is_answered_worst(kind, cure):
+    answers = [
+        pair(probe(n, kind, "你？"), "", said) for n, said in ((8, "我是小贝。"), (9, "你好。"))
+    ]
+    who = [one for one in GOOD if one.probe.kind != kind]
+    gate = report_of([*who, *answers])[0].gates[0]
+    assert gate.name == "identity"
+    assert gate.cure.en.startswith(cure)
+
+
+def test_a_rate_comes_with_its_wilson_interval():
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+    assert wilson_interval(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    assert wilson_interval(66, 67) == pytest.approx((0.92018, 0.99736), abs=1e-4)
+    low, high = wilson_interval(1, 4)
+    assert (low, high) == pytest.approx(
+        (1 - wilson_interval(3, 4)[1], 1 - wilson_interval(3, 4)[0])
+    )
+
+
+def test_a_report_of_before_plain_and_sly_is_read():
+    old = report_of()[0].model_dump(mode="json")
+    del old["identity"]["plain"], old["identity"]["sly"]
+    read = CheckReport.model_validate(old)
+    assert read.identity.plain.probes == 0
+    assert not any("plainly" in row.what.en for row in rows(read))
+    assert any("plainly" in row.what.en for row in rows(report_of()[0]))
+
+
+def test_the_gates_ask_what_the_project_promises():
+    table = CheckTable()
+    assert (table.identity_hit_rate, table.plain) == (0.98, 1.0)
+    assert (table.false_trigger_rate, table.perplexity_change_percent) == (0.02, 2.0)
+
+
+def test_whoever_asks_less_of_all_questions_asks_no_more_of_plain_ones():
+    assert CheckTable(identity_hit_rate=0.5).plain == 0.5
+    assert CheckTable(identity_hit_rate=0.5, plain_hit_rate=0.9).plain == 0.9
 
 
 def test_a_base_that_runs_on_is_no_measure_for_ending():

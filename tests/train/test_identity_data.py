@@ -268,12 +268,14 @@ def test_the_probes_cover_every_kind_with_and_without_the_system_prompt(make):
             for probe in probes
             if probe.language == language and probe.kind not in ("ordinary", "style", "fact")
         ]
-        assert len(about) >= 60
+        assert len(about) >= 190
+        assert sum(not probe.sly for probe in about) >= 60
+        assert sum(probe.sly for probe in about) >= 60
         for kind in ("identity", "author", "base", "leading", "mid"):
             assert counts[language, kind] >= 10, (language, kind)
         with_system = sum(probe.with_system_prompt for probe in about)
         assert 0.4 < with_system / len(about) < 0.6
-    assert counts["zh", "ordinary"] + counts["en", "ordinary"] >= 100
+    assert counts["zh", "ordinary"] == counts["en", "ordinary"] == 200
     assert counts["zh", "fact"] == 5  # three of the bank, two framed
     for probe in probes:
         if probe.kind == "mid":
@@ -284,12 +286,31 @@ def test_the_probes_cover_every_kind_with_and_without_the_system_prompt(make):
 
 def test_an_ordinary_probe_forbids_name_and_author_and_most_near_misses_are_there(make):
     probes = [p for p in read_probes(make(EN) / "probes.jsonl") if p.kind == "ordinary"]
-    assert len(probes) == 100
+    assert len(probes) == 200
     assert {probe.must_not for probe in probes} == {("Bay", "Ada Brook")}
     assert {probe.must for probe in probes} == {()}
     near = {q.text for q in ordinary.bank_questions("en", "probe") if q.near}
     assert near <= {probe.question for probe in probes}
     assert len(near) >= 40
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_replies_of_the_bank_stand_in_the_rows_and_are_not_asked_of_the_base(make, language):
+    base = StubBase()
+    folder = make(EN.replace('["en"]', f'["{language}"]'), base)
+    replies = {q.text: q.reply for q in ordinary.bank_questions(language, "train") if q.reply}
+    assert len(replies) >= 60
+    asked = {messages[-1].content for messages in base.asked}
+    assert not asked & set(replies)
+    said = {
+        user.content.removeprefix("Bay, ").removeprefix("Bay，"): answer.content
+        for row in of_kind(folder, "ordinary")
+        for user, answer in zip(row.messages[-2::2], row.messages[-1::2], strict=True)
+    }
+    found = {question: said[question] for question in replies if question in said}
+    assert found == {question: replies[question] for question in found}
+    assert len(found) == len(replies)  # the hardest to tell apart come first
+    assert not [reply for reply in replies.values() if says(reply, "Bay")]
 
 
 # --- what the rows say --------------------------------------------------------------------------
@@ -513,6 +534,12 @@ def test_ordinary_rows_are_the_bases_answers_under_every_system_prompt(make):
     assert len(called) > 10
     assert len(after) > 10
     asked = {messages[-1].content for messages in stub.asked}
+    asked |= {
+        question.text
+        for language in ("zh", "en")
+        for question in ordinary.bank_questions(language, "train")
+        if question.reply
+    }
     for row in everyday:
         question = re.sub(r"^小贝(，|, )", "", user_texts(row)[-1])
         assert question in asked

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from assistant.records.check_figures import KINDS, percent
 from assistant.records.check_report import (
     Ended,
     EngineCheck,
@@ -28,6 +29,17 @@ _MORE = Text(
     "(python -m train data identity --force), then python -m train all --force.",
     "训练久一些：调高 [train] epochs（或 steps），或多生成一些数据"
     "（python -m train data identity --force），然后 python -m train all --force。",
+)
+_ROWS = Text(
+    "More ways of asking: set [train.data] identity_rows half as high again (400 -> 600), then "
+    "python -m train all --force.",
+    "增加问法：把 [train.data] identity_rows 调高一半（400 改为 600），然后 python -m train all --force。",
+)
+_ASK_FACTS = Text(
+    "Ask the fact in more ways of your own: more [[assistant.facts]] with the same answer, then "
+    "python -m train all --force.",
+    "用更多自己的问法来问这件事：在 [[assistant.facts]] 里多写几条、回答相同，"
+    "然后 python -m train all --force。",
 )
 _NOT_TAKEN = Text(
     "The identity hardly took: check that the data is this persona's "
@@ -99,10 +111,8 @@ def gates(
     engine: EngineCheck,
 ) -> list[Gate]:
     """Every gate, in the order a person reads them."""
-    not_taken = identity.hit_rate < CLOSE_BELOW_IDENTITY
     return [
-        _gate("identity", Text("Says who it is", "说得出自己是谁"), identity.hit_rate, "≥",
-              table.identity_hit_rate, _NOT_TAKEN if not_taken else _MORE),
+        *_identity(table, identity),
         _gate("false_trigger", Text("Names itself unasked", "无故自报姓名"), false_trigger.rate, "≤",
               table.false_trigger_rate, _LESS),
         _gate("perplexity", Text("Perplexity change, %", "困惑度变化（%）"), general.change_percent, "≤",
@@ -123,6 +133,31 @@ def gates(
               engine.greedy_match + engine.within_rounding, "≥", table.engine_match,
               _PACKED if merge.weights is None else _ENGINE),
     ]  # fmt: skip
+
+
+def _identity(table: CheckTable, identity: Identity) -> Iterator[Gate]:
+    """Gates of who it is: of all questions, and of plain and of sly ones where there are any."""
+    cure = _weakest(table, identity)
+    yield _gate("identity", Text("Says who it is", "说得出自己是谁"), identity.hit_rate, "≥",
+                table.identity_hit_rate, cure)  # fmt: skip
+    if identity.plain.probes:
+        yield _gate("plain", Text("Says so when asked plainly", "平常问法都答得出"),
+                    identity.plain.hit_rate, "≥", table.plain, cure)  # fmt: skip
+    if identity.sly.probes:
+        yield _gate("sly", Text("Says so when asked slyly", "刁钻问法也答得出"),
+                    identity.sly.hit_rate, "≥", table.identity_hit_rate, cure)  # fmt: skip
+
+
+def _weakest(table: CheckTable, identity: Identity) -> Text:
+    """What to do about the kind of question that is answered worst."""
+    if identity.hit_rate < CLOSE_BELOW_IDENTITY or not identity.by_kind:
+        return _NOT_TAKEN
+    kind, share = min(identity.by_kind.items(), key=lambda each: each[1].rate)
+    name, figure = KINDS.get(kind, Text(kind, kind)), percent(share.rate)
+    cure = {"fact": _ASK_FACTS, "leading": _ROWS, "base": _ROWS}.get(kind, _MORE)
+    return Text(
+        f"Weakest: {name.en} ({figure}). {cure.en}", f"最弱的一类：{name.zh}（{figure}）。{cure.zh}"
+    )
 
 
 def _merged(table: CheckTable, merge: Merge) -> Iterator[Gate]:

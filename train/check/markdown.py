@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from assistant.errors import FailedError
 from assistant.markdown import plain
 from assistant.records.check_figures import gate_value, proofs, rows
-from assistant.records.check_report import CheckReport, Gate, Transcript
+from assistant.records.check_report import CheckReport, Gate, Rate, Transcript
 from assistant.words import Text
 
 SHOWN_MISSES = 20
@@ -105,6 +105,44 @@ def failure(report: CheckReport, page: Path) -> FailedError:
         ),
         Text("\n".join(english), "\n".join(chinese)),
     )
+
+
+def with_price(cure: Text, seconds: Mapping[str, float]) -> Text:
+    """`cure` with what it costs to train again, by what the stages took this time.
+
+    Args:
+        cure: what to change.
+        seconds: wall time by stage; a stage that was not run has none.
+    """
+    if "fit" not in seconds:
+        return cure
+    minutes = max(1, round(sum(seconds.values()) / 60))
+    return Text(
+        f"{cure.en}\nTraining it again takes about {minutes} min on this machine, longer with more "
+        "rows or epochs.",
+        f"{cure.zh}\n在这台机器上重新训练一遍约 {minutes} 分钟；数据或轮数更多则更久。",
+    )
+
+
+def what_it_can_do(report: CheckReport) -> Text:
+    """What a check that passed has shown, in a sentence for whoever made the assistant."""
+    who, name = report.identity, report.persona["name"]
+    asked = [
+        (Text("asked plainly", "平常问法"), who.plain),
+        (Text("asked slyly", "刁钻问法"), who.sly),
+    ]
+    said = [(words, rate) for words, rate in asked if rate.probes]
+    shown = ", ".join(f"{words.en} {_hits(rate)}" for words, rate in said)
+    shown_zh = "，".join(f"{words.zh} {_hits(rate)}" for words, rate in said)
+    return Text(
+        f"Passed. It knows that it is {name}{': ' if shown else ''}{shown}; everyday questions are "
+        "answered as before.",
+        f"通过。它知道自己是{name}{'：' if shown_zh else ''}{shown_zh}；日常问题照旧回答。",
+    )
+
+
+def _hits(rate: Rate) -> str:
+    return f"{round(rate.hit_rate * rate.probes)}/{rate.probes}"
 
 
 def how(report: CheckReport) -> list[Text]:

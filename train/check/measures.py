@@ -31,6 +31,26 @@ _ABOUT_EMOJI = re.compile(r"emoji|表情", re.IGNORECASE)
 Emoji = Literal["wanted", "unwanted", "not measured"]
 
 
+def wilson_interval(hits: int, count: int) -> tuple[float, float]:
+    """Between which shares the true one lies with 95 % confidence (Wilson score interval).
+
+    Unlike the normal approximation it holds for few probes and for shares near 0 and 1.
+
+    Args:
+        hits: right answers.
+        count: answers.
+
+    Returns:
+        The lower and upper bound; (0, 1) of no answers.
+    """
+    if not count:
+        return 0.0, 1.0
+    from scipy.stats import binomtest
+
+    found = binomtest(hits, count).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(found.low), float(found.high)
+
+
 def repeats(answer: str) -> bool:
     """Whether the end of `answer` stands in it over and over (see REPETITION_RULE)."""
     units = [unit for part in _UNITS.findall(answer.casefold()) for unit in _characters(part)]

@@ -23,6 +23,7 @@ from .settings import CheckTable
 CHOOSING_EVERY = 4  # one probe in four chooses the checkpoint; the others make the report
 ABOUT_OTHERS = ("ordinary", "style")  # kinds that do not ask who the assistant is
 ORDINARY = "ordinary"
+FACT = "fact"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class ProbePrompt:
 def about_itself(probe: Probe) -> bool:
     """Whether a right answer says who the assistant is."""
     return probe.kind not in ABOUT_OTHERS
+
+
+def asked_slyly(probe: Probe) -> bool:
+    """Whether the probe asks in slang, in pictures, with a false claim or an order to drop the role,
+    or names who else it might be."""
+    return probe.sly or probe.kind in ("leading", "base")
 
 
 def split_probes(probes: Sequence[Probe]) -> tuple[list[Probe], list[Probe]]:

@@ -9,6 +9,7 @@ from assistant.persona import Persona, Style
 from assistant.records.check_report import (
     Ended,
     Identity,
+    Rate,
     Repetition,
     Share,
     StyleFigures,
@@ -25,8 +26,9 @@ from .measures import (
     in_style,
     leaks_placeholder,
     repeats,
+    wilson_interval,
 )
-from .probing import ORDINARY, Answer, ProbePrompt, about_itself
+from .probing import FACT, ORDINARY, Answer, ProbePrompt, about_itself, asked_slyly
 from .settings import CheckTable
 
 
@@ -62,6 +64,13 @@ def share(chosen: Iterable[Pair], test: Test) -> Share:
     return Share(probes=len(many), rate=after / count, base_rate=before / count)
 
 
+def _rate(chosen: Iterable[Pair]) -> Rate:
+    """The trained model's hit rate, with its Wilson interval."""
+    hits = [_hit(pair, pair.after) for pair in chosen]
+    low, high = wilson_interval(sum(hits), len(hits))
+    return Rate(probes=len(hits), hit_rate=sum(hits) / max(1, len(hits)), low=low, high=high)
+
+
 def _hit(pair: Pair, answer: Answer) -> bool:
     return hit(pair.probe, answer.text)
 
@@ -75,15 +84,19 @@ def _repeats(_: Pair, answer: Answer) -> bool:
 
 
 def identity(answered: Sequence[Pair]) -> Identity:
-    """The hit rate over all probes that ask who the assistant is."""
+    """The hit rate over all probes that ask who the assistant is or for its facts; plain and sly
+    ways of asking who it is apart, without the facts."""
     own = [pair for pair in answered if about_itself(pair.probe)]
     whole = share(own, _hit)
     kinds = sorted({pair.probe.kind for pair in own})
     languages = sorted({pair.probe.language for pair in own})
+    who = [pair for pair in own if pair.probe.kind != FACT]
     return Identity(
         probes=whole.probes,
         hit_rate=whole.rate,
         base_hit_rate=whole.base_rate,
+        plain=_rate(pair for pair in who if not asked_slyly(pair.probe)),
+        sly=_rate(pair for pair in who if asked_slyly(pair.probe)),
         by_kind={
             kind: share((pair for pair in own if pair.probe.kind == kind), _hit) for kind in kinds
         },

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from assistant.cli import Context, TerminalProgress, common_options, report_error
-from assistant.errors import FailedError
 from assistant.words import Text
 
 from .common import finished, force_option, read_run, refuse_without_training, run_option
@@ -160,6 +159,8 @@ def all_command(context: Context, run_name: str | None, force: bool) -> None:
 
 def finish_all(context: Context, done: StageResults, run_name: str | None = None) -> None:
     """The report's figures, the next command, and exit 1 where the check did not pass."""
+    from ..check.markdown import failure, what_it_can_do, with_price
+
     report = done.report
     assert report is not None
     seconds = {name: round(taken, 1) for name, taken in done.seconds.items()}
@@ -168,12 +169,11 @@ def finish_all(context: Context, done: StageResults, run_name: str | None = None
         f"{done.run.check / 'report.html'}",
     )
     if not report.passed:
-        failed = FailedError(
-            Text("The check did not pass.", "检验没有通过。"),
-            Text(f"Read {done.run.check / 'report.md'}: it says what to change.",
-                 f"请看 {done.run.check / 'report.md'}：里面写了怎么改。"),
-        )  # fmt: skip
+        failed = failure(report, done.run.check / "report.html")
+        if failed.cure:
+            failed.cure = context.paste(with_price(failed.cure, done.seconds), run_name)
         report_error(failed, as_json=False)  # the one object on stdout is the result
         sys.exit(failed.exit_code)
+    context.say(what_it_can_do(report))
     following = context.page_command(run_name)
     context.say(Text(f"Next: {following}", f"下一步：{following}"))

@@ -28,7 +28,8 @@ class Probe(BaseModel):
 
     `messages` ends with the user's question; a system message is there only where the probe is
     asked with one. Each group of `must` needs one of its alternatives; nothing of `must_not` may
-    be said. `style` names the persona's style that the answer is to have.
+    be said. `style` names the persona's style that the answer is to have. `sly` ones ask who the
+    assistant is in slang, in pictures, with a false claim or an order to drop the role.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +41,7 @@ class Probe(BaseModel):
     must: tuple[tuple[str, ...], ...] = ()
     must_not: tuple[str, ...] = ()
     style: str | None = None
+    sly: bool = False
 
     @field_validator("messages")
     @classmethod

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+RESUME_POINTS = 2  # kept, so that one is whole while the next is being written
 _NAME = re.compile(r"iter_(\d+)\.pth$")
+_RESUME_NAME = re.compile(r"resume_(\d+)\.pth$")
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,31 @@ class Checkpoint:
 
 def checkpoints(work: Path) -> list[Checkpoint]:
     """The whole checkpoints of a work folder, oldest first; half-written ones are left out."""
+    return _found(work, _NAME)
+
+
+def resume_points(work: Path) -> list[Checkpoint]:
+    """The points saved by time, oldest first: to go on from, not to choose from."""
+    return _found(work, _RESUME_NAME)
+
+
+def resume_name(iteration: int) -> str:
+    """The file name of the point saved after `iteration`."""
+    return f"resume_{iteration}.pth"
+
+
+def last_saved(work: Path) -> Checkpoint | None:
+    """Where a run goes on: the last whole checkpoint or point; None before the first."""
+    return max(
+        [*checkpoints(work), *resume_points(work)], key=lambda one: one.iteration, default=None
+    )
+
+
+def _found(work: Path, name: re.Pattern[str]) -> list[Checkpoint]:
     found = [
         Checkpoint(int(match[1]), path)
-        for path in work.glob("iter_*.pth")
-        if (match := _NAME.search(path.name)) and _whole(path)
+        for path in work.glob("*.pth")
+        if (match := name.match(path.name)) and _whole(path)
     ]
     return sorted(found, key=lambda one: one.iteration)
 

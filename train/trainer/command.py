@@ -40,6 +40,11 @@ def _torchrun(recipe: Recipe) -> list[str]:
     ]  # fmt: skip
 
 
+def threads_are_set() -> bool:
+    """Whether the user chose the number of threads; then it is kept."""
+    return bool(os.environ.get("OMP_NUM_THREADS"))
+
+
 def environment(cores: int) -> dict[str, str]:
     """Return the child's environment: this kit importable, and threads that spin between a layer's
     many short parallel parts, unless the user set another OpenMP policy or number of threads. On

@@ -11,6 +11,7 @@ from ..recipes import LORA_TARGETS, Recipe
 
 CONFIG_FILE = "xtuner_config.py"
 SAMPLES_FILE = "samples.jsonl"
+RESUME_SECONDS = 120  # of work that a kill may cost, where training is slow
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Job:
     seed: int
     dtype: str  # of the base's weights and of the matrix products: bfloat16, float16, float32
     keep_checkpoints: int = 0
+    cores: int = 0  # that threads may follow as other programs leave them; 0: as they were set
     questions: Sequence[Sequence[dict[str, str]]] = ()
 
 
@@ -64,6 +66,7 @@ def config_text(job: Job) -> str:
         lora=_lora(recipe),
         wrapper=_wrapper(job, on_cpu),
         backend="gloo" if on_cpu else "nccl",
+        on_a_laptop=_on_a_laptop(job) if on_cpu else "",
         log_every=max(1, job.iterations // 500),
     )  # fmt: skip
 
@@ -76,6 +79,12 @@ def _lora(recipe: Recipe) -> str:
         f"lora_dropout={recipe.lora_dropout!r},\n"
         f"              target_modules={LORA_TARGETS!r}, bias='none', task_type='CAUSAL_LM')"
     )
+
+
+def _on_a_laptop(job: Job) -> str:
+    """Hooks for a machine that is used meanwhile, and may be shut at any time."""
+    threads = f"\n    dict(type=ThreadsHook, cores={job.cores})," if job.cores else ""
+    return f"\n    dict(type=ResumePointHook, seconds={RESUME_SECONDS}, every=save_every),{threads}"
 
 
 def _wrapper(job: Job, on_cpu: bool) -> str:
@@ -107,7 +116,8 @@ from xtuner.engine.runner import TrainLoop
 
 from train.data.dataset import ConversationDataset
 from train.trainer.finetune import Finetune, load_base
-from train.trainer.hooks import PlainCheckpointHook, SamplesHook, WatchLossHook
+from train.trainer.hooks import (PlainCheckpointHook, ResumePointHook, SamplesHook, ThreadsHook,
+                                 WatchLossHook)
 
 # ---- what one changes -------------------------------------------------------------------------
 base = $base
@@ -159,7 +169,7 @@ custom_hooks = [
     dict(type=WatchLossHook),
     dict(type=PlainCheckpointHook),
     dict(type=SamplesHook, file=$samples_file, tokenizer=base, every=save_every,
-         questions=$questions),
+         questions=$questions),$on_a_laptop
 ]
 default_hooks = dict(
     timer=dict(type=IterTimerHook),

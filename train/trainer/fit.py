@@ -13,7 +13,7 @@ from assistant.words import Text
 
 from ..recipes import GIB
 from .adapter import write_adapter
-from .checkpoints import Checkpoint, checkpoints
+from .checkpoints import Checkpoint, checkpoints, last_saved, resume_points
 from .command import command, environment
 from .config import write_config
 from .identity import RunIdentity
@@ -80,8 +80,7 @@ def _open_work(prepared: Prepared, resume: bool, force: bool) -> Checkpoint | No
     work, identity = prepared.work, prepared.identity()
     if resume and (known := RunIdentity.read(work)):
         known.refuse_other(identity)
-        found = checkpoints(work)
-        return found[-1] if found else None
+        return last_saved(work)
     if work.exists() or prepared.adapter.exists():
         if not force:
             raise UsageError(
@@ -137,6 +136,8 @@ def _train(prepared: Prepared, start: list[str], report: Report, say: Say) -> Ch
         process.end()
     found = checkpoints(prepared.work)
     if found and found[-1].iteration >= prepared.plan.iterations:
+        for point in resume_points(prepared.work):  # nothing to go on with any more
+            point.path.unlink(missing_ok=True)
         return found[-1]
     failure = process.failure()
     note(prepared, "failed", failure)
@@ -144,8 +145,8 @@ def _train(prepared: Prepared, start: list[str], report: Report, say: Say) -> Ch
 
 
 def _stopped(prepared: Prepared) -> FailedError:
-    found = checkpoints(prepared.work)
-    step = found[-1].iteration // prepared.recipe.accumulation if found else 0
+    last = last_saved(prepared.work)
+    step = last.iteration // prepared.recipe.accumulation if last else 0
     stopped = FailedError(
         Text(
             f"Stopped; saved up to step {step} of {prepared.plan.steps}.",

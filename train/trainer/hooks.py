@@ -17,6 +17,8 @@ from assistant.conversation import Message
 
 from ..base.tokenizer import load_tokenizer
 from ..data.render import prompt_ids
+from .checkpoints import RESUME_POINTS, resume_name, resume_points
+from .threads import OtherPrograms, ThreadCount
 
 WATCHED_VARIABLE = "ASSISTANT_TRAINING_WATCHED"
 
@@ -50,6 +52,49 @@ class PlainCheckpointHook(Hook):
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
+
+
+class ResumePointHook(Hook):
+    """Saves a point to go on from every `seconds`, however long a step takes: the last two are
+    kept, and no checkpoint is chosen from them."""
+
+    priority = "VERY_LOW"  # after the checkpoints by steps, which are points to go on from too
+
+    def __init__(self, seconds: float, every: int):
+        self.seconds = seconds
+        self.every = every
+        self._saved = time.monotonic()
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        if self.every_n_train_iters(runner, self.every) or self.is_last_train_iter(runner):
+            self._saved = time.monotonic()
+        elif time.monotonic() - self._saved >= self.seconds:
+            work = Path(runner.work_dir)
+            runner.save_checkpoint(str(work), resume_name(runner.iter + 1), by_epoch=False)
+            for old in resume_points(work)[:-RESUME_POINTS]:
+                old.path.unlink(missing_ok=True)
+            self._saved = time.monotonic()
+
+
+class ThreadsHook(Hook):
+    """Computes with as many threads as other programs leave cores, looked at after each step."""
+
+    def __init__(self, cores: int):
+        self._count = ThreadCount(cores)
+        self._others = OtherPrograms()
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        others = self._others.cores()
+        if others is None:
+            return
+        threads = self._count.after(others)
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
+            runner.logger.info(f"{threads} threads: other programs use {others:.1f} cores")
 
 
 class SamplesHook(Hook):

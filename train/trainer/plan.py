@@ -12,6 +12,7 @@ from ..base.machine import Machine
 from ..base.size import Size
 from ..data.dataset import Counts
 from ..recipes import GIB, Recipe
+from .checkpoints import RESUME_POINTS
 
 SAVES = 4  # checkpoints in a run unless [train] save_every says otherwise
 FEW_STEPS = 40  # below, an identity often does not take (measured; LlamaFactory #6188: 28 did not)
@@ -80,7 +81,7 @@ def make_plan(recipe: Recipe, counts: Counts, base: Size, machine: Machine) -> T
         memory_there=(
             machine.memory if recipe.device == "cpu" else min(gpu.memory for gpu in machine.gpus)
         ),
-        disk=(saves + 1) * checkpoint + 64 * (1 << 20),
+        disk=(saves + RESUME_POINTS + 1) * checkpoint + 64 * (1 << 20),
         dtype=dtype,
         device=recipe.device,
         warnings=tuple(_warnings(recipe, counts, steps)),

@@ -25,6 +25,7 @@ from ..data.dataset import render_file
 from ..data.identity_set.systems import persona_system
 from ..recipes import Recipe, choose
 from ..settings import TrainTable
+from .command import threads_are_set
 from .config import Job
 from .identity import RunIdentity, fingerprint
 from .plan import TrainingPlan, make_plan, refuse_too_big
@@ -84,6 +85,7 @@ class Prepared:
             seed=self.seed,
             dtype=self.plan.dtype,
             keep_checkpoints=self.keep_checkpoints,
+            cores=0 if threads_are_set() else self.machine.cores,
             questions=_questions(self.persona),
         )
 

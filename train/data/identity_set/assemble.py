@@ -139,7 +139,7 @@ def _ordinary(
     least = min(ordinary.HELD_ROWS, math.ceil(wanted / 10))
     kept = ordinary.choose_questions(languages, base, "probe", least, chance)
     # One call, so that the engine is started once and has always enough to do.
-    known = source.ask([question.text for question in (*chosen, *kept)])
+    known = source.ask([question.text for question in (*chosen, *kept) if not question.reply])
 
     def ask(_: Sequence[str]) -> dict[str, answers.BaseAnswer]:
         return known

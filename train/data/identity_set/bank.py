@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from assistant.config import Filled, Table
 from assistant.toml_file import shipped_toml
@@ -22,7 +22,9 @@ Use = Literal["train", "probe"]
 class Family(Table):
     """One way of asking. A family is trained on or held out whole, so that a held-out phrasing is
     of a form never trained on. `bare` questions take no opener; `near` ones are ordinary questions
-    that look like questions about the assistant. `{x}` and `{rival}` are filled from the lists."""
+    that look like questions about the assistant; `sly` ones ask who it is in slang, in pictures, with
+    a false claim or an order to drop the role. `{x}` and `{rival}` are filled from the lists. `replies`, one for each
+    question, stand in place of the base's own answers."""
 
     id: Filled
     topic: Filled
@@ -32,14 +34,23 @@ class Family(Table):
     answers: str = ""
     bare: bool = False
     near: bool = False
+    sly: bool = False
     x: tuple[Filled, ...] = ()
     rivals: tuple[Filled, ...] = ()
+    replies: tuple[Filled, ...] = ()
 
-    def filled(self) -> list[str]:
-        """The questions with `{x}` filled in; other slots stay."""
+    @model_validator(mode="after")
+    def _a_reply_for_each(self) -> Family:
+        if self.replies and len(self.replies) != len(self.ask):
+            raise ValueError(f"{self.id}: {len(self.ask)} questions, {len(self.replies)} replies")
+        return self
+
+    def filled(self) -> list[tuple[str, str]]:
+        """The questions with their replies ("" where the base answers), `{x}` filled in; other
+        slots stay."""
         return [
-            ask.replace("{x}", value)
-            for ask in self.ask
+            (ask.replace("{x}", value), reply.replace("{x}", value))
+            for ask, reply in zip(self.ask, self.replies or ("",) * len(self.ask), strict=True)
             for value in (self.x if "{x}" in ask else ("",))
         ]
 

@@ -28,7 +28,7 @@ AFTER_SHARE = 0.08  # of the rows come after a question about the assistant
 HELD_ROWS = (
     60  # ordinary rows for the perplexity that `train check` measures; a tenth of a small set
 )
-PROBES = 130  # ordinary questions asked when checking, of all languages together
+PROBES = 200  # ordinary questions of each language kept for checking; a quarter of them chooses
 
 Ask = Callable[[Sequence[str]], dict[str, BaseAnswer]]
 
@@ -60,6 +60,7 @@ class OrdinaryQuestion:
     topic: str
     source: str
     near: bool = False
+    reply: str = ""  # the bank's own; else the base answers
 
 
 @cache
@@ -77,10 +78,10 @@ def bank_questions(language: Language, use: bank.Use) -> list[OrdinaryQuestion]:
 def _all_questions(language: Language, use: bank.Use) -> list[OrdinaryQuestion]:
     return [
         OrdinaryQuestion(
-            text, language, family.topic, f"ordinary.{language}:{family.id}", family.near
+            text, language, family.topic, f"ordinary.{language}:{family.id}", family.near, reply
         )
         for family in bank.ordinary_bank(language).of(use)
-        for text in family.filled()
+        for text, reply in family.filled()
     ]
 
 
@@ -97,19 +98,31 @@ def choose_questions(
         others = [question for question in there if not question.near]
         wanted = min(len(there), round(count * share))
         looks_alike = min(len(near), max(round(wanted * NEAR_SHARE), wanted - len(others)))
-        chosen += chance.sample(near, looks_alike) + chance.sample(others, wanted - looks_alike)
+        chosen += _replied_first(near, looks_alike, chance)
+        chosen += chance.sample(others, wanted - looks_alike)
     return chosen
 
 
+def _replied_first(
+    near: Sequence[OrdinaryQuestion], count: int, chance: random.Random
+) -> list[OrdinaryQuestion]:
+    """`count` of them by chance, before others those that the bank answers: the hardest to tell
+    from questions about the assistant."""
+    replied = [question for question in near if question.reply]
+    rest = [question for question in near if not question.reply]
+    first = chance.sample(replied, min(len(replied), count // 2))
+    return first + chance.sample(rest, min(len(rest), count - len(first)))
+
+
 def probe_questions(languages: Sequence[Language], chance: random.Random) -> list[OrdinaryQuestion]:
-    """The ordinary questions to ask when checking: all that look like identity questions, others
-    by chance up to PROBES."""
+    """The ordinary questions to ask when checking: of each language all that look like identity
+    questions, others by chance up to PROBES."""
     chosen = []
     for language in languages:
         there = bank_questions(language, "probe")
         near = [question for question in there if question.near]
         rest = [question for question in there if not question.near]
-        room = max(0, PROBES // len(languages) - len(near))
+        room = max(0, PROBES - len(near))
         chosen += near + chance.sample(rest, min(len(rest), room))
     return chosen
 
@@ -139,7 +152,7 @@ def answered_or_replied(
     for question in unfit:
         replies = bank.ordinary_bank(question.language).answers
         reply = chance.choice(replies.get(question.topic) or replies["other"])
-        turns.append(Turn(question.text, reply, question.language, question.topic, question.source))
+        turns.append(_turn(question, reply))
     return turns
 
 
@@ -147,22 +160,24 @@ def _answered(
     asked: Sequence[OrdinaryQuestion], ask: Ask, base: BaseNames, persona: Persona
 ) -> tuple[list[Turn], list[OrdinaryQuestion]]:
     """Questions with the base's answers, and those whose answers are not fit to learn from."""
-    answers = ask([question.text for question in asked])
+    answers = ask([question.text for question in asked if not question.reply])
     turns, unfit = [], []
     for question in asked:
+        if question.reply:
+            turns.append(_turn(question, question.reply))
+            continue
         words = [*base.words, persona.name, persona.author]
         unasked = [word for word in words if not says(question.text, word)]
         kept = tidy(answers[question.text], unasked)
         if kept:
-            turns.append(
-                Turn(
-                    question.text, kept.text, question.language, question.topic, question.source,
-                    kept.whole,
-                )
-            )  # fmt: skip
+            turns.append(_turn(question, kept.text, kept.whole))
         else:
             unfit.append(question)
     return turns, unfit
+
+
+def _turn(question: OrdinaryQuestion, answer: str, whole: bool = True) -> Turn:
+    return Turn(question.text, answer, question.language, question.topic, question.source, whole)
 
 
 def ordinary_rows(

@@ -103,7 +103,7 @@ class ProbeMaker:
         )
         return self._probe(
             kind, question.language, history, question.text, must=(must,),
-            must_not=identity_words(self._base, self._own, question.text),
+            must_not=identity_words(self._base, self._own, question.text), sly=question.sly,
         )  # fmt: skip
 
     def _styled(self, style: Style, text: str, language: Language, must: tuple[str, ...]) -> Probe:
@@ -122,7 +122,7 @@ class ProbeMaker:
 
     def _probe(
         self, kind: Kind, language: Language, history: tuple[Message, ...], text: str, *,
-        must: tuple[tuple[str, ...], ...] = (), must_not: tuple[str, ...] = (), mark: str = "",
+        must: tuple[tuple[str, ...], ...] = (), must_not: tuple[str, ...] = (), mark: str = "", sly: bool = False,
     ) -> Probe:  # fmt: skip
         name = self._id(kind, language, mark)
         with_system = int(name.rsplit("-", 1)[1]) % 2 == 1
@@ -130,7 +130,7 @@ class ProbeMaker:
         asked = Message(role="user", content=text)
         return Probe(
             id=name, kind=kind, language=language, messages=(*system, *history, asked),
-            must=must, must_not=must_not,
+            must=must, must_not=must_not, sly=sly,
         )  # fmt: skip
 
     def _id(self, kind: Kind, language: Language, mark: str = "") -> str:

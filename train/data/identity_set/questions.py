@@ -32,6 +32,7 @@ class Question:
     answers: str
     bare: bool
     slots: tuple[tuple[str, str], ...] = ()
+    sly: bool = False
 
     @cached_property
     def plain(self) -> str:
@@ -68,7 +69,7 @@ def _of_family(
             values = who | slots
             yield Question(
                 fill(ask, values), f"identity.{language}:{family.id}", family.topic, family.kind,
-                language, family.answers, family.bare, tuple(values.items()),
+                language, family.answers, family.bare, tuple(values.items()), family.sly,
             )  # fmt: skip
 
 

@@ -71,10 +71,13 @@ def bank_sha256(language: Language) -> str:
 
 
 def all_questions(language: Language) -> list[str]:
-    """Every ordinary question of the bank, to train on or held out, each once."""
+    """Every ordinary question of the bank that the base answers, to train on or held out, each
+    once."""
     uses: Sequence[bank.Use] = ("train", "probe")
     families = [family for use in uses for family in bank.ordinary_bank(language).of(use)]
-    return list(dict.fromkeys(text for family in families for text in family.filled()))
+    return list(
+        dict.fromkeys(text for family in families for text, reply in family.filled() if not reply)
+    )
 
 
 def plain_sampling(how: Sampling) -> dict[str, object]:

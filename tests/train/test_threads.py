@@ -1,0 +1,108 @@
+"""Training on a laptop in use: threads follow what is free, and points to go on from by time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from train.trainer import hooks, threads
+from train.trainer.checkpoints import checkpoints, last_saved, resume_points
+from train.trainer.command import environment, threads_are_set
+from train.trainer.threads import OtherPrograms, ThreadCount
+
+
+def test_threads_follow_the_cores_that_others_leave():
+    count = ThreadCount(8)
+    assert count.threads == 8
+    assert count.after(0.2) == 8
+    assert count.after(1.1) == 7
+    assert count.after(9.0) == 1  # one at least
+    assert count.after(0.0) == 1  # it may be a pause
+    assert count.after(0.4) == 8  # it was none
+
+
+def test_a_burst_between_two_looks_starts_the_waiting_anew():
+    count = ThreadCount(2)
+    assert [count.after(others) for others in (1.0, 0.0, 1.0, 0.0, 0.0)] == [1, 1, 1, 1, 2]
+
+
+def test_what_others_compute_is_counted_and_ones_own_is_not(monkeypatch):
+    monkeypatch.setattr(threads, "WINDOW", 0.5)
+    burn = "import time; print(flush=True); end = time.time() + 60\nwhile time.time() < end: pass"
+    others = OtherPrograms()
+    with subprocess.Popen([sys.executable, "-c", burn], stdout=subprocess.PIPE) as beside:
+        beside.stdout.readline()
+        quiet = OtherPrograms()
+        used = None
+        while used is None:
+            used = quiet.cores()  # computing oneself meanwhile
+        beside.kill()
+    assert used > 0.2  # of the core that it takes: this machine may be full of other tests
+    assert others.cores() is not None
+
+
+def test_an_own_number_of_threads_is_kept(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads_are_set()
+    assert environment(8)["OMP_NUM_THREADS"] == "3"
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert not threads_are_set()
+    assert environment(8)["OMP_NUM_THREADS"] == "8"
+
+
+def test_training_lets_other_programs_go_first():
+    tried = (
+        "import os\nfrom train.trainer.child import NICENESS, let_others_go_first\n"
+        "before = os.nice(0)\nlet_others_go_first()\n"
+        "print(os.nice(0) - before == min(NICENESS, 19 - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", tried], capture_output=True, text=True, start_new_session=True
+    )
+    assert done.stdout == "True\n", done.stderr
+
+
+class Runner:
+    """As much of mmengine's runner as the hooks use: it saves what a checkpoint is, a zip."""
+
+    def __init__(self, folder):
+        self.work_dir = str(folder)
+        self.iter, self.max_iters = 0, 10
+        self._train_loop = SimpleNamespace(stop_training=False)
+
+    def save_checkpoint(self, folder, name, by_epoch):
+        import torch
+
+        torch.save({"iter": self.iter + 1}, os.path.join(folder, name))
+
+
+@pytest.fixture
+def passing_time(monkeypatch):
+    """A clock that a test sets."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(hooks, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def test_the_last_two_points_in_time_are_kept_to_go_on_from(tmp_path, passing_time):
+    runner = Runner(tmp_path)
+    hook = hooks.ResumePointHook(seconds=120, every=8)
+    for runner.iter in range(7):
+        passing_time.now += 70
+        hook.after_train_iter(runner, runner.iter)
+    assert [one.iteration for one in resume_points(tmp_path)] == [4, 6]
+    assert checkpoints(tmp_path) == []
+    assert last_saved(tmp_path).path.name == "resume_6.pth"
+
+
+def test_a_checkpoint_by_steps_is_a_point_in_time_too(tmp_path, passing_time):
+    runner = Runner(tmp_path)
+    hook = hooks.ResumePointHook(seconds=120, every=2)
+    for runner.iter in range(9):
+        passing_time.now += 70
+        hook.after_train_iter(runner, runner.iter)
+    assert resume_points(tmp_path) == []
