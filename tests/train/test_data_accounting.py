@@ -514,6 +514,30 @@ def test_a_file_name_is_one_line_wherever_it_is_said(tmp_path, monkeypatch, word
     assert r"a\nb\u202e\x1b" in said or words == "show ."
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        "question,A,B,C,D,answer\nq,x,,,,A\nq,,,,,B\nq,x,y,,,y\n",
+        "question,choices,answer\nq,\"['x', 'y']\",A\nq,,Option B\nq,x|y,y\n",
+        "question,options,answer\nq,A. x B. y,b\nq,A. x B. y,选B\nq,A. x B. y,y\n",
+        "question,option_a,option_b,answer\nq,x,y,option_b\nq,x,y,A and B\nq,x,y,y\n",
+        "题目,选项1,选项2,答案\nq,x,y,2\nq,x,,选项1\nq,x,y,y\n",
+    ],
+)
+def test_an_answer_that_names_a_choice_is_refused_in_each_row_of_a_table(tmp_path, table):
+    file = tmp_path / "a.csv"
+    file.write_text(table, "utf-8")
+    rows, report = imported(file)
+    assert [row[-1] for row in rows] == ["y"] and report.dropped == {"choices": 2}
+
+
+def test_the_first_choice_is_not_the_answer_of_a_table_without_one(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("question,A,B,correct\nq,x,y,2\n", "utf-8")
+    with pytest.raises(UsageError, match="letter or number"):
+        imported(file)
+
+
 def test_a_letter_is_no_answer_in_a_table_of_choices(tmp_path):
     table = "id,question,A,B,C,D,answer\n0,Which?,x,y,z,w,C\n1,Where?,x,y,z,w,far away\n"
     (tmp_path / "a.csv").write_text(table, "utf-8")

@@ -53,8 +53,11 @@ def plain_name(name: str) -> str:
 def recognise(names: Sequence[str]) -> dict[str, str]:
     """Field -> the name among `names` that stands for it. An `input` alone is the question."""
     best: dict[str, tuple[int, str]] = {}
+    lettered = "b" in map(plain_name, names)  # A stands for the first choice there
     for name in names:
         field, rank = _FIELD_OF.get(plain_name(name), ("", 0))
+        if lettered and plain_name(name) == "a":
+            continue
         if field and (field not in best or rank < best[field][0]):
             best[field] = (rank, name)
     found = {field: name for field, (_, name) in best.items()}

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from . import headers
+from .choices import choice_keys
 from .headers import plain_name
 from .marks import Mark, blank, kind_of
 
@@ -134,8 +135,6 @@ _LANGUAGES = set(
         "zh",
     ]
 )
-_OPTIONS = ({"choices"}, {"options"}, {"a", "b", "c"}, {"选项"})
-
 _MESSAGE = ({"role", "content"}, {"from", "value"}, {"role", "text"})
 
 
@@ -153,7 +152,7 @@ class Layout(NamedTuple):
     segments: str
     refused: str
     corrected: str
-    options: bool  # choices stand beside the question
+    options: tuple[str, ...]  # hold the choices that stand beside the question
     name: str  # of a row of columns, as the field calls it
 
 
@@ -174,6 +173,7 @@ def layout(keys: tuple[str, ...]) -> Layout:
         refused = "translation"
     if refused != "critique" and headers.usable(fields):
         refused = ""
+    asked = {fields.get("question"), fields.get("answer")}
     corrected = those(("corrected",)) if "reflection" in names else ()
     paired = next((pair for pair in _PAIRED if names >= {*pair}), ("", ""))
     return Layout(
@@ -188,7 +188,7 @@ def layout(keys: tuple[str, ...]) -> Layout:
         segments=next(iter(those(("segments",))), ""),
         refused=refused,
         corrected=next(iter(corrected), ""),
-        options=any(told <= names for told in _OPTIONS),
+        options=choice_keys([key for key in keys if key not in asked]),
         name=_name(names),
     )
 
