@@ -733,6 +733,12 @@ CELLS = st.lists(
 )
 
 
+def test_the_first_header_tells_the_delimiter(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_bytes('问题,回答,三,四\r\n问,";a\r;a"\r\n'.encode())
+    assert pairs(imported(file)[0]) == [("问", ";a\n;a")]
+
+
 @FUZZ
 @given(cells=CELLS, quoted=st.booleans())
 def test_fuzzed_csv_loses_no_filled_line(tmp_path, cells, quoted):

@@ -92,17 +92,26 @@ def _declared(line: str) -> str | None:
 
 
 def _delimiter(sample: list[str], suffix: str, options: Options) -> str:
-    """The character that the header is divided by; where no header is known, the one that divides
-    the sample into rows of the same width, more than one."""
+    """The character that the header is divided by, the first of several; where no header is known,
+    the one that divides the sample into rows of the same width, more than one."""
     order = ("\t", *DELIMITERS) if suffix in (".tsv", ".tab") else DELIMITERS
     filled = {delimiter: _filled_rows(sample, delimiter) for delimiter in order}
-    headed = [
-        delimiter
+    headed = {
+        delimiter: place
         for delimiter, rows in filled.items()
-        if options.header and any(is_header(row, options.columns) for row in rows[:HEADER_WITHIN])
-    ]
-    best = max(headed or order, key=lambda delimiter: _evenness(filled[delimiter]))
+        if options.header and (place := _header_place(rows, options)) is not None
+    }
+    best = max(
+        headed or order,
+        key=lambda delimiter: (-headed.get(delimiter, 0), _evenness(filled[delimiter])),
+    )
     return best if headed or _evenness(filled[best]) > 0 else order[0]
+
+
+def _header_place(rows: list[list[str]], options: Options) -> int | None:
+    """Which of the first rows names question and answer."""
+    looked_at = enumerate(rows[:HEADER_WITHIN])
+    return next((place for place, row in looked_at if is_header(row, options.columns)), None)
 
 
 def _filled_rows(sample: list[str], delimiter: str) -> list[list[str]]:
