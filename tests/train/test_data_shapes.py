@@ -24,7 +24,7 @@ def user(text: str, **more: Any) -> dict[str, Any]:
     return {"role": "user", "content": text, **more}
 
 
-def bot(text: str, **more: Any) -> dict[str, Any]:
+def bot(text: Any, **more: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": text, **more}
 
 
@@ -184,6 +184,10 @@ SAMPLES: list[tuple[str, Any, tuple[str, ...] | str]] = [
     ("mmlu", {"question": "q", "options": {"A": "x", "B": "y"}, "answer": ["A", "B"]}, "choices"),
     ("c-eval", {"question": "q", "A": "x", "B": "y", "answer": "The answer is B."}, "choices"),
     ("c-eval", {"question": "q", "A": "x", "B": None, "answer": "y"}, ("q", "y")),
+    ("boolq", {"question": "q", "title": "t", "answer": True, "passage": "p"}, "yes_no"),
+    ("boolq", {"question": "q", "passage": "p", "idx": 0, "label": 0}, "yes_no"),
+    ("boolq", {"messages": [user("q"), bot(False)]}, "yes_no"),
+    ("boolq", {"question": "q", "answer": "true"}, ("q", "true")),
     ("piqa", {"goal": "q", "sol1": "x", "sol2": "y", "label": 0}, "choices"),
     ("arc", {"id": "1", "question": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "A"}, "choices"),
     ("nli", {"premise": "p", "hypothesis": "h", "label": 0}, "pair"),

@@ -94,12 +94,18 @@ _REFUSED: tuple[tuple[str, frozenset[str]], ...] = (
     ("choices", frozenset({"question", "answerkey"})),
     ("choices", frozenset({"ctx", "endings"})),
     ("choices", frozenset({"goal", "sol1"})),
+    ("yes_no", frozenset({"question", "passage", "label"})),
     ("chat_log", frozenset({"issender", "msg"})),
     ("chat_log", frozenset({"issender", "strcontent"})),
     ("chat_log", frozenset({"sender", "message"})),
     ("chat_log", frozenset({"talker", "msg"})),
 )
-SURE = {"pair", "triplet", "choices"}  # whatever else the keys say: their labels judge no answer
+SURE = {
+    "pair",
+    "triplet",
+    "choices",
+    "yes_no",
+}  # whatever else the keys say: their labels judge no answer
 # What two keys are called that hold one text in two languages.
 _LANGUAGES = set(
     [

@@ -162,6 +162,7 @@ REASONS: dict[str, Text] = {
     "translation": Text("a text in two languages, without a question", "同一段文字的两种语言，没有问题"),
     "intent": Text("an utterance with its intent (NLU), no answer", "一句话和它的意图（NLU），没有回答"),
     "choices": Text("a choice told by its letter or number only", "只写了选项的字母或编号的选择题"),
+    "yes_no": Text("an answer that is only true or false", "回答只是“真”或“假”"),
     "columnar": Text("columns, not rows", "按列存放，不是按行"),
     "tokens": Text("token ids, not text", "是 token 编号，不是文字"),
     "prompt_only": Text("a question without an answer", "只有问题，没有回答"),
@@ -242,6 +243,10 @@ CURES: dict[str, Text] = {
     "choices": Text(
         'Write the right choice in words, the choices with the question: {"question": …, "answer": …}',
         '请把选项写进问题，并用文字写出正确选项：{"question": …, "answer": …}',
+    ),
+    "yes_no": Text(
+        'Write the answer in words: {"question": "Is it open?", "answer": "Yes, until six."}',
+        '请用文字写出回答：{"question": "今天开门吗？", "answer": "开，到六点。"}',
     ),
     "prompt_only": Text(
         "Write the answers first; if a key holds them, name it: --question KEY --answer KEY",

@@ -38,7 +38,7 @@ from .turns import (
     read_turns,
     turn_list,
 )
-from .values import text_of
+from .values import answer_of, text_of
 
 SHAPES = ("auto", "messages", "sharegpt", "xtuner", "columns")
 _SHORT = 200  # characters of a meta value; longer ones are content
@@ -383,7 +383,7 @@ def _columns(value: Mapping[str, Any], seen: Layout, options: Options, found: Fo
         return _Taken(name, [*turns, *read_turns(listed, fields["answer"], options, found)], read)
     if "answer" in named and isinstance(held, (list, tuple)):  # several to choose from
         held = next((text for text in held if not blank(text)), "")
-    answer = text_of(held, fields["answer"])
+    answer = answer_of(held, fields["answer"])
     if isinstance(held, float) and not answer:
         raise UnusableError("no_answer", f"{fields['answer']}: NaN")
     if "think" in answer:
