@@ -182,8 +182,8 @@ CURES: dict[str, Text] = {
         "Name the keys: --question KEY --answer KEY", "请指明名称：--question 名称 --answer 名称"
     ),
     "broken": Text(
-        "Mend what is named there; JSON has its names and texts in double quotes and knows no comments.",
-        "请修好所指之处；JSON 的名称和文字要用双引号，也不能有注释。",
+        "Mend what is named there; JSON has its names and texts in double quotes and no comma before } or ].",
+        "请修好所指之处；JSON 的名称和文字要用双引号，} 和 ] 前不能有逗号。",
     ),
     "empty_turn": Text("Fill in what is empty, or take it out.", "请补上空缺的内容，或删去它。"),
     "not_text": Text(
