@@ -14,7 +14,15 @@ from assistant.errors import UsageError
 from assistant.outside import in_line
 from assistant.words import Text
 
-from .encodings import DAMAGED, bounded_lines, detect_encoding, open_text, share_read
+from .encodings import (
+    DAMAGED,
+    bounded_lines,
+    detect_encoding,
+    guessed_words,
+    is_guess,
+    open_text,
+    share_read,
+)
 from .headers import plain_name
 from .layout import LOOSE_TURNS, TURNS
 from .records import EXCERPT, Columns, Dropped, Options, Reading, Record
@@ -32,6 +40,8 @@ _EXCEL_TEXT = re.compile(r'="(.*)"', re.DOTALL)  # ="00123": how Excel keeps zer
 def delimited_records(file: Path, options: Options, reading: Reading) -> Iterator[Record | Dropped]:
     """The records of a csv or tsv file."""
     encoding = options.encoding or detect_encoding(file)
+    if not options.encoding and is_guess(encoding):
+        reading.details["encoding_guessed"] = guessed_words(file, encoding)
     with open_text(file, encoding) as source:
         sample = [line for line, _ in zip(bounded_lines(source, LONGEST_LINE), range(200))]  # noqa: B905
     declared = _declared(sample[0]) if sample else None

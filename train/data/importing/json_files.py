@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from .containers import JsonRows, records_of
-from .encodings import bounded_lines, detect_encoding, open_text, share_read
+from .encodings import (
+    bounded_lines,
+    detect_encoding,
+    guessed_words,
+    is_guess,
+    open_text,
+    share_read,
+)
 from .json_stream import DECODER, MOST_READ_AGAIN, JsonStream, blanked, comment_at
 from .records import EXCERPT, Dropped, Options, Reading, Record
 from .values import excerpt
@@ -25,6 +32,8 @@ def json_records(file: Path, options: Options, reading: Reading) -> Iterator[Rec
     """The records of a JSON file of any build: an array, objects one a line or one after another,
     and objects that hold arrays of them."""
     encoding = options.encoding or detect_encoding(file)
+    if not options.encoding and is_guess(encoding):
+        reading.details["encoding_guessed"] = guessed_words(file, encoding)
     reading.details["encoding"] = encoding
     with open_text(file, encoding) as source:
         by_line, alone = _is_by_line(source)

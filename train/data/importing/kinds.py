@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import shlex
 import zipfile
@@ -14,6 +13,7 @@ from assistant.outside import in_line
 from assistant.words import Text
 
 from ..lines import cannot_read, refuse_streams
+from .encodings import told_by_head
 from .records import Dropped, Options, Reading, Record
 
 Reader = Callable[[Path, Options, Reading], Iterator[Record | Dropped]]
@@ -109,15 +109,8 @@ def reader_of(file: Path, options: Options) -> tuple[str, Reader]:
 
 def _as_text(head: bytes) -> str:
     """The beginning of a file as text, as far as its shape can be told from it."""
-    for mark, encoding in (
-        (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):  # fmt: skip
-        if head.startswith(mark):
-            return head.decode(encoding, "replace").lstrip("\ufeff")
-    even, odd = head[0::2].count(0), head[1::2].count(0)
-    if max(even, odd) > len(head) // 20:
-        return head.decode("utf-16-le" if odd > even else "utf-16-be", "replace")
+    if told := told_by_head(head):
+        return head.decode(told, "replace").lstrip("\ufeff")
     try:
         return head.decode("utf-8")
     except UnicodeDecodeError:

@@ -106,8 +106,18 @@ class FileCounts:
         en, zh = [self.format], [self.format]
         encoding, delimiter = self.details.get("encoding"), self.details.get("delimiter")
         if encoding:
-            en.append(str(encoding))
-            zh.append(str(encoding))
+            words = self.details.get("encoding_guessed")
+            shown = printable(", ".join(words or ()))
+            en.append(
+                str(encoding)
+                if words is None
+                else f"{encoding} (guessed; if wrong, name it with --encoding: {shown})"
+            )
+            zh.append(
+                str(encoding)
+                if words is None
+                else f"{encoding}（猜测；若不对，请用 --encoding 指明：{shown}）"
+            )
         if delimiter:
             shown = _DELIMITERS.get(delimiter, delimiter)
             en.append(f'delimiter "{shown}"')
