@@ -38,7 +38,6 @@ _WRITTEN = re.compile(
 # What Western European texts in cp1252 hold beside ASCII, and how sparsely.
 _WESTERN = frozenset("àâäáãåçéèêëîïíìñôöóòõøùûüúæœßÀÂÄÁÅÇÉÈÊËÎÍÑÔÖÓØÙÛÜÚÆŒ’‘“”„–—…«»°€£§¿¡·\xa0")
 _SPARSE = 0.3
-_HALF_WIDTH = re.compile("[\uff61-\uff9f]{4}")  # what any bytes are in Shift-JIS, and nobody writes
 # The most frequent characters of Chinese prose, simplified and traditional: only a decoding that
 # is right is full of them.
 _FREQUENT = frozenset(
@@ -221,10 +220,7 @@ def _legacy(sample: bytes) -> str:
         return "cp1252"
     from charset_normalizer import from_bytes
 
-    ranked = list(from_bytes(sample[:SAMPLE]))
-    found = next(
-        (one for one in ranked if not _HALF_WIDTH.search(str(one))), ranked[0] if ranked else None
-    )
+    found = from_bytes(sample[:SAMPLE]).best()
     return found.encoding if found else "gb18030"
 
 

@@ -91,6 +91,8 @@ _REFUSED: tuple[tuple[str, frozenset[str]], ...] = (
     ("translation", frozenset({"source", "target"})),
     ("translation", frozenset({"src", "tgt"})),
     ("intent", frozenset({"text", "intent"})),
+    ("intent", frozenset({"intent", "examples"})),
+    ("patterns", frozenset({"patterns", "responses"})),
     ("choices", frozenset({"question", "answerkey"})),
     ("choices", frozenset({"ctx", "endings"})),
     ("choices", frozenset({"goal", "sol1"})),

@@ -161,6 +161,7 @@ REASONS: dict[str, Text] = {
     "triplet": Text("texts to compare (embeddings), no answer", "用于比较的文字（向量训练），没有回答"),
     "translation": Text("a text in two languages, without a question", "同一段文字的两种语言，没有问题"),
     "intent": Text("an utterance with its intent (NLU), no answer", "一句话和它的意图（NLU），没有回答"),
+    "patterns": Text("phrases and answers to draw from (intents)", "若干说法和若干备选回答（intents）"),
     "choices": Text("a choice told by its letter or number only", "只写了选项的字母或编号的选择题"),
     "yes_no": Text("an answer that is only true or false", "回答只是“真”或“假”"),
     "columnar": Text("columns, not rows", "按列存放，不是按行"),
@@ -239,6 +240,10 @@ CURES: dict[str, Text] = {
     "intent": Text(
         'Write an answer to each utterance: {"question": …, "answer": …}',
         '请给每句话写一个回答：{"question": …, "answer": …}',
+    ),
+    "patterns": Text(
+        'Write each phrase with its answer as a row: {"question": …, "answer": …}',
+        '请把每个说法和它的回答写成一行：{"question": …, "answer": …}',
     ),
     "choices": Text(
         'Write the right choice in words, the choices with the question: {"question": …, "answer": …}',
