@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from . import __version__
 from .errors import BlockedError, UsageError
-from .outside import legible
+from .outside import legible, refusing
 from .words import Text
 
 MANIFEST_FILE = "manifest.json"
@@ -300,6 +300,12 @@ def _cure(error: OSError, target: Path) -> Text:
         return Text(
             f"Free some space or choose another place ({folder}).",
             f"请腾出空间，或换一个位置（{folder}）。",
+        )
+    folder = refusing(folder)
+    if os.path.isfile(folder):
+        return Text(
+            f"{folder} is a file, not a folder: choose another place.",
+            f"{folder} 是文件，不是文件夹：请换一个位置。",
         )
     return Text(
         f"Make {folder} writable for you, or choose another place.",

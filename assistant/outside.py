@@ -155,10 +155,30 @@ def in_line(name: object) -> str:
     return _BREAKS_LINE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(name))
 
 
+def refusing(path: str | PurePath) -> str:
+    """What stands in the way to a path: the first folder that this user may not enter; else the path
+    itself or, where it is not there, the folder in which it would be made."""
+    named = os.fspath(path)
+    *above, at = _from_the_top(named)
+    for folder in above:
+        if os.path.isdir(folder) and not os.access(folder, os.X_OK):
+            return folder
+    return next((place for place in (at, *reversed(above)) if os.path.lexists(place)), named)
+
+
+def _from_the_top(named: str) -> list[str]:
+    """The folders above a path and the path, as it was written; the working folder as "."."""
+    steps = [named]
+    while (above := os.path.dirname(steps[0])) not in ("", steps[0]):
+        steps.insert(0, above)
+    return steps if os.path.isabs(named) else [".", *steps]
+
+
 def _cure(error: OSError, place: str) -> Text | None:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Text("Free some space, or choose another place.", "请腾出空间，或换一个位置。")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        place = shown_path(refusing(os.fsdecode(error.filename)))
         return Text(
             f"Make {place} readable and writable for you, or choose another place.",
             f"请让自己对 {place} 有读写权限，或换一个位置。",

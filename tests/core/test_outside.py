@@ -33,7 +33,7 @@ from assistant.models.failures import explain_output
 from assistant.models.reference import Reference
 from assistant.models.selection import select
 from assistant.network import proxy_for, reach_this_machine_directly, without_proxies
-from assistant.outside import failure_from_outside
+from assistant.outside import failure_from_outside, refusing
 from assistant.serving.listen import find_place, ignored_gradio_settings, take_away_gradio_settings
 from assistant.serving.reply import reply
 from assistant.shell import command_line, in_same_project
@@ -314,6 +314,33 @@ def test_a_place_that_cannot_be_written_is_named_with_exit_3(words, project, mon
     )  # 1: the echo does not paraphrase
 
 
+def test_a_cure_names_the_folder_that_is_there_and_refuses(project, monkeypatch):
+    def no_folder(path: str, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.chdir(project)
+    with monkeypatch.context() as as_read_only:
+        as_read_only.setattr(os, "mkdir", no_folder)
+        done = call(train, "data", "import", "rows.jsonl")
+    assert done.exit_code == 3
+    assert done.stderr.splitlines()[-2:] == [
+        "Error: Cannot write data/rows.jsonl: Permission denied. Nothing half-written was left.",
+        "Make . writable for you, or choose another place.",
+    ]
+    assert call(train, "data", "import", "rows.jsonl").exit_code == 0
+
+
+def test_a_folder_that_may_not_be_entered_is_the_one_to_open(tmp_path, monkeypatch):
+    within = tmp_path / "closed" / "deep" / "model.gguf"
+    within.parent.mkdir(parents=True)
+    may = os.access
+    shut = str(tmp_path / "closed")
+    monkeypatch.setattr(os, "access", lambda path, how: str(path) != shut and may(path, how))
+    assert refusing(within) == shut
+    monkeypatch.undo()
+    assert refusing(within) == str(within.parent)
+
+
 def test_a_bench_that_could_not_be_kept_is_not_begun(project, monkeypatch):
     monkeypatch.chdir(project)
     done = call(assistant, "bench", "--engine", "echo", "--out", "assistant.toml/below")
@@ -361,7 +388,9 @@ def test_a_user_without_a_home_is_told_of_the_variable(monkeypatch):
 @pytest.mark.parametrize(
     ("error", "message", "cure"),
     [
-        (OSError(errno.EROFS, "Read-only file system", "/a/b"), "/a/b: Read-only file system.", "Make /a/b"),
+        (OSError(errno.EROFS, "Read-only file system", str(ROOT)), f"{ROOT}: Read-only file system.", f"Make {ROOT} "),
+        (OSError(errno.EACCES, "Permission denied", str(ROOT / "a" / "b")), f"{ROOT}/a/b: Perm", f"Make {ROOT} "),
+        (OSError(errno.EACCES, "Permission denied", "no/such"), "no/such: Permission denied.", "Make . "),
         (OSError(errno.ENOSPC, "No space left on device"), "The system refused: No space", None),
         (OSError(errno.ENOSPC, "No space left on device", "x"), "x: No space left", "Free some space"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 9), "x" * 9, "shorter name"),

@@ -437,7 +437,7 @@ def test_other_names_of_a_verdict(tmp_path, key, good, bad):
 
 
 @pytest.mark.parametrize(("file", "text", "cure", "mended"), [
-    ("a.json", "// mine\n[{question:'a?'},]", "no comments", '[{"question":"a?","answer":"A"}]'),
+    ("a.json", "// mine\n[{question:'a?'},]", "no comma", '[{"question":"a?","answer":"A"}]'),
     ("a.jsonl", '{"question":"a?","answer":"A","history":[["x",""]]}', "Fill in what is empty",
      '{"question":"a?","answer":"A","history":[["x","y"]]}'),
     ("a.jsonl", '{"question":"a?","answer":{"text":"A"},"best":"A"}', "--question KEY --answer KEY", ""),
@@ -512,6 +512,70 @@ def test_a_file_name_is_one_line_wherever_it_is_said(tmp_path, monkeypatch, word
     assert done.exit_code in (0, 1, 2) and "Traceback" not in said
     assert not re.findall("[^\n]*(?:\u202e|\x1b|a\nb)[^\n]*", said)
     assert r"a\nb\u202e\x1b" in said or words == "show ."
+
+
+ONE, TWO = (
+    '{"question": "a?", "answer": "see http://b.c # d"}',
+    '{"question": "b?", "answer": "/* B"}',
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "comments"),
+    [
+        (f"[ // note\n {ONE},\n {TWO}\n]", 1),
+        (f"// head\n[\n{ONE},\n# mid\n{TWO} /* one */\n] // end", 4),
+        (f"/* over\n {{ lines */ [{ONE}, /* and\n[ again */ {TWO}]", 2),
+        ('{ // note\n "data": [\n' + ONE + ",\n// x\n" + TWO + "\n]}", 2),
+        (
+            '[{"question": "a?", // why\n /* here: */ "answer": "see http://b.c # d"},\n'
+            + TWO
+            + "]",
+            2,
+        ),
+        (f"{ONE} // note\n/* x */ {TWO}\n", 2),
+        (f"[{ONE}, /* never closed\n{TWO}]", 1),
+        (f"[{ONE}, /* {'long ' * 40_000}*/ {TWO}, // {'x' * 70_000}\n]", 2),
+    ],
+    ids=range(8),
+)
+def test_comments_in_json_are_read_over_and_counted(tmp_path, text, comments):
+    file = tmp_path / "a.json"
+    file.write_text(text, "utf-8")
+    rows, report = imported(file)
+    assert rows == [("a?", "see http://b.c # d"), ("b?", "/* B")]
+    assert report.rows_in == 2 and report.files[0].outside == {"comments": comments}
+
+
+def test_a_comment_over_several_lines_between_rows_is_told(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text(f"{ONE}\n/* two\nlines */\n{TWO}\n/* never closed\n{ONE}\n", "utf-8")
+    rows, report = imported(file)
+    assert len(rows) == 3 and report.dropped == {"comment": 3}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "question,A,B,C,D,answer\nq,x,,,,A\nq,,,,,B\nq,x,y,,,y\n",
+        "question,choices,answer\nq,\"['x', 'y']\",A\nq,,Option B\nq,x|y,y\n",
+        "question,options,answer\nq,A. x B. y,b\nq,A. x B. y,选B\nq,A. x B. y,y\n",
+        "question,option_a,option_b,answer\nq,x,y,option_b\nq,x,y,A and B\nq,x,y,y\n",
+        "题目,选项1,选项2,答案\nq,x,y,2\nq,x,,选项1\nq,x,y,y\n",
+    ],
+)
+def test_an_answer_that_names_a_choice_is_refused_in_each_row_of_a_table(tmp_path, table):
+    file = tmp_path / "a.csv"
+    file.write_text(table, "utf-8")
+    rows, report = imported(file)
+    assert [row[-1] for row in rows] == ["y"] and report.dropped == {"choices": 2}
+
+
+def test_the_first_choice_is_not_the_answer_of_a_table_without_one(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("question,A,B,correct\nq,x,y,2\n", "utf-8")
+    with pytest.raises(UsageError, match="letter or number"):
+        imported(file)
 
 
 def test_a_letter_is_no_answer_in_a_table_of_choices(tmp_path):

@@ -307,6 +307,54 @@ def test_encodings_are_found(tmp_path, encoding):
     assert pairs(imported(file)[0]) == [tuple(table[1])]
 
 
+SPOKEN = {
+    "zh": ("请问今天几点开门？", "我们每天九点开门"),
+    "ja": ("営業時間は？", "九時からです、ありがとう"),
+    "ru": ("Когда вы открыты?", "Каждый день с девяти"),
+    "fr": ("Où est le café ?", "Derrière la gare, à côté"),
+    "de": ("Wann öffnen Sie?", "Täglich früh, außer sonntags"),
+    "en": ("Where is it?", "Behind the station"),
+}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+@pytest.mark.parametrize(
+    ("encoding", "language"),
+    [
+        *((encoding, "zh") for encoding in ("utf-7", "utf-32-le", "utf-32-be", "hz")),
+        *((encoding, "ja") for encoding in ("utf-7", "iso2022_jp", "shift_jis", "euc_jp")),
+        *((encoding, "ru") for encoding in ("utf-7", "utf-32-be", "cp1251")),
+        *((encoding, "fr") for encoding in ("utf-7", "cp1252", "latin-1")),
+        ("cp1252", "de"), ("cp037", "en"), ("utf-32-le", "en"),
+    ],
+)  # fmt: skip
+def test_rare_encodings_are_read_rightly_and_guesses_are_told(tmp_path, encoding, language, suffix):
+    question, answer = SPOKEN[language]
+    file = tmp_path / f"a.{suffix}"
+    row = {"question": question, "answer": answer}
+    text = (
+        f'question,answer\n{question},"{answer}"\n'
+        if suffix == "csv"
+        else json.dumps([row], ensure_ascii=False)
+    )
+    file.write_bytes(text.encode(encoding))
+    rows, report = imported(file)
+    assert pairs(rows) == [(question, answer)]
+    guessed = encoding[:2] in ("cp", "sh", "eu", "la")
+    assert ("(guessed; if wrong, name it with --encoding:" in report.text().en) == guessed
+    if guessed and language != "en":
+        assert report.files[0].details["encoding_guessed"][0] in text
+
+
+@pytest.mark.parametrize(
+    "text", ["1+1111 is it", "call +12345678", "A+B-?", "~{ab ~} x", "C++ or C+-"]
+)
+def test_ascii_that_looks_shifted_stays_as_it_is(tmp_path, text):
+    file = tmp_path / "a.csv"
+    file.write_text(f"question,answer\n{text},yes\n", "ascii")
+    assert pairs(imported(file)[0]) == [(text, "yes")]
+
+
 @pytest.mark.parametrize("written", ["utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "utf-32"])
 def test_an_encoding_named_without_its_byte_order_is_read_with_or_without_a_mark(tmp_path, written):
     file = tmp_path / "a.csv"
@@ -731,6 +779,12 @@ def test_fuzzed_bytes(tmp_path, content, head, suffix):
 CELLS = st.lists(
     st.lists(st.text(alphabet="问答a,;|\t\"'\n\r �", max_size=8), max_size=4), max_size=12
 )
+
+
+def test_the_first_header_tells_the_delimiter(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_bytes('问题,回答,三,四\r\n问,";a\r;a"\r\n'.encode())
+    assert pairs(imported(file)[0]) == [("问", ";a\n;a")]
 
 
 @FUZZ

@@ -24,7 +24,7 @@ def user(text: str, **more: Any) -> dict[str, Any]:
     return {"role": "user", "content": text, **more}
 
 
-def bot(text: str, **more: Any) -> dict[str, Any]:
+def bot(text: Any, **more: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": text, **more}
 
 
@@ -80,7 +80,7 @@ SAMPLES: list[tuple[str, Any, tuple[str, ...] | str]] = [
     ("oasst", {"INSTRUCTION": "q", "RESPONSE": "a"}, QA),
     ("gpteacher", {"instruction": "q", "input": "i", "response": "a"}, ("q\ni", "a")),
     ("reflection", {"instruction": "q", "input": "", "output": "wrong", "reflection": "r", "corrected": "a"}, QA),
-    ("explainchoice", {"question": "q", "choices": ["x", "y"], "solution": "a", "explanation": "e"}, ("q\nx\ny", "a")),
+    ("explainchoice", {"question": "q", "choices": ["x", "y"], "solution": "y", "explanation": "e"}, ("q\nx\ny", "y")),
     ("summarizetldr", {"article": LONG, "summary": "Nine to six."}, "summary"),
     ("camel_ai", {"message_1": "q", "message_2": "a"}, QA),
     ("open_orca", {"system_prompt": "s", "question": "q", "response": "a"}, ("s", *QA)),
@@ -177,9 +177,21 @@ SAMPLES: list[tuple[str, Any, tuple[str, ...] | str]] = [
      ("q\nt: x. y.\nu: z.", "a")),
     ("hotpot_qa", {"_id": "1", "question": "q", "answer": "a", "context": [["t", ["x.", " y."]], ["u", ["z."]]]},
      ("q\nt: x. y.\nu: z.", "a")),
+    ("pubmedqa", {"pubid": 1, "question": "q", "context": {"contexts": ["c", "d"], "labels": ["B", "R"]},
+                  "long_answer": "a", "final_decision": "yes"}, ("q\nc\nd", "a")),
+    ("pubmedqa", {"123": {"QUESTION": "q", "CONTEXTS": ["c", "d"], "LONG_ANSWER": "a", "final_decision": "yes"}},
+     ("q\nc\nd", "a")),
     ("mmlu", {"question": "q", "subject": "s", "choices": ["x", "y"], "answer": 1}, "choices"),
     ("mmlu", {"question": "q", "choices": ["3", "4"], "answer": "4"}, ("q\n3\n4", "4")),
     ("c-eval", {"question": "q", "A": "x", "B": "y", "C": "z", "D": "w", "answer": "C"}, "choices"),
+    ("mmlu", {"question": "q", "choices": ["2", "1"], "answer": "1"}, "choices"),
+    ("mmlu", {"question": "q", "options": {"A": "x", "B": "y"}, "answer": ["A", "B"]}, "choices"),
+    ("c-eval", {"question": "q", "A": "x", "B": "y", "answer": "The answer is B."}, "choices"),
+    ("c-eval", {"question": "q", "A": "x", "B": None, "answer": "y"}, ("q", "y")),
+    ("boolq", {"question": "q", "title": "t", "answer": True, "passage": "p"}, "yes_no"),
+    ("boolq", {"question": "q", "passage": "p", "idx": 0, "label": 0}, "yes_no"),
+    ("boolq", {"messages": [user("q"), bot(False)]}, "yes_no"),
+    ("boolq", {"question": "q", "answer": "true"}, ("q", "true")),
     ("piqa", {"goal": "q", "sol1": "x", "sol2": "y", "label": 0}, "choices"),
     ("arc", {"id": "1", "question": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "A"}, "choices"),
     ("nli", {"premise": "p", "hypothesis": "h", "label": 0}, "pair"),
@@ -191,6 +203,8 @@ SAMPLES: list[tuple[str, Any, tuple[str, ...] | str]] = [
     ("translation", {"en": "q", "zh": "a"}, "translation"),
     ("translation", {"src": "q", "tgt": "a"}, "translation"),
     ("rasa nlu", {"text": "q", "intent": "greet", "entities": []}, "intent"),
+    ("rasa nlu", {"intent": "greet", "examples": "- hey\n- hello\n"}, "intent"),
+    ("intents", {"tag": "greet", "patterns": ["q", "q2"], "responses": ["a", "a2"]}, "patterns"),
     ("cnn_dailymail", {"article": LONG, "highlights": "Nine to six.", "id": "1"}, "summary"),
     ("samsum", {"id": "1", "dialogue": "Amy: hi\nBob: hello", "summary": "They greet."}, "summary"),
     ("llava", {"id": "1", "image": "a.jpg", "conversations": [human("<image>\nq"), gpt("a")]}, "media"),

@@ -20,13 +20,12 @@ from assistant.run import MERGED, Run
 from assistant.words import Text
 
 from ..base.folder import TrainingBase, prepare_base
+from ..data.outputs import make_data
 from ..data.probes import Probe, read_probes
 from ..merge import refuse_other_base
 from ..trainer.adapter import ADAPTER_WEIGHTS
 from .probing import ProbePrompt, ask, evenly, ordinary_rows, split_probes, split_rows
 from .settings import CheckTable
-
-MAKE_DATA = Text("Make it: python -m train data identity", "先生成：python -m train data identity")
 
 
 @dataclass(frozen=True)
@@ -110,12 +109,13 @@ def check_table(config: Config) -> CheckTable:
 def read_held_out(run: Run) -> tuple[Sequence[Probe], Sequence[Conversation]]:
     """The run's probes and held-out ordinary conversations. Raises UsageError."""
     probes_file, valid = run.probes_file, run.valid_file
-    _need(probes_file, MAKE_DATA)
-    _need(valid, MAKE_DATA)
+    _need(probes_file, make_data(run.data))
+    _need(valid, make_data(run.data))
     probes = read_probes(probes_file)
     if not probes:
         raise UsageError(
-            Text(f"{probes_file} holds no probes.", f"{probes_file} 里没有探测题。"), MAKE_DATA
+            Text(f"{probes_file} holds no probes.", f"{probes_file} 里没有探测题。"),
+            make_data(run.data),
         )
     return probes, ordinary_rows(valid)
 

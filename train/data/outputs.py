@@ -74,3 +74,13 @@ def refuse_losing(folder: Path, own: Collection[str], inputs: Sequence[Path]) ->
                  f"{in_line(folder)} 里还有 {in_line(lost[0])}，会因此丢失。"),
             Text("Name another folder with --out.", "请用 --out 指定别的文件夹。"),
         )  # fmt: skip
+
+
+MAKE_DATA = Text("Make it: python -m train data identity", "先生成：python -m train data identity")
+MAKE_DATA_AGAIN = Text("Make it again: python -m train data identity --force",
+                       "请重新生成：python -m train data identity --force")  # fmt: skip
+
+
+def make_data(folder: Path) -> Text:
+    """What makes a run's data where a file of it is missing: over what is there, if anything is."""
+    return MAKE_DATA_AGAIN if folder.exists() else MAKE_DATA

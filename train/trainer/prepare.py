@@ -23,6 +23,7 @@ from ..base.size import measure
 from ..base.tokenizer import load_tokenizer
 from ..data.dataset import render_file
 from ..data.identity_set.systems import persona_system
+from ..data.outputs import make_data
 from ..recipes import Recipe, choose
 from ..settings import TrainTable
 from .command import threads_are_set
@@ -100,7 +101,7 @@ def prepare(config: Config, run: Run, report: Report = unreported) -> Prepared:
     if not data.is_file():
         raise UsageError(
             Text(f"There is no training data: {data} is missing.", f"没有训练数据：缺少 {data}。"),
-            Text("Make it: python -m train data identity", "先生成：python -m train data identity"),
+            make_data(run.data),
         )
     model = fetch(config.model.base, base_folder=config.folder, report=report)
     base = prepare_base(model, report)

@@ -14,7 +14,15 @@ from assistant.errors import UsageError
 from assistant.outside import in_line
 from assistant.words import Text
 
-from .encodings import DAMAGED, bounded_lines, detect_encoding, open_text, share_read
+from .encodings import (
+    DAMAGED,
+    bounded_lines,
+    detect_encoding,
+    guessed_words,
+    is_guess,
+    open_text,
+    share_read,
+)
 from .headers import plain_name
 from .layout import LOOSE_TURNS, TURNS
 from .records import EXCERPT, Columns, Dropped, Options, Reading, Record
@@ -32,6 +40,8 @@ _EXCEL_TEXT = re.compile(r'="(.*)"', re.DOTALL)  # ="00123": how Excel keeps zer
 def delimited_records(file: Path, options: Options, reading: Reading) -> Iterator[Record | Dropped]:
     """The records of a csv or tsv file."""
     encoding = options.encoding or detect_encoding(file)
+    if not options.encoding and is_guess(encoding):
+        reading.details["encoding_guessed"] = guessed_words(file, encoding)
     with open_text(file, encoding) as source:
         sample = [line for line, _ in zip(bounded_lines(source, LONGEST_LINE), range(200))]  # noqa: B905
     declared = _declared(sample[0]) if sample else None
@@ -92,17 +102,26 @@ def _declared(line: str) -> str | None:
 
 
 def _delimiter(sample: list[str], suffix: str, options: Options) -> str:
-    """The character that the header is divided by; where no header is known, the one that divides
-    the sample into rows of the same width, more than one."""
+    """The character that the header is divided by, the first of several; where no header is known,
+    the one that divides the sample into rows of the same width, more than one."""
     order = ("\t", *DELIMITERS) if suffix in (".tsv", ".tab") else DELIMITERS
     filled = {delimiter: _filled_rows(sample, delimiter) for delimiter in order}
-    headed = [
-        delimiter
+    headed = {
+        delimiter: place
         for delimiter, rows in filled.items()
-        if options.header and any(is_header(row, options.columns) for row in rows[:HEADER_WITHIN])
-    ]
-    best = max(headed or order, key=lambda delimiter: _evenness(filled[delimiter]))
+        if options.header and (place := _header_place(rows, options)) is not None
+    }
+    best = max(
+        headed or order,
+        key=lambda delimiter: (-headed.get(delimiter, 0), _evenness(filled[delimiter])),
+    )
     return best if headed or _evenness(filled[best]) > 0 else order[0]
+
+
+def _header_place(rows: list[list[str]], options: Options) -> int | None:
+    """Which of the first rows names question and answer."""
+    looked_at = enumerate(rows[:HEADER_WITHIN])
+    return next((place for place, row in looked_at if is_header(row, options.columns)), None)
 
 
 def _filled_rows(sample: list[str], delimiter: str) -> list[list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
@@ -15,6 +16,7 @@ from assistant.words import Text
 PIECE = 1 << 16  # bytes
 SAMPLE = 1 << 16
 DAMAGED = "\ufffd"  # stands for bytes that the encoding does not know
+CHINESE = 0.12  # of the non-ASCII letters are frequent ones of Chinese
 FEW_DAMAGED = 0.02  # of the non-ASCII bytes: still that encoding, with damage
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -24,6 +26,18 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _CHINESE = ("gb18030", "big5")
+_SURE = ("utf", *_CHINESE, "hz", "iso2022")
+_AROUND = " \t\"'«»“”„’,;:.?!(){}[]"
+_SHIFTED = re.compile(rb"\+([A-Za-z0-9+/]*)-?")  # UTF-7
+_HZ = re.compile(rb"~\{(?:[!-w][!-~])+~\}")
+_ISO_2022 = ("iso2022_jp_ext", "iso2022_kr", "iso2022_jp_2")
+# Letters, marks and punctuation that people write, as ranges: UTF-7 that is none hits all others.
+_WRITTEN = re.compile(
+    "[\u00a0-\u052f\u0590-\u06ff\u0900-\u0e7f\u2010-\u206f\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]"
+)
+# What Western European texts in cp1252 hold beside ASCII, and how sparsely.
+_WESTERN = frozenset("àâäáãåçéèêëîïíìñôöóòõøùûüúæœßÀÂÄÁÅÇÉÈÊËÎÍÑÔÖÓØÙÛÜÚÆŒ’‘“”„–—…«»°€£§¿¡·\xa0")
+_SPARSE = 0.3
 # The most frequent characters of Chinese prose, simplified and traditional: only a decoding that
 # is right is full of them.
 _FREQUENT = frozenset(
@@ -38,14 +52,38 @@ def detect_encoding(file: Path) -> str:
     """The Python name of the file's encoding; UTF-8 where it has none other."""
     with file.open("rb") as source:
         head = source.read(SAMPLE)
-    for mark, name in _MARKS:
-        if head.startswith(mark):
-            return name
-    if wide := _unmarked_utf16(head):
-        return wide
+    if told := told_by_head(head):
+        return told
     if _is_utf8(file):
         return "utf-8"
     return _legacy(_telling_part(file))
+
+
+def told_by_head(head: bytes) -> str | None:
+    """The encoding that a file's first bytes tell: by a mark, by zero bytes, by what stands for letters
+    where all is ASCII."""
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    return (
+        _unmarked_utf32(head)
+        or _unmarked_utf16(head)
+        or (_seven_bit(head) if head.isascii() else None)
+    )
+
+
+def is_guess(encoding: str) -> bool:
+    """Whether an encoding that was found is one of many that the bytes may be."""
+    return not encoding.startswith(_SURE)
+
+
+def guessed_words(file: Path, encoding: str) -> list[str]:
+    """The first words of a file whose letters tell whether its encoding was guessed right."""
+    words = _telling_part(file).decode(encoding, "replace").split()
+    telling = [
+        word.strip(_AROUND) for word in words if any(map(str.isalpha, word)) and not word.isascii()
+    ]
+    return [word[:20] for word in telling][:3]
 
 
 def open_text(file: Path, encoding: str) -> TextIO:
@@ -113,6 +151,40 @@ def _unmarked_utf16(head: bytes) -> str | None:
     return None
 
 
+def _unmarked_utf32(head: bytes) -> str | None:
+    """UTF-32 without its mark: two of four bytes are zero in every letter that people use."""
+    zeros = [head[place::4].count(0) for place in range(4)]
+    letters, few = len(head) // 4, len(head) // 400
+    if letters and min(zeros[2:]) >= letters - few and zeros[0] < letters / 2:
+        return "utf-32-le"
+    if letters and min(zeros[:2]) >= letters - few and zeros[3] < letters / 2:
+        return "utf-32-be"
+    return None
+
+
+def _seven_bit(head: bytes) -> str | None:
+    """The encoding of a text whose bytes are all ASCII although its letters are not."""
+    if b"\x1b$" in head or b"\x1b(" in head:
+        return next((name for name in _ISO_2022 if _decodes(head, name)), None)
+    if (held := b"".join(_HZ.findall(head))) and _chinese_sense(held, "hz") >= CHINESE:
+        return "hz"
+    shifted = [found[1] for found in _SHIFTED.finditer(head) if found[1]]
+    if not shifted or not _decodes(head, "utf-7"):
+        return None
+    foreign = [letter for letter in head.decode("utf-7", "replace") if not letter.isascii()]
+    written = sum(bool(_WRITTEN.match(letter)) for letter in foreign)
+    return "utf-7" if foreign and written >= len(foreign) - FEW_DAMAGED * len(foreign) else None
+
+
+def _decodes(head: bytes, encoding: str) -> bool:
+    """Whether the beginning of a text is of an encoding, without damage."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except (UnicodeError, LookupError):
+        return False
+    return "\x1b" not in text
+
+
 def _is_utf8(file: Path) -> bool:
     """Whether the whole file is UTF-8, but for very few damaged bytes."""
     damaged = foreign = 0
@@ -142,8 +214,10 @@ def _legacy(sample: bytes) -> str:
     """The encoding from before Unicode that makes best sense of the sample."""
     scores = {name: _chinese_sense(sample, name) for name in _CHINESE}
     best = max(scores, key=lambda name: scores[name])
-    if scores[best] >= 0.12:
+    if scores[best] >= CHINESE:
         return best
+    if _is_western(sample):
+        return "cp1252"
     from charset_normalizer import from_bytes
 
     found = from_bytes(sample[:SAMPLE]).best()
@@ -158,3 +232,13 @@ def _chinese_sense(sample: bytes, encoding: str) -> float:
     if not foreign or damaged > len(foreign) * FEW_DAMAGED:
         return 0.0
     return sum(letter in _FREQUENT for letter in foreign) / len(foreign)
+
+
+def _is_western(sample: bytes) -> bool:
+    """Whether a sample is sparsely strewn with the letters of Western Europe, as cp1252 has them."""
+    text = sample.decode("cp1252", "replace")
+    letters = [letter for letter in text if letter.isalpha()]
+    foreign = [letter for letter in text if not letter.isascii()]
+    strewn = sum(not letter.isascii() for letter in letters) <= _SPARSE * len(letters)
+    czech = "ø" in foreign and any(letter in foreign for letter in "èìù")
+    return bool(foreign) and strewn and not czech and all(letter in _WESTERN for letter in foreign)

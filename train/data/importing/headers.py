@@ -20,7 +20,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "problem", "inputs", "message1",
     ),
     "input": (
-        "input", "context", "article", "passage", "choices", "输入", "上下文", "补充", "补充输入", "背景", "材料",
+        "input", "context", "contexts", "article", "passage", "choices", "输入", "上下文", "补充", "补充输入", "背景", "材料",
     ),
     "answer": (
         "correctedanswer", "修正后的回答", "修改后的回答",
@@ -28,7 +28,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "回答", "答案", "输出", "回复", "答复", "回应", "应答", "助手回答", "助手", "标准答案", "答", "a",
         "generation", "solution", "explanation", "revision", "targets", "message2", "chosen", "chosenresponse",
         "responsechosen", "chosenanswer", "answerchosen", "chosenoutput", "outputchosen", "responseaccepted", "acceptedresponse",
-        "preferredresponse",
+        "preferredresponse", "longanswer",
     ),
     "system": ("system", "systemprompt", "系统提示词", "系统提示", "系统", "人设"),
     "history": ("history", "历史", "对话历史", "历史对话"),
@@ -53,8 +53,11 @@ def plain_name(name: str) -> str:
 def recognise(names: Sequence[str]) -> dict[str, str]:
     """Field -> the name among `names` that stands for it. An `input` alone is the question."""
     best: dict[str, tuple[int, str]] = {}
+    lettered = "b" in map(plain_name, names)  # A stands for the first choice there
     for name in names:
         field, rank = _FIELD_OF.get(plain_name(name), ("", 0))
+        if lettered and plain_name(name) == "a":
+            continue
         if field and (field not in best or rank < best[field][0]):
             best[field] = (rank, name)
     found = {field: name for field, (_, name) in best.items()}

@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from .containers import JsonRows, records_of
-from .encodings import bounded_lines, detect_encoding, open_text, share_read
-from .json_stream import DECODER, JsonStream
+from .encodings import (
+    bounded_lines,
+    detect_encoding,
+    guessed_words,
+    is_guess,
+    open_text,
+    share_read,
+)
+from .json_stream import DECODER, MOST_READ_AGAIN, JsonStream, blanked, comment_at
 from .records import EXCERPT, Dropped, Options, Reading, Record
 from .values import excerpt
 
@@ -24,6 +32,8 @@ def json_records(file: Path, options: Options, reading: Reading) -> Iterator[Rec
     """The records of a JSON file of any build: an array, objects one a line or one after another,
     and objects that hold arrays of them."""
     encoding = options.encoding or detect_encoding(file)
+    if not options.encoding and is_guess(encoding):
+        reading.details["encoding_guessed"] = guessed_words(file, encoding)
     reading.details["encoding"] = encoding
     with open_text(file, encoding) as source:
         by_line, alone = _is_by_line(source)
@@ -33,21 +43,40 @@ def json_records(file: Path, options: Options, reading: Reading) -> Iterator[Rec
         if by_line:
             yield from _by_line(source, reading.outside, alone)
         else:
-            yield from JsonRows(JsonStream(source, LONGEST_LINE), reading.outside)
+            stream = JsonStream(source, LONGEST_LINE)
+            yield from JsonRows(stream, reading.outside)
+            if stream.comments:
+                reading.outside["comments"] += stream.comments
 
 
 def _is_by_line(source: TextIO) -> tuple[bool, bool]:
     """Whether each filled line is a value of its own, and whether there is one line only."""
-    filled = (text for line in bounded_lines(source, LOOKED_AT) if (text := line.strip(_SPACE)))
-    first = next(filled, "")
+    filled = _uncommented(bounded_lines(source, LOOKED_AT))
+    first = _bare(next(filled, ""))[0].strip()
     if _parses(first):
         alone = next(filled, None) is None
         return first.startswith("{") or not alone, alone
     if first.startswith("[") or first.endswith(("{", "[", ",")):
         return False, False
     # A damaged first line does not make the file something else: the next ones tell.
-    told = any(line.startswith("{") and _parses(line) for line, _ in zip(filled, range(5)))  # noqa: B905
+    told = any(line.startswith("{") and _parses(line) for line in islice(filled, 5))
     return told, False
+
+
+def _uncommented(lines: Iterator[str]) -> Iterator[str]:
+    """The filled lines, without comments before their first value, or in their place."""
+    inside = False
+    for line in lines:
+        text = line.strip(_SPACE)
+        if inside:
+            _, closed, text = text.partition("*/")
+            inside = not closed
+            text = text.strip(_SPACE)
+        while text.startswith(_COMMENT) and (comment := comment_at(text, 0)):
+            inside = text.startswith("/*") and not text[: comment[1]].endswith("*/")
+            text = text[comment[1] :].strip(_SPACE)
+        if text:
+            yield text
 
 
 def _parses(text: str) -> bool:
@@ -60,8 +89,14 @@ def _parses(text: str) -> bool:
 
 def _by_line(source: TextIO, outside: Counter[str], alone: bool) -> Iterator[Record | Dropped]:
     blank: Dropped | None = None
+    inside = False  # a comment that goes on
     for number, line in enumerate(bounded_lines(source, LONGEST_LINE), 1):
         text = line.strip(_SPACE)
+        if inside and not text.startswith(("{", "[")):
+            inside = "*/" not in text
+            yield Dropped(number, "comment", excerpt=excerpt(text, EXCERPT))
+            continue
+        inside = text.startswith("/*") and "*/" not in text
         if not text:
             blank = blank._replace(rows=blank.rows + 1) if blank else Dropped(number, "blank")
             continue
@@ -78,7 +113,7 @@ def _records(
         yield Dropped(number, "too_long", excerpt=excerpt(text, EXCERPT))
         return
     try:
-        value = DECODER.decode(text)
+        value, comments = _decoded(text)
     except RecursionError:
         yield Dropped(number, "broken", "nested too deeply", excerpt(text, EXCERPT))
     except json.JSONDecodeError as error:
@@ -90,4 +125,36 @@ def _records(
     except ValueError as error:
         yield Dropped(number, "broken", str(error), excerpt(text, EXCERPT))
     else:
+        if comments:
+            outside["comments"] += comments
         yield from records_of(value, number, outside, alone=alone)
+
+
+def _decoded(text: str) -> tuple[Any, int]:
+    """The value of a line, and how many comments stood in it or behind it."""
+    try:
+        return DECODER.decode(text), 0
+    except json.JSONDecodeError:
+        bare, comments = _bare(text)
+        if not comments or not bare.strip():
+            raise
+        return DECODER.decode(bare), comments
+
+
+def _bare(text: str) -> tuple[str, int]:
+    """The text with its comments as spaces, as far as it is JSON, and how many they were."""
+    comments = again = 0
+    while again <= MOST_READ_AGAIN:
+        try:
+            DECODER.decode(text)
+            break
+        except json.JSONDecodeError as error:
+            comment = comment_at(text, error.pos)
+            if comment is None:
+                break
+            text = blanked(text, *comment)
+            comments += 1
+            again += len(text)
+        except (ValueError, RecursionError):
+            break
+    return text, comments

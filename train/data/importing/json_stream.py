@@ -12,6 +12,10 @@ _NEAR_END = 16  # characters: a value that ends so near the end of what was read
 _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 _SCALAR = re.compile(r"[^,\]}\[{]*")
 _FIRST_KEY = re.compile(r'\{\s*"((?:[^"\\]|\\.)*)"')
+# JSON knows no comments, and people write them.
+_COMMENT = re.compile(r"/\*(?s:.*?)\*/|(?://|#|/\*)[^\n]*")
+_NOT_LINE_END = re.compile(r"[^\r\n]")
+MOST_READ_AGAIN = 500_000_000  # characters of one value, for the comments in it
 _STEP = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|"', re.DOTALL)
 
 
@@ -32,6 +36,17 @@ def _named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 # A line end in a string is text.
 DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_named)
+
+
+def comment_at(text: str, at: int) -> tuple[int, int] | None:
+    """Where the comment begins and ends that stands at a place, spaces apart; None for no comment."""
+    found = _COMMENT.match(text, _SPACE.match(text, at).end())  # type: ignore[union-attr]
+    return found.span() if found else None
+
+
+def blanked(text: str, start: int, end: int) -> str:
+    """The text with a part of it as spaces, so that all else stands where it stood."""
+    return text[:start] + _NOT_LINE_END.sub(" ", text[start:end]) + text[end:]
 
 
 class BrokenError(ValueError):
@@ -57,15 +72,40 @@ class JsonStream:
         self._at = 0
         self._lines = 1  # the line on which the text that is held begins
         self._ended = False
+        self.comments = 0  # passed over
 
     def peek(self) -> str:
-        """The next character that is not space; "" at the end."""
+        """The next character that is neither space nor in a comment; "" at the end."""
         while True:
             self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
             if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._fill():
+                following = self._text[self._at]
+                if following not in "/#" or not self._pass_comment():
+                    return following
+            elif not self._fill():
                 return ""
+
+    def _pass_comment(self) -> bool:
+        """Go behind the comment at hand; False where there is none."""
+        while (comment := self._whole_comment(self._at)) is None:
+            if self._at + 1 < len(self._text) and comment_at(self._text, self._at) is None:
+                return False
+            if len(self._text) - self._at >= self._limit or not self._fill():
+                comment = comment_at(self._text, self._at)
+                break
+        if comment is None:
+            return False
+        self._at = comment[1]
+        self.comments += 1
+        return True
+
+    def _whole_comment(self, at: int) -> tuple[int, int] | None:
+        """The comment at a place; None where there is none, or more must be read to tell its end."""
+        comment = comment_at(self._text, at)
+        if comment is None or comment[1] == len(self._text):
+            return None
+        begun, ended = self._text[comment[0] :][:2], self._text[: comment[1]][-2:]
+        return None if begun == "/*" and ended != "*/" else comment
 
     def step(self) -> None:
         """Pass over the character that `peek` told."""
@@ -74,6 +114,7 @@ class JsonStream:
     def value(self) -> Any:
         """The next value. Raises TooLongError; BrokenError, having passed over it if it can."""
         self.peek()
+        again = 0
         while True:
             try:
                 value, end = DECODER.raw_decode(self._text, self._at)
@@ -81,7 +122,10 @@ class JsonStream:
                 cut = error.pos >= len(self._text) - _NEAR_END or error.msg.startswith(
                     "Unterminated"
                 )
-                if not (cut and self._fill(self._size())):
+                if cut and self._fill(self._size()):
+                    continue
+                again += len(self._text) - self._at
+                if again > MOST_READ_AGAIN or not self._blank_comment(error.pos):
                     raise self._broken(error.msg, error.pos) from None
                 continue
             except (ValueError, RecursionError) as error:
@@ -91,6 +135,17 @@ class JsonStream:
                 continue  # a number may go on
             self._at = end
             return value
+
+    def _blank_comment(self, at: int) -> bool:
+        """Take the comment inside a value out of the text that is held; False where there is none."""
+        comment = comment_at(self._text, at)
+        if comment is None:
+            return False
+        if self._whole_comment(at) is None and self._fill(self._size()):
+            return True  # more of it is there now
+        self._text = blanked(self._text, *comment)
+        self.comments += 1
+        return True
 
     def _size(self) -> int:
         """How much to read on for a value that is not whole. Raises TooLongError."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import shlex
 import zipfile
@@ -14,7 +13,8 @@ from assistant.outside import in_line
 from assistant.words import Text
 
 from ..lines import cannot_read, refuse_streams
-from .records import Dropped, Options, Reading, Record
+from .encodings import told_by_head
+from .records import CURES, Dropped, Options, Reading, Record
 
 Reader = Callable[[Path, Options, Reading], Iterator[Record | Dropped]]
 
@@ -34,6 +34,15 @@ _AS_XLSX = Text(
     "Open it in a spreadsheet program and save it as xlsx or csv.",
     "请用表格软件打开，另存为 xlsx 或 csv。",
 )
+_YAML_ENDINGS = (".yaml", ".yml")
+_RASA = re.compile(
+    r"^(?:nlu:\s*\n\s*- intent:|stories:\s*\n\s*- story:|rules:\s*\n\s*- rule:|## intent:|intents:\s*\n(?=[\s\S]*^responses:))",
+    re.MULTILINE,
+)
+_AS_JSON = Text(*(
+    says + " python -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, default=str)' "
+    "< FILE > rows.json" for says in ("Make JSON of it and import that:", "请先转成 JSON 再导入: ")
+))  # fmt: skip
 _UNPACK = Text("Unpack it first: {how} {file}", "请先解压：{how} {file}")
 
 
@@ -100,6 +109,11 @@ def reader_of(file: Path, options: Options) -> tuple[str, Reader]:
     if re.match(r"\s*(<!doctype html|<html|<table|<\?xml)", text, re.IGNORECASE):
         cure = _AS_XLSX if suffix.startswith(".xls") else _AS_DOCUMENT
         raise _refused(file, Text("an HTML or XML page", "HTML 或 XML 页面"), cure)
+    if _RASA.search(text):
+        what = Text("Rasa training data (utterances and intents)", "Rasa 训练数据（话语和意图）")
+        raise _refused(file, what, CURES["intent"])
+    if suffix in _YAML_ENDINGS and not is_table(text, options):
+        raise _refused(file, Text("a YAML file", "YAML 文件"), _AS_JSON)
     if suffix in _TABLE_ENDINGS or not text.strip() or is_table(text, options):  # whatever its name
         return suffix.lstrip(".") if suffix in _TABLE_ENDINGS else "csv", delimited_records
     if suffix in _JSON_ENDINGS:
@@ -109,15 +123,8 @@ def reader_of(file: Path, options: Options) -> tuple[str, Reader]:
 
 def _as_text(head: bytes) -> str:
     """The beginning of a file as text, as far as its shape can be told from it."""
-    for mark, encoding in (
-        (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):  # fmt: skip
-        if head.startswith(mark):
-            return head.decode(encoding, "replace").lstrip("\ufeff")
-    even, odd = head[0::2].count(0), head[1::2].count(0)
-    if max(even, odd) > len(head) // 20:
-        return head.decode("utf-16-le" if odd > even else "utf-16-be", "replace")
+    if told := told_by_head(head):
+        return head.decode(told, "replace").lstrip("\ufeff")
     try:
         return head.decode("utf-8")
     except UnicodeDecodeError:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from . import headers
+from .choices import choice_keys
 from .headers import plain_name
 from .marks import Mark, blank, kind_of
 
@@ -90,15 +91,23 @@ _REFUSED: tuple[tuple[str, frozenset[str]], ...] = (
     ("translation", frozenset({"source", "target"})),
     ("translation", frozenset({"src", "tgt"})),
     ("intent", frozenset({"text", "intent"})),
+    ("intent", frozenset({"intent", "examples"})),
+    ("patterns", frozenset({"patterns", "responses"})),
     ("choices", frozenset({"question", "answerkey"})),
     ("choices", frozenset({"ctx", "endings"})),
     ("choices", frozenset({"goal", "sol1"})),
+    ("yes_no", frozenset({"question", "passage", "label"})),
     ("chat_log", frozenset({"issender", "msg"})),
     ("chat_log", frozenset({"issender", "strcontent"})),
     ("chat_log", frozenset({"sender", "message"})),
     ("chat_log", frozenset({"talker", "msg"})),
 )
-SURE = {"pair", "triplet", "choices"}  # whatever else the keys say: their labels judge no answer
+SURE = {
+    "pair",
+    "triplet",
+    "choices",
+    "yes_no",
+}  # whatever else the keys say: their labels judge no answer
 # What two keys are called that hold one text in two languages.
 _LANGUAGES = set(
     [
@@ -134,8 +143,6 @@ _LANGUAGES = set(
         "zh",
     ]
 )
-_OPTIONS = ({"choices"}, {"options"}, {"a", "b", "c"}, {"选项"})
-
 _MESSAGE = ({"role", "content"}, {"from", "value"}, {"role", "text"})
 
 
@@ -153,7 +160,7 @@ class Layout(NamedTuple):
     segments: str
     refused: str
     corrected: str
-    options: bool  # choices stand beside the question
+    options: tuple[str, ...]  # hold the choices that stand beside the question
     name: str  # of a row of columns, as the field calls it
 
 
@@ -174,6 +181,7 @@ def layout(keys: tuple[str, ...]) -> Layout:
         refused = "translation"
     if refused != "critique" and headers.usable(fields):
         refused = ""
+    asked = {fields.get("question"), fields.get("answer")}
     corrected = those(("corrected",)) if "reflection" in names else ()
     paired = next((pair for pair in _PAIRED if names >= {*pair}), ("", ""))
     return Layout(
@@ -188,7 +196,7 @@ def layout(keys: tuple[str, ...]) -> Layout:
         segments=next(iter(those(("segments",))), ""),
         refused=refused,
         corrected=next(iter(corrected), ""),
-        options=any(told <= names for told in _OPTIONS),
+        options=choice_keys([key for key in keys if key not in asked]),
         name=_name(names),
     )
 

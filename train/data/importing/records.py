@@ -161,7 +161,9 @@ REASONS: dict[str, Text] = {
     "triplet": Text("texts to compare (embeddings), no answer", "用于比较的文字（向量训练），没有回答"),
     "translation": Text("a text in two languages, without a question", "同一段文字的两种语言，没有问题"),
     "intent": Text("an utterance with its intent (NLU), no answer", "一句话和它的意图（NLU），没有回答"),
+    "patterns": Text("phrases and answers to draw from (intents)", "若干说法和若干备选回答（intents）"),
     "choices": Text("a choice told by its letter or number only", "只写了选项的字母或编号的选择题"),
+    "yes_no": Text("an answer that is only true or false", "回答只是“真”或“假”"),
     "columnar": Text("columns, not rows", "按列存放，不是按行"),
     "tokens": Text("token ids, not text", "是 token 编号，不是文字"),
     "prompt_only": Text("a question without an answer", "只有问题，没有回答"),
@@ -181,8 +183,8 @@ CURES: dict[str, Text] = {
         "Name the keys: --question KEY --answer KEY", "请指明名称：--question 名称 --answer 名称"
     ),
     "broken": Text(
-        "Mend what is named there; JSON has its names and texts in double quotes and knows no comments.",
-        "请修好所指之处；JSON 的名称和文字要用双引号，也不能有注释。",
+        "Mend what is named there; JSON has its names and texts in double quotes and no comma before } or ].",
+        "请修好所指之处；JSON 的名称和文字要用双引号，} 和 ] 前不能有逗号。",
     ),
     "empty_turn": Text("Fill in what is empty, or take it out.", "请补上空缺的内容，或删去它。"),
     "not_text": Text(
@@ -239,9 +241,17 @@ CURES: dict[str, Text] = {
         'Write an answer to each utterance: {"question": …, "answer": …}',
         '请给每句话写一个回答：{"question": …, "answer": …}',
     ),
+    "patterns": Text(
+        'Write each phrase with its answer as a row: {"question": …, "answer": …}',
+        '请把每个说法和它的回答写成一行：{"question": …, "answer": …}',
+    ),
     "choices": Text(
         'Write the right choice in words, the choices with the question: {"question": …, "answer": …}',
         '请把选项写进问题，并用文字写出正确选项：{"question": …, "answer": …}',
+    ),
+    "yes_no": Text(
+        'Write the answer in words: {"question": "Is it open?", "answer": "Yes, until six."}',
+        '请用文字写出回答：{"question": "今天开门吗？", "answer": "开，到六点。"}',
     ),
     "prompt_only": Text(
         "Write the answers first; if a key holds them, name it: --question KEY --answer KEY",

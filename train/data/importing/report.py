@@ -22,7 +22,7 @@ SHOWN = 12  # names on a line for people
 _TELLING = {
     "role", "judged_bad", "not_to_learn", "below_least", "media", "tools", "not_text", "not_object", "broken",
     "unknown_shape", "plain_text", "ranked", "stepwise", "critique", "summary", "tree", "columnar", "chat_log",
-    "single_message", "pair", "triplet", "translation", "intent", "choices", "prompt_only", "no_chosen", "tokens", "too_many_cells", "no_answer", "no_question",
+    "single_message", "pair", "triplet", "translation", "intent", "patterns", "choices", "yes_no", "prompt_only", "no_chosen", "tokens", "too_many_cells", "no_answer", "no_question",
 }  # fmt: skip
 _FIELDS = {
     "question": Text("question", "问题"), "answer": Text("answer", "回答"), "input": Text("input", "输入"),
@@ -106,8 +106,18 @@ class FileCounts:
         en, zh = [self.format], [self.format]
         encoding, delimiter = self.details.get("encoding"), self.details.get("delimiter")
         if encoding:
-            en.append(str(encoding))
-            zh.append(str(encoding))
+            words = self.details.get("encoding_guessed")
+            shown = printable(", ".join(words or ()))
+            en.append(
+                str(encoding)
+                if words is None
+                else f"{encoding} (guessed; if wrong, name it with --encoding: {shown})"
+            )
+            zh.append(
+                str(encoding)
+                if words is None
+                else f"{encoding}（猜测；若不对，请用 --encoding 指明：{shown}）"
+            )
         if delimiter:
             shown = _DELIMITERS.get(delimiter, delimiter)
             en.append(f'delimiter "{shown}"')

@@ -5,7 +5,6 @@ docs/data-shapes.md lists them; tests/train/test_data_shapes.py has a sample of 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from assistant.conversation import Conversation, Message
 
 from ..text.media import links_picture
 from . import headers
+from .choices import is_called, names_a_choice, tells_choice_elsewhere
 from .headers import plain_name
 from .layout import (
     SURE,
@@ -38,7 +38,7 @@ from .turns import (
     read_turns,
     turn_list,
 )
-from .values import text_of
+from .values import answer_of, text_of
 
 SHAPES = ("auto", "messages", "sharegpt", "xtuner", "columns")
 _SHORT = 200  # characters of a meta value; longer ones are content
@@ -73,11 +73,11 @@ def shape(record: Record, options: Options, evidence: Evidence = NO_EVIDENCE) ->
     by_itself = options.shape == "auto" and not options.columns.named()
     if by_itself and seen.refused in SURE:
         raise UnusableError(seen.refused, _keys(value))
+    if by_itself:
+        _refuse_choice({**value, **others} if others else value)
     _refuse_marked(value, seen, options, evidence, found)
     if others:
         _refuse_marked(others, layout(tuple(others)), options, evidence, found)
-    if by_itself and others and layout((*value, *others)).options and _tells_a_choice(value, seen):
-        raise UnusableError("choices", _keys({**value, **others}))
     taken = _recognised(value, seen, options, found)
     found.used.update(taken.read.values())
     turns = _masked(value, seen, taken.turns)
@@ -97,7 +97,7 @@ def shape(record: Record, options: Options, evidence: Evidence = NO_EVIDENCE) ->
         unused += [
             key for key, cell in record.value.items() if key not in value and not blank(cell)
         ]
-    unused += [key for key in record.others if key not in found.used]
+    unused += [key for key, cell in record.others.items() if key not in found.used and cell.strip()]
     return Shaped(
         Conversation(messages=whole, meta=meta),
         taken.shape,
@@ -152,8 +152,6 @@ def _recognised(value: Mapping[str, Any], seen: Layout, options: Options, found:
             return taken
     if seen.refused:
         raise UnusableError(seen.refused, _keys(value))
-    if seen.options and _tells_a_choice(value, seen):
-        raise UnusableError("choices", _keys(value))
     if headers.usable(seen.fields):
         if _is_columnar([value[seen.fields["question"]], value[seen.fields["answer"]]]):
             raise UnusableError("columnar", _keys(value))
@@ -177,17 +175,20 @@ def _flat_translation(value: dict[str, Any]) -> dict[str, Any]:
     return {key: one for key, one in value.items() if key != "translation"} | dict(held)
 
 
-_CHOICE = re.compile(r"\(?[A-J]\)?\.?|\d{1,2}")
-
-
-def _tells_a_choice(value: Mapping[str, Any], seen: Layout) -> bool:
-    """Whether the answer is only the letter or the number of a choice."""
-    held = value.get(seen.fields.get("answer", ""))
-    if isinstance(held, bool) or not isinstance(held, (int, str)):
-        return False
-    listed = value.get(seen.fields.get("input", ""))
-    texts = listed if isinstance(listed, (list, tuple)) else re.findall(r"\d+", str(listed))
-    return bool(_CHOICE.fullmatch(str(held).strip())) and str(held) not in map(str, texts)
+def _refuse_choice(value: Mapping[str, Any]) -> None:
+    """Raise UnusableError for a row with choices whose answer only names one of them."""
+    seen = layout(tuple(value))
+    if seen.turns or seen.chosen:
+        return
+    if headers.usable(seen.fields):
+        key = seen.fields["answer"]
+        told = bool(seen.options) and names_a_choice(value[key], value, seen.options)
+        beside = {name: held for name, held in value.items() if name not in seen.fields.values()}
+        told = told or is_called(value[key], beside)
+    else:
+        told = bool(seen.options) and tells_choice_elsewhere(value, seen.options)
+    if told:
+        raise UnusableError("choices", _keys(value))
 
 
 def _keys(value: Mapping[str, Any]) -> str:
@@ -382,7 +383,7 @@ def _columns(value: Mapping[str, Any], seen: Layout, options: Options, found: Fo
         return _Taken(name, [*turns, *read_turns(listed, fields["answer"], options, found)], read)
     if "answer" in named and isinstance(held, (list, tuple)):  # several to choose from
         held = next((text for text in held if not blank(text)), "")
-    answer = text_of(held, fields["answer"])
+    answer = answer_of(held, fields["answer"])
     if isinstance(held, float) and not answer:
         raise UnusableError("no_answer", f"{fields['answer']}: NaN")
     if "think" in answer:

@@ -12,6 +12,7 @@ from assistant.errors import UsageError
 from assistant.words import Text
 
 from . import headers
+from .choices import choice_keys, tells_choice_elsewhere
 from .layout import LOOSE_TURNS, TURNS, layout
 from .records import CURES, EXCERPT, NOTHING, REASONS, Columns, Dropped, Options, Reading, Record
 from .values import excerpt
@@ -42,6 +43,9 @@ class _Header(NamedTuple):
     width: int  # columns that have a title, or are read; what stands beyond has none
     guessed: bool = False  # it was taken for a header because it stands first
     titles: tuple[str, ...] = ()  # its cells as they stand
+    choices: frozenset[str] = (
+        frozenset()
+    )  # columns of a choice question; kept in a row that leaves them empty
 
 
 class TableKind(NamedTuple):
@@ -162,18 +166,20 @@ def _no_header(first: Sequence[Row], columns: Columns) -> _Header:
 def _header(place: int, titles: Sequence[str], columns: Columns, first: Sequence[Row]) -> _Header:
     width = max([len(titles), *(len(row.cells) for row in first)])
     names = headers.unique([*titles, *[""] * (width - len(titles))])
-    found = {field: names.index(name) for field, name in headers.recognise(names).items()}
+    titled_names = [name for name, title in zip(names, titles, strict=False) if title.strip()]
+    found = {field: names.index(name) for field, name in headers.recognise(titled_names).items()}
     named = headers.named_columns(columns, names)
     taken = set(named.values())
     fields = {field: at for field, at in found.items() if at not in taken} | named
     fields |= {name: headers.find_column(name, names) for name in columns.meta}
     if not headers.usable({field: "" for field in fields}):
         if named or (turns := _turns_column(names)) is None:
-            raise _not_told(titles, names)
+            raise _not_told(titles, names, first[place + 1 :])
         fields = {headers.plain_name(names[turns]): turns}
     titled = [at + 1 for at, title in enumerate(titles) if title.strip()]
     beyond = max([0, *titled, *(at + 1 for at in fields.values())])
-    return _Header(place, names, fields, beyond, titles=tuple(titles))
+    choices = frozenset(choice_keys(titled_names))
+    return _Header(place, names, fields, beyond, titles=tuple(titles), choices=choices)
 
 
 def _turns_column(names: Sequence[str]) -> int | None:
@@ -185,9 +191,14 @@ def _turns_column(names: Sequence[str]) -> int | None:
     return None
 
 
-def _not_told(titles: Sequence[str], names: Sequence[str]) -> UsageError:
+def _not_told(titles: Sequence[str], names: Sequence[str], rows: Sequence[Row]) -> UsageError:
     """The error for a table whose question and answer are not recognised."""
     refused = layout(tuple(names)).refused
+    if not refused and (keys := choice_keys(titles)):
+        told = (
+            tells_choice_elsewhere(dict(zip(names, row.cells, strict=False)), keys) for row in rows
+        )
+        refused = "choices" if any(told) else ""
     if refused:
         said = REASONS[refused]
         return UsageError(
@@ -229,12 +240,19 @@ def _record(
         detail = f"{len(cells)} > {beyond}"
         return Dropped(row.number, "too_many_cells", detail, _shown(row), place=kind.place)
     value = {
-        name: cells[column] if column < len(cells) else "" for name, column in header.fields.items()
+        _key(field, header.names[column], header): cells[column] if column < len(cells) else ""
+        for field, column in header.fields.items()
     }
     if not others:
         return Record(row.number, value, kind.place)
-    filled = {name: cells[at] for at, name in others if at < len(cells) and cells[at].strip()}
+    held = ((name, cells[at] if at < len(cells) else "") for at, name in others)
+    filled = {name: cell for name, cell in held if cell.strip() or name in header.choices}
     return Record(row.number, value, kind.place, filled or NOTHING)
+
+
+def _key(field: str, title: str, header: _Header) -> str:
+    """The name of a cell in its record: the field's, but a column of choices keeps its own."""
+    return title if title in header.choices and field == "input" else field
 
 
 def _shown(row: Row) -> str:

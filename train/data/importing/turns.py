@@ -16,7 +16,7 @@ from .headers import plain_name
 from .layout import CONTENT_KEYS, ROLE_KEYS, Layout, carries_more, layout
 from .marks import blank, verdict
 from .records import Options, UnusableError
-from .values import text_of
+from .values import answer_of, text_of
 
 ROLES: dict[str, Role] = {
     "system": "system", "系统": "system", "developer": "system",
@@ -241,7 +241,7 @@ def content_of(value: Any, key: str, found: Found, answer: bool = False) -> str:
         texts = [_part(part, key, found) for part in value]
         text = ("" if inline else "\n").join(text for text in texts if text is not None)
     else:
-        text = text_of(value, key)
+        text = answer_of(value, key) if answer else text_of(value, key)
     return _without_thought(text, found) if answer and "think" in text else text
 
 

@@ -33,6 +33,14 @@ def text_of(value: Any, name: str = "") -> str:
     raise UnusableError("not_text", name)
 
 
+def answer_of(value: Any, name: str) -> str:
+    """An answer as text. Raises UnusableError as `text_of` does, and for true and false: a yes or no
+    that nobody has put into words yet."""
+    if isinstance(value, bool):
+        raise UnusableError("yes_no", f"{name}: {text_of(value)}")
+    return text_of(value, name)
+
+
 def number_text(value: int | float | Decimal) -> str:
     """A number with at most 15 significant digits, as spreadsheets show it, never as 1e+20."""
     if isinstance(value, int):

@@ -19,7 +19,7 @@ from assistant.shell import both_in_same_project
 from assistant.words import Text
 
 from ..lines import refuse_streams
-from ..outputs import refuse_losing, side_file
+from ..outputs import MAKE_DATA, make_data, refuse_losing, side_file
 from . import LintReport, lint
 from .lengths import counter_for
 from .lengths import max_length as recipe_length
@@ -120,12 +120,10 @@ def _run_files(run: Run | None) -> list[Path]:
     found = [] if run is None else [run.train_file, run.valid_file]
     there = [file for file in found if file.exists()]
     if not there:
+        made = make_data(run.data) if run else MAKE_DATA
         raise UsageError(
             Text("There is no data to check.", "没有可检查的数据。"),
-            Text(
-                "Name files, or make the run's data: python -m train data identity",
-                "请指定文件，或先生成数据：python -m train data identity",
-            ),
+            Text(f"Name files. {made.en}", f"请指定文件。{made.zh}"),
         )
     return there
 
