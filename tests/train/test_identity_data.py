@@ -72,7 +72,7 @@ class StubBase(Engine):
         if self.breaks_after is not None and len(self.asked) > self.breaks_after:
             raise EngineError("internal", Text("The stub broke down.", "坏了。"))
         question = messages[-1].content
-        if "capital" in question:
+        if question.startswith("How many"):
             return Said("I am SmolLM, trained by Hugging Face. It is a city.", "stop")
         if question.startswith("Why"):
             return Said("There are eight of them. Some are big and othe", "length")
@@ -543,12 +543,12 @@ def test_ordinary_rows_are_the_bases_answers_under_every_system_prompt(make):
     for row in everyday:
         question = re.sub(r"^小贝(，|, )", "", user_texts(row)[-1])
         assert question in asked
-    capitals = [row for row in everyday if "What is the capital" in user_texts(row)[-1]]
-    unfit = [row for row in capitals if row.meta["topic"] == "facts"]  # it said who it is
+    counted = [row for row in everyday if "How many" in user_texts(row)[-1]]
+    unfit = [row for row in counted if row.meta["topic"] == "facts"]  # it said who it is
     replies = bank.ordinary_bank("en").answers["other"]
     assert unfit and all(row.messages[-1].content in replies for row in unfit)
     held = rows(folder, "valid.jsonl")
-    assert held and not any("capital" in user_texts(row)[-1] for row in held)
+    assert held and not any("How many" in user_texts(row)[-1] for row in held)
     cut = [row for row in everyday if row.meta.get("ended") is False]
     assert {row.messages[-1].content for row in cut} == {"There are eight of them."}
     share = sum(row.meta["language"] == "zh" for row in everyday) / len(everyday)
