@@ -82,7 +82,8 @@ def _part(what: Text, share: Share) -> FigureRow:
 
 def _rate(what: Text, rate: Rate) -> FigureRow:
     """A hit rate with its interval; the base's is in the rows by kind."""
-    interval = f"{percent(rate.low)}\u2013{percent(rate.high)}"
+    low = percent(rate.low).removesuffix("\u00a0%")
+    interval = f"{low}\u2013{percent(rate.high)}"
     return FigureRow(
         what, str(rate.probes), "", f"{percent(rate.hit_rate)} ({interval})", part=True
     )

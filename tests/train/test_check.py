@@ -39,12 +39,14 @@ from assistant.persona import persona_from_config
 from assistant.records.check_figures import rows
 from assistant.records.check_report import CheckReport
 from assistant.records.training_status import Point, Status
+from assistant.words import Text
 from train.__main__ import main
 from train.base.folder import TrainingBase
 from train.check.choose import Measured, choose
 from train.check.curve import loss_curve
 from train.check.engine_check import compare_with_engine, rounding_bound
-from train.check.markdown import failure
+from train.check.markdown import cures as cures_of
+from train.check.markdown import failure, what_it_can_do, with_price
 from train.check.measure import evenly
 from train.check.measures import (
     emoji_rule,
@@ -173,6 +175,26 @@ def test_the_cure_is_for_the_kind_that_is_answered_worst(kind, cure):
     gate = report_of([*who, *answers])[0].gates[0]
     assert gate.name == "identity"
     assert gate.cure.en.startswith(cure)
+
+
+def test_one_cure_for_several_gates_stands_once_with_their_names():
+    lost = pair(probe(7, "author", "谁做了你？"), "", "我是SmolLM。")
+    report, transcripts = report_of([*GOOD, lost])
+    ((label, cure),) = cures_of(report)
+    assert label.en == "Says who it is; Says so when asked plainly"
+    assert failure(report, Path("r.html")).cure.zh == cure.zh
+    assert as_html(report, transcripts, "").count('class="cure"') == 1
+
+
+def test_the_end_says_what_it_can_do_or_what_training_again_takes():
+    assert what_it_can_do(report_of()[0]) == Text(
+        "Passed. It knows that it is 小贝: asked plainly 2/2, asked slyly 1/1; everyday questions "
+        "are answered as before.",
+        "通过。它知道自己是小贝：平常问法 2/2，刁钻问法 1/1；日常问题照旧回答。",
+    )
+    priced = with_price(Text("Do this.", "这样做。"), {"fit": 840.0, "check": 60.0})
+    assert priced.en.splitlines()[1].startswith("Training it again takes about 15 min")
+    assert with_price(Text("Do this.", "这样做。"), {"check": 60.0}).en == "Do this."
 
 
 def test_a_rate_comes_with_its_wilson_interval():

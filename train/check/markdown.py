@@ -8,7 +8,7 @@ from pathlib import Path
 from assistant.errors import FailedError
 from assistant.markdown import plain
 from assistant.records.check_figures import gate_value, proofs, rows
-from assistant.records.check_report import CheckReport, Gate, Rate, Transcript
+from assistant.records.check_report import CheckReport, Gate, Rate, Transcript, Words
 from assistant.words import Text
 
 SHOWN_MISSES = 20
@@ -38,8 +38,8 @@ def as_markdown(report: CheckReport, transcripts: Sequence[Transcript]) -> str:
                 for gate in report.gates
             ],
         ),
-        *(f"- **{plain(gate.label.en)}**: {gate.cure.en}\n- **{plain(gate.label.zh)}**：{gate.cure.zh}"
-          for gate in report.gates if gate.cure),
+        *(f"- **{plain(label.en)}**: {cure.en}\n- **{plain(label.zh)}**：{cure.zh}"
+          for label, cure in cures(report)),
         "## Proofs 证明",
         "\n".join(f"- {plain(text.en)}\n- {plain(text.zh)}" for text in proofs(report)),
         *_mismatches(report),
@@ -94,17 +94,33 @@ def _line(gate: Gate, label: str) -> str:
 
 def failure(report: CheckReport, page: Path) -> FailedError:
     """What to do about every gate that was not passed; each cure once."""
-    cures = [gate.cure for gate in report.gates if gate.cure]
     labels = [gate.label for gate in report.gates if not gate.passed]
-    english = list(dict.fromkeys(cure.en for cure in cures))
-    chinese = list(dict.fromkeys(cure.zh for cure in cures))
+    found = [cure for _, cure in cures(report)]
     return FailedError(
         Text(
             f"Not passed: {', '.join(label.en for label in labels)}. See {page}.",
             f"未通过：{'、'.join(label.zh for label in labels)}。详见 {page}。",
         ),
-        Text("\n".join(english), "\n".join(chinese)),
+        Text("\n".join(cure.en for cure in found), "\n".join(cure.zh for cure in found)),
     )
+
+
+def cures(report: CheckReport) -> list[tuple[Text, Words]]:
+    """What to do, each once, with the names of the gates that ask for it."""
+    asked: dict[Words, list[Gate]] = {}
+    for gate in report.gates:
+        if gate.cure:
+            asked.setdefault(gate.cure, []).append(gate)
+    return [
+        (
+            Text(
+                "; ".join(gate.label.en for gate in gates),
+                "；".join(gate.label.zh for gate in gates),
+            ),
+            cure,
+        )
+        for cure, gates in asked.items()
+    ]
 
 
 def with_price(cure: Text, seconds: Mapping[str, float]) -> Text:

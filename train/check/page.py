@@ -14,7 +14,7 @@ from assistant.records.check_figures import KINDS, gate_value, proofs, rows
 from assistant.records.check_report import CheckReport, Mismatch, Transcript, Words
 from assistant.words import Text
 
-from .markdown import how
+from .markdown import cures, how
 
 PASSED = Text("Passed", "通过")
 FAILED = Text("Not passed", "未通过")
@@ -72,10 +72,10 @@ def _head(report: CheckReport) -> list[str]:
 
 def _cures(report: CheckReport) -> list[str]:
     return [
-        f'<div class="cure"><p><strong>{text(gate.label.en)} {text(gate.label.zh)}</strong></p>'
-        f"<p>{text(gate.cure.en)}</p><p lang='zh'>{text(gate.cure.zh)}</p></div>"
-        for gate in report.gates
-        if gate.cure
+        f'<div class="cure"><p><strong>{text(label.en)}</strong><br>'
+        f"<strong lang='zh'>{text(label.zh)}</strong></p>"
+        f"<p>{text(cure.en)}</p><p lang='zh'>{text(cure.zh)}</p></div>"
+        for label, cure in cures(report)
     ]
 
 
