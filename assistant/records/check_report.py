@@ -174,12 +174,14 @@ class Gate(Part):
 
 
 class Split(Part):
-    """Which probes made this report, and which chose the checkpoint."""
+    """Which probes made this report, and which chose the checkpoint. `base` of those reported were
+    asked of the base too; 0 in reports of earlier versions, where all were."""
 
     reported: int
     choosing: int
     chosen_step: int | None
     last_step: int | None
+    base: int = 0
 
 
 class CheckReport(Part):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -59,7 +60,7 @@ from train.check.measures import (
 from train.check.merge_check import Greedy, compare_merge, places_to_keep
 from train.check.models import Device, loaded
 from train.check.page import as_html
-from train.check.probing import Answer, ask, ordinary_rows, split_probes
+from train.check.probing import Answer, ask, of_all_kinds, ordinary_rows, split_probes
 from train.check.reading import Passage
 from train.check.run import write_report
 from train.check.settings import CheckTable
@@ -195,6 +196,35 @@ def test_the_end_says_what_it_can_do_or_what_training_again_takes():
     priced = with_price(Text("Do this.", "这样做。"), {"fit": 840.0, "check": 60.0})
     assert priced.en.splitlines()[1].startswith("Training it again takes about 15 min")
     assert with_price(Text("Do this.", "这样做。"), {"check": 60.0}).en == "Do this."
+
+
+def test_the_base_is_asked_some_of_every_kind():
+    many = [
+        *(probe(n, "identity", f"Who are you? ({n})") for n in range(60)),
+        *(probe(n, "ordinary", f"What is {n}?") for n in range(60)),
+        *(probe(n, "fact", f"How old are you? ({n})") for n in range(4)),
+        *(probe(n, "style", "茶", style=name) for n in range(2) for name in ("lively", "formal")),
+    ]
+    asked = [ask(one, PERSONA, TABLE) for one in many]
+    chosen = of_all_kinds(asked, 32)
+    assert chosen == sorted(set(chosen))
+    kinds = Counter((many[number].kind, many[number].style) for number in chosen)
+    assert kinds == {
+        ("identity", None): 15, ("ordinary", None): 15, ("fact", None): 3,
+        ("style", "lively"): 2, ("style", "formal"): 2,
+    }  # fmt: skip
+    assert of_all_kinds(asked, 0) == of_all_kinds(asked, 500) == list(range(128))
+
+
+def test_what_the_base_was_not_asked_counts_for_nothing_before():
+    unasked = [replace(one, base=None) for one in GOOD[1:]]
+    report, transcripts = report_of([GOOD[0], *unasked])
+    assert report.identity.base_hit_rate == 0
+    assert report.identity.by_kind["leading"].base_rate == 0
+    assert (transcripts[1].base_answer, transcripts[1].base_hit) == ("", False)
+    known = replace(GOOD[0], base=said("我是小贝。"))
+    assert report_of([known, *unasked])[0].identity.base_hit_rate == 1
+    assert "基座</span>–" in as_html(report, transcripts, "")
 
 
 def test_a_rate_comes_with_its_wilson_interval():

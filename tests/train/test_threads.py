@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 from train.trainer import hooks, threads
 from train.trainer.checkpoints import checkpoints, last_saved, resume_points
 from train.trainer.command import environment, threads_are_set
-from train.trainer.threads import OtherPrograms, ThreadCount
+from train.trainer.threads import OtherPrograms, ThreadCount, Threads
+from train.trainer.watch import Watch
 
 
 def test_threads_follow_the_cores_that_others_leave():
@@ -43,6 +45,30 @@ def test_what_others_compute_is_counted_and_ones_own_is_not(monkeypatch):
         beside.kill()
     assert used > 0.2  # of the core that it takes: this machine may be full of other tests
     assert others.cores() is not None
+
+
+def test_the_watch_says_why_training_became_slower(tmp_path):
+    prepared = SimpleNamespace(
+        work=tmp_path, recipe=SimpleNamespace(accumulation=1, name="cpu"),
+        plan=SimpleNamespace(steps=100, seconds=600.0),
+    )  # fmt: skip
+    scalars = tmp_path / "1" / "vis_data" / "scalars.json"
+    scalars.parent.mkdir(parents=True)
+    step = {"loss": 1.0, "lr": 0.001, "time": 10.0}
+    scalars.write_text("".join(json.dumps(step | {"step": n}) + "\n" for n in (1, 2, 3)))
+    said = []
+    watch = Watch(prepared, lambda _: None, said.append)
+    watch.look()
+    assert said == []
+    Threads(1, 2, 0.9).write(tmp_path)
+    watch.look()
+    watch.look()
+    Threads(2, 2, 0.0).write(tmp_path)  # so soon after, nothing is said
+    watch.look()
+    assert [text.en for text in said] == [
+        "Other programs use 0.9 of 2 cores: training goes on with 1. About 16 min left."
+    ]
+    assert said[0].zh == "其他程序占用 0.9 个核（共 2 个）：训练改用 1 个。约剩 16 分钟。"
 
 
 def test_an_own_number_of_threads_is_kept(monkeypatch):

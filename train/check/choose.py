@@ -161,8 +161,7 @@ class _Trial:
         with loaded(folder, place, None if whole else adapter, fuse=True) as model:
             answers = self._answers(model, what, report)
             perplexity = model.perplexity(self.rows, what, report)
-        nothing = Answer("", False, 0, 0)
-        answered = scores.pairs(self.asked, [nothing] * len(answers), answers)
+        answered = scores.pairs(self.asked, [None] * len(answers), answers)
         hits = scores.identity(answered).hit_rate
         false = scores.false_trigger(answered, self.persona).rate
         change = 100 * (perplexity / self.base_perplexity - 1)

@@ -69,7 +69,7 @@ def _miss(one: Transcript) -> str:
     reasons = "; ".join(f"{fault.en} {fault.zh}" for fault in one.faults)
     question = one.messages[-1]["content"]
     return (
-        f"- `{one.id}` {plain(question)}\n  - base 基座：{plain(one.base_answer)}\n"
+        f"- `{one.id}` {plain(question)}\n  - base 基座：{plain(one.base_answer) or '–'}\n"
         f"  - trained 训练后：{plain(one.answer)}\n  - {plain(reasons)}"
     )
 
@@ -164,15 +164,18 @@ def _hits(rate: Rate) -> str:
 def how(report: CheckReport) -> list[Text]:
     """A sentence or two for each kind of figure."""
     ended, rule, by = report.ended, report.repetition.rule, report.answered_by
+    base = report.split.base
+    asked = f" {base} of the same questions" if base else " the same things"
+    asked_zh = f"基座被问了其中 {base} 题" if base else "基座被问了同样的问题"
     proved = f"Done for {report.merge.answers} of {report.split.reported} answers, of all kinds"
     proved_zh = f"{report.split.reported} 个回答中检验了 {report.merge.answers} 个，各类都有"
     return [
         _probes(report),
         Text(
             f"Answers are greedy, without a repetition penalty, by the {by}: at most {ended.max_tokens} tokens "
-            f"about itself, {ended.max_tokens_ordinary} otherwise. The base was asked the same things.",
+            f"about itself, {ended.max_tokens_ordinary} otherwise. The base was asked{asked}.",
             f"回答均为贪心解码、无重复惩罚，由 {by} 给出：关于自己的最多 {ended.max_tokens} 个 token，"
-            f"其余最多 {ended.max_tokens_ordinary} 个。基座被问了同样的问题。",
+            f"其余最多 {ended.max_tokens_ordinary} 个。{asked_zh}。",
         ),
         Text(f"Repetition: {rule.en}.", f"重复：{rule.zh}。"),
         Text(

@@ -20,7 +20,7 @@ from .engine_check import compare_with_engine, engine_figures
 from .inputs import Inputs
 from .merge_check import Greedy, compare_merge, places_to_keep
 from .models import Device, LoadedModel, loaded, place_for
-from .probing import Answer, ProbePrompt, engine_answers, evenly
+from .probing import Answer, ProbePrompt, engine_answers, evenly, of_all_kinds
 from .reading import Passage
 from .weights_check import check_weights
 
@@ -49,7 +49,7 @@ class Measurements:
     """What the models gave."""
 
     answered_by: str
-    base: list[Answer]
+    base: list[Answer | None]  # None: not asked
     after: list[Answer]
     general: General
     merge: Merge
@@ -69,10 +69,12 @@ def measure_models(
             config, inputs.merged_model, few if on_gpu else asked, ANSWERS, report
         )
     served_few = served if on_gpu else [served[number] for number in proved]
-    base: list[Answer] = []
+    base_asked = of_all_kinds(asked, inputs.table.base_probes)
+    of_base = [asked[number] for number in base_asked]
+    said_before: list[Answer] = []
     if not on_gpu:
         with clock.time("base answers"):
-            base = _served(config, inputs.base_model, asked, BASE_ANSWERS, report)[1]
+            said_before = _served(config, inputs.base_model, of_base, BASE_ANSWERS, report)[1]
     with loaded(inputs.run.merged, place) as model:
         with clock.time("engine check"):
             compared = compare_with_engine(model, few, served_few, inputs.dtype, report)
@@ -89,8 +91,8 @@ def measure_models(
             before = model.perplexity(inputs.rows, BASE_PERPLEXITY, report)
         if on_gpu:
             with clock.time("base answers"):
-                said = model.generate(asked, BASE_ANSWERS, report)
-                base = [model.answer(*each) for each in zip(asked, said, strict=True)]
+                said = model.generate(of_base, BASE_ANSWERS, report)
+                said_before = [model.answer(*each) for each in zip(of_base, said, strict=True)]
     with clock.time("merge check"):
         merge = _merge(inputs, greedy, place, report)
     general = General(
@@ -99,6 +101,8 @@ def measure_models(
         base_perplexity=before,
         change_percent=100 * (perplexity / before - 1),
     )
+    before_by_number = dict(zip(base_asked, said_before, strict=True))
+    base = [before_by_number.get(number) for number in range(len(asked))]
     return Measurements(answered_by, base, after, general, merge, engine)
 
 

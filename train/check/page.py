@@ -175,7 +175,7 @@ def _one(one: Transcript) -> str:
         f'<div class="one"><p><span class="tag {kind}">{mark}</span>{tags}'
         f'<span class="id">{text(one.id)} · {text(one.kind)} · {text(one.language)}'
         f"{' · ' + text(one.style) if one.style else ''}</span></p>"
-        f"{said}{_line('base 基座', one.base_answer)}{_line('trained 训练后', one.answer)}{faults}</div>"
+        f"{said}{_line('base 基座', one.base_answer or '–')}{_line('trained 训练后', one.answer)}{faults}</div>"
     )
 
 

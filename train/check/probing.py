@@ -21,6 +21,7 @@ from ..data.probes import Probe
 from .settings import CheckTable
 
 CHOOSING_EVERY = 4  # one probe in four chooses the checkpoint; the others make the report
+LEAST_OF_A_KIND = 3  # asked of the base, or its share would say nothing
 ABOUT_OTHERS = ("ordinary", "style")  # kinds that do not ask who the assistant is
 ORDINARY = "ordinary"
 FACT = "fact"
@@ -78,6 +79,23 @@ def evenly(count: int, at_most: int) -> list[int]:
     if not 0 < at_most < count:
         return list(range(count))
     return [number * count // at_most for number in range(at_most)]
+
+
+def of_all_kinds(asked: Sequence[ProbePrompt], at_most: int) -> list[int]:
+    """The numbers of about `at_most` prompts, evenly spread within each kind, language and style,
+    LEAST_OF_A_KIND of each where there are so many; all of them for 0."""
+    if not 0 < at_most < len(asked):
+        return list(range(len(asked)))
+    groups: dict[tuple[str, str, str | None], list[int]] = defaultdict(list)
+    for number, each in enumerate(asked):
+        groups[each.probe.kind, each.probe.language, each.probe.style].append(number)
+    return sorted(
+        group[chosen]
+        for group in groups.values()
+        for chosen in evenly(
+            len(group), max(LEAST_OF_A_KIND, round(at_most * len(group) / len(asked)))
+        )
+    )
 
 
 def ordinary_rows(file: Path) -> list[Conversation]:

@@ -94,6 +94,7 @@ def _report(
         engine=found.engine,
         split=Split(
             reported=len(answered),
+            base=sum(pair.base is not None for pair in answered),
             choosing=inputs.choosing,
             chosen_step=inputs.chosen_step,
             last_step=inputs.last_step,

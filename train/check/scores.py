@@ -34,10 +34,10 @@ from .settings import CheckTable
 
 @dataclass(frozen=True)
 class Pair:
-    """A probe as asked, with the base's answer and the trained model's."""
+    """A probe as asked, with the trained model's answer, and the base's where it was asked too."""
 
     asked: ProbePrompt
-    base: Answer
+    base: Answer | None
     after: Answer
 
     @property
@@ -49,19 +49,23 @@ Test = Callable[[Pair, Answer], bool]
 
 
 def pairs(
-    asked: Sequence[ProbePrompt], base: Sequence[Answer], after: Sequence[Answer]
+    asked: Sequence[ProbePrompt], base: Sequence[Answer | None], after: Sequence[Answer]
 ) -> list[Pair]:
     """The three side by side."""
     return [Pair(*each) for each in zip(asked, base, after, strict=True)]
 
 
 def share(chosen: Iterable[Pair], test: Test) -> Share:
-    """How many answers pass `test`, after and before; 0 of no probes."""
+    """How many answers pass `test`, after and, of those that the base was asked, before; 0 of no
+    probes."""
     many = list(chosen)
-    after = sum(test(pair, pair.after) for pair in many)
-    before = sum(test(pair, pair.base) for pair in many)
-    count = max(1, len(many))
-    return Share(probes=len(many), rate=after / count, base_rate=before / count)
+    after = [test(pair, pair.after) for pair in many]
+    before = [test(pair, pair.base) for pair in many if pair.base is not None]
+    return Share(probes=len(many), rate=_mean(after), base_rate=_mean(before))
+
+
+def _mean(passed: Sequence[bool]) -> float:
+    return sum(passed) / max(1, len(passed))
 
 
 def _rate(chosen: Iterable[Pair]) -> Rate:
@@ -184,9 +188,9 @@ def transcript(pair: Pair, persona: Persona) -> Transcript:
         messages=[
             {"role": message.role, "content": message.content} for message in pair.asked.messages
         ],
-        base_answer=pair.base.text,
+        base_answer="" if pair.base is None else pair.base.text,
         answer=said,
-        base_hit=hit(probe, pair.base.text),
+        base_hit=pair.base is not None and hit(probe, pair.base.text),
         hit=not wrong,
         faults=[Words.of(fault) for fault in wrong],
         false_trigger=triggered,

@@ -28,6 +28,7 @@ class CheckTable(Table):
     max_tokens: Tokens = 48  # of an answer about itself
     max_tokens_ordinary: Tokens = 64  # of any other answer
     probes: Annotated[int, Field(ge=0)] = 0  # questions, and held-out rows, at most; 0: all
+    base_probes: Annotated[int, Field(ge=0)] = 96  # of all kinds, asked of the base too; 0: all
     proof_probes: Annotated[int, Field(ge=0)] = 128  # of all kinds, for merge and engine; 0: all
 
     @property

@@ -18,7 +18,7 @@ from assistant.conversation import Message
 from ..base.tokenizer import load_tokenizer
 from ..data.render import prompt_ids
 from .checkpoints import RESUME_POINTS, resume_name, resume_points
-from .threads import OtherPrograms, ThreadCount
+from .threads import OtherPrograms, ThreadCount, Threads
 
 WATCHED_VARIABLE = "ASSISTANT_TRAINING_WATCHED"
 
@@ -94,7 +94,9 @@ class ThreadsHook(Hook):
         threads = self._count.after(others)
         if threads != torch.get_num_threads():
             torch.set_num_threads(threads)
-            runner.logger.info(f"{threads} threads: other programs use {others:.1f} cores")
+            chosen = Threads(threads, self._count.cores, round(others, 1))
+            chosen.write(Path(runner.work_dir))
+            runner.logger.info(str(chosen))
 
 
 class SamplesHook(Hook):

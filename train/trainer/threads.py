@@ -7,14 +7,39 @@ busy process: 20 s a step; one thread: 10 s.) So the threads follow what is free
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import psutil
 
+THREADS_FILE = "threads.json"
 WINDOW = 2.0  # seconds to look at: shorter ones see the scheduler rather than the programs
 PATIENCE = 2  # looks in a row that must see free cores before threads are added
+
+
+@dataclass(frozen=True)
+class Threads:
+    """What training computes with, and the cores that others used when that was chosen."""
+
+    threads: int
+    cores: int
+    others: float
+
+    def write(self, work: Path) -> None:
+        """Leave word for whoever watches; a line this short is written whole."""
+        (work / THREADS_FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, work: Path) -> Threads | None:
+        """The last word; None before the first."""
+        try:
+            return cls(**json.loads((work / THREADS_FILE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
 
 
 class OtherPrograms:

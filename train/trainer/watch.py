@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -14,8 +15,10 @@ from assistant.words import Text
 from .checkpoints import checkpoints
 from .prepare import Prepared
 from .scalars import read_scalars, recent_seconds
+from .threads import Threads
 
 Say = Callable[[Text], None]
+TOLD_EVERY = 60.0  # seconds at least between two words about threads
 
 
 def note(prepared: Prepared, state: State, error: AssistantError | None = None) -> None:
@@ -58,6 +61,8 @@ class Watch:
         self._report = report
         self._say = say
         self._saved = len(checkpoints(prepared.work))
+        self._threads = Threads.read(prepared.work)
+        self._told = -math.inf
 
     def look(self) -> None:
         status = current_status(self._prepared, "running")
@@ -71,3 +76,23 @@ class Watch:
                     f"第 {status.checkpoints[-1]} 步已保存，损失 {status.loss:.3f}。",
                 )
             )
+        self._tell_of_threads(status)
+
+    def _tell_of_threads(self, status: Status) -> None:
+        """Say why training is slower or quicker than it was, once in a while."""
+        now = Threads.read(self._prepared.work)
+        quiet = time.monotonic() - self._told < TOLD_EVERY
+        if now is None or now == self._threads or quiet:
+            return
+        self._threads, self._told = now, time.monotonic()
+        minutes = max(1, round((status.seconds_left or 0) / 60))
+        left = Text("", "")
+        if status.seconds_left is not None:
+            left = Text(f" About {minutes} min left.", f"约剩 {minutes} 分钟。")
+        self._say(
+            Text(
+                f"Other programs use {now.others:g} of {now.cores} cores: training goes on with "
+                f"{now.threads}.{left.en}",
+                f"其他程序占用 {now.others:g} 个核（共 {now.cores} 个）：训练改用 {now.threads} 个。{left.zh}",
+            )
+        )
