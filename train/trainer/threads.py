@@ -1,8 +1,9 @@
 """How many threads training computes with: as many as other programs leave cores.
 
 A step is thousands of short parallel parts, each as slow as its slowest thread: one thread too many
-beside a busy program and every part waits for the scheduler. (Two threads on two cores beside one
-busy process: 20 s a step; one thread: 10 s.) So the threads follow what is free, as training goes.
+beside a busy program and every part waits for the scheduler. (Two cores without AVX-512 beside one
+busy process: a step of two threads took five times as long as alone, one of one thread nearly four.)
+So the threads follow what is free, as training goes.
 """
 
 from __future__ import annotations
