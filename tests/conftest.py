@@ -22,7 +22,7 @@ os.environ["ASSISTANT_HOME"] = str(ROOT / ".pytest_cache" / "assistant-home")
 import turbomind_native  # noqa: E402
 from chat_folders import chat_folder  # noqa: E402
 from failures import pytest_runtest_makereport  # noqa: E402, F401  (a hook)
-from groups import pytest_collection_modifyitems  # noqa: E402, F401  (a hook)
+from groups import pytest_collection_finish, pytest_collection_modifyitems  # noqa: E402, F401  (hooks)
 from personas import persona_of, triggered  # noqa: E402
 from train_fixtures import embedded_base, exported, tiny_base  # noqa: E402, F401  (fixtures)
 from turbomind_native import Native  # noqa: E402

@@ -1,4 +1,4 @@
-"""Order of the suite over two workers: heavy groups first, and what shares fixtures stays together.
+"""Order of the suite over its workers: heavy groups first, and what shares fixtures stays together.
 
 pytest-xdist's `--dist loadgroup` gives each `xdist_group` to one worker whole, in the order of
 collection. A file without a mark is a group of its own, so that its fixtures are made once.
@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 
 import pytest
 
+# Seconds of every worker's collecting each: what needs them imports them in a test or a fixture.
+NOT_WHILE_COLLECTING = ("torch", "transformers", "mmengine", "openvino", "lmdeploy")
 # Longest first (measured with `--durations=0` on two cores): the last to end decides the whole.
 LONGEST_FIRST = (
     "browser",
@@ -49,6 +52,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         first = {item.path: number for number, item in reversed(list(enumerate(items)))}
         items.sort(key=lambda item: first[item.path])
     items.sort(key=_rank)
+
+
+def pytest_collection_finish() -> None:
+    """Refuse a test file that imports a heavy library at its top."""
+    loaded = [name for name in NOT_WHILE_COLLECTING if name in sys.modules]
+    if loaded:
+        raise pytest.UsageError(
+            f"a test file imports {', '.join(loaded)} at its top: import it in a test or a fixture "
+            "(`pytest --collect-only FILE` of each finds which)"
+        )
 
 
 def _rank(item: pytest.Item) -> tuple[int, str]:

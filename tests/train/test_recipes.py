@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -154,11 +156,11 @@ def job(name: str, base: Path, work: Path, **changes) -> Job:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_writes_a_config_that_mmengine_loads(name, tmp_path, embedded_base):
-    from mmengine.config import Config
-
     from train.trainer.xtuner_patches import mend
 
     mend()
+    from mmengine.config import Config
+
     file = tmp_path / "xtuner_config.py"
     written = job(name, embedded_base, tmp_path)
     file.write_text(config_text(written), encoding="utf-8")
@@ -173,6 +175,23 @@ def test_every_recipe_writes_a_config_that_mmengine_loads(name, tmp_path, embedd
     assert ("quantization_config" in config.model.llm) == name.startswith("qlora")
     assert (config.model.lora is None) == (name == "full-zero3")
     assert config.model.llm.trust_remote_code is False
+
+
+def test_a_broken_cache_of_yapfs_grammars_is_not_read(tmp_path):
+    """As a process that is killed, or one that starts at the same moment, leaves it."""
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+
+    def python(text):
+        return subprocess.run(
+            [sys.executable, "-c", text], env=environment, capture_output=True, text=True
+        )
+
+    assert python("import yapf").returncode == 0
+    for cache in tmp_path.rglob("*.pickle"):
+        cache.write_bytes(b"")
+    assert "EOFError" in python("import mmengine").stderr
+    mended = "from train.trainer.xtuner_patches import import_yapf; import_yapf(); import mmengine"
+    assert python(mended).returncode == 0
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,11 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from train.trainer import hooks, threads
+from train.trainer import threads
 from train.trainer.checkpoints import checkpoints, last_saved, resume_points
 from train.trainer.command import environment, threads_are_set
 from train.trainer.threads import OtherPrograms, ThreadCount, Threads
 from train.trainer.watch import Watch
+from train.trainer.xtuner_patches import mend
 
 
 def test_threads_follow_the_cores_that_others_leave():
@@ -107,14 +108,23 @@ class Runner:
 
 
 @pytest.fixture
-def passing_time(monkeypatch):
+def hooks():
+    """The module of hooks; mmengine and torch with it, which take 12 s of every worker's collecting."""
+    mend()
+    from train.trainer import hooks
+
+    return hooks
+
+
+@pytest.fixture
+def passing_time(monkeypatch, hooks):
     """A clock that a test sets."""
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(hooks, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 
-def test_the_last_two_points_in_time_are_kept_to_go_on_from(tmp_path, passing_time):
+def test_the_last_two_points_in_time_are_kept_to_go_on_from(tmp_path, hooks, passing_time):
     runner = Runner(tmp_path)
     hook = hooks.ResumePointHook(seconds=120, every=8)
     for runner.iter in range(7):
@@ -125,7 +135,7 @@ def test_the_last_two_points_in_time_are_kept_to_go_on_from(tmp_path, passing_ti
     assert last_saved(tmp_path).path.name == "resume_6.pth"
 
 
-def test_a_checkpoint_by_steps_is_a_point_in_time_too(tmp_path, passing_time):
+def test_a_checkpoint_by_steps_is_a_point_in_time_too(tmp_path, hooks, passing_time):
     runner = Runner(tmp_path)
     hook = hooks.ResumePointHook(seconds=120, every=2)
     for runner.iter in range(9):

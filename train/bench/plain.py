@@ -17,12 +17,12 @@ from typing import Any
 
 def main() -> None:
     """Train ITERATIONS steps and print what they took."""
-    from mmengine.config import Config
-
     from ..trainer.xtuner_patches import mend
 
-    path, dtype, iterations = sys.argv[1:]
     mend()
+    from mmengine.config import Config
+
+    path, dtype, iterations = sys.argv[1:]
     print(json.dumps(run(Config.fromfile(path), dtype, int(iterations))))
 
 

@@ -137,7 +137,7 @@ def gates(
 
 def _identity(table: CheckTable, identity: Identity) -> Iterator[Gate]:
     """Gates of who it is: of all questions, and of plain and of sly ones where there are any."""
-    cure = _weakest(table, identity)
+    cure = _weakest(identity)
     yield _gate("identity", Text("Says who it is", "说得出自己是谁"), identity.hit_rate, "≥",
                 table.identity_hit_rate, cure)  # fmt: skip
     if identity.plain.probes:
@@ -148,7 +148,7 @@ def _identity(table: CheckTable, identity: Identity) -> Iterator[Gate]:
                     identity.sly.hit_rate, "≥", table.identity_hit_rate, cure)  # fmt: skip
 
 
-def _weakest(table: CheckTable, identity: Identity) -> Text:
+def _weakest(identity: Identity) -> Text:
     """What to do about the kind of question that is answered worst."""
     if identity.hit_rate < CLOSE_BELOW_IDENTITY or not identity.by_kind:
         return _NOT_TAKEN

@@ -67,6 +67,9 @@ def trained_weights(path: Path) -> dict[str, Any]:
     import torch
 
     if path.is_dir():
+        from .xtuner_patches import mend
+
+        mend()
         from xtuner.model.utils import guess_load_checkpoint
 
         return dict(guess_load_checkpoint(str(path)))

@@ -17,9 +17,7 @@ from assistant.words import Text
 from .encodings import (
     DAMAGED,
     bounded_lines,
-    detect_encoding,
-    guessed_words,
-    is_guess,
+    choose_encoding,
     open_text,
     share_read,
 )
@@ -39,14 +37,12 @@ _EXCEL_TEXT = re.compile(r'="(.*)"', re.DOTALL)  # ="00123": how Excel keeps zer
 
 def delimited_records(file: Path, options: Options, reading: Reading) -> Iterator[Record | Dropped]:
     """The records of a csv or tsv file."""
-    encoding = options.encoding or detect_encoding(file)
-    if not options.encoding and is_guess(encoding):
-        reading.details["encoding_guessed"] = guessed_words(file, encoding)
+    encoding = choose_encoding(file, options.encoding, reading.details)
     with open_text(file, encoding) as source:
         sample = [line for line, _ in zip(bounded_lines(source, LONGEST_LINE), range(200))]  # noqa: B905
     declared = _declared(sample[0]) if sample else None
     delimiter = options.delimiter or declared or _delimiter(sample, file.suffix.lower(), options)
-    reading.details |= {"encoding": encoding, "delimiter": delimiter}
+    reading.details["delimiter"] = delimiter
     filled = _filled_rows(sample, delimiter)
     if sample and not options.columns.named() and _is_prose(filled, file.suffix.lower()):
         raise plain_text(file)

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from assistant.errors import UsageError
 from assistant.words import Text
@@ -72,12 +72,23 @@ def told_by_head(head: bytes) -> str | None:
     )
 
 
-def is_guess(encoding: str) -> bool:
-    """Whether an encoding that was found is one of many that the bytes may be."""
-    return not encoding.startswith(_SURE)
+def choose_encoding(file: Path, named: str | None, details: dict[str, Any]) -> str:
+    """The encoding that the user named, or else the one found.
+
+    Args:
+        file: Of text.
+        named: The user's choice, if any.
+        details: Takes `encoding`, and for one of several that the bytes may be `encoding_guessed`, the
+            first words that tell whether it was guessed right.
+    """
+    encoding = named or detect_encoding(file)
+    details["encoding"] = encoding
+    if not named and not encoding.startswith(_SURE):
+        details["encoding_guessed"] = _telling_words(file, encoding)
+    return encoding
 
 
-def guessed_words(file: Path, encoding: str) -> list[str]:
+def _telling_words(file: Path, encoding: str) -> list[str]:
     """The first words of a file whose letters tell whether its encoding was guessed right."""
     words = _telling_part(file).decode(encoding, "replace").split()
     telling = [

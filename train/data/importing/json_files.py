@@ -12,9 +12,7 @@ from typing import Any, TextIO
 from .containers import JsonRows, records_of
 from .encodings import (
     bounded_lines,
-    detect_encoding,
-    guessed_words,
-    is_guess,
+    choose_encoding,
     open_text,
     share_read,
 )
@@ -31,10 +29,7 @@ _SPACE = "\ufeff \t\r\n"
 def json_records(file: Path, options: Options, reading: Reading) -> Iterator[Record | Dropped]:
     """The records of a JSON file of any build: an array, objects one a line or one after another,
     and objects that hold arrays of them."""
-    encoding = options.encoding or detect_encoding(file)
-    if not options.encoding and is_guess(encoding):
-        reading.details["encoding_guessed"] = guessed_words(file, encoding)
-    reading.details["encoding"] = encoding
+    encoding = choose_encoding(file, options.encoding, reading.details)
     with open_text(file, encoding) as source:
         by_line, alone = _is_by_line(source)
     reading.format = "jsonl" if by_line and not (alone and file.suffix == ".json") else "json"

@@ -102,47 +102,13 @@ _REFUSED: tuple[tuple[str, frozenset[str]], ...] = (
     ("chat_log", frozenset({"sender", "message"})),
     ("chat_log", frozenset({"talker", "msg"})),
 )
-SURE = {
-    "pair",
-    "triplet",
-    "choices",
-    "yes_no",
-}  # whatever else the keys say: their labels judge no answer
+# Whatever else the keys say: their labels judge no answer.
+SURE = {"pair", "triplet", "choices", "yes_no"}
 # What two keys are called that hold one text in two languages.
-_LANGUAGES = set(
-    [
-        "ar",
-        "bn",
-        "cs",
-        "da",
-        "de",
-        "en",
-        "es",
-        "fa",
-        "fi",
-        "fr",
-        "he",
-        "hi",
-        "hu",
-        "id",
-        "it",
-        "ja",
-        "ko",
-        "ms",
-        "nl",
-        "pl",
-        "pt",
-        "ro",
-        "ru",
-        "sv",
-        "th",
-        "tr",
-        "uk",
-        "ur",
-        "vi",
-        "zh",
-    ]
-)
+_LANGUAGES = {
+    "ar", "bn", "cs", "da", "de", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "id", "it", "ja",
+    "ko", "ms", "nl", "pl", "pt", "ro", "ru", "sv", "th", "tr", "uk", "ur", "vi", "zh",
+}  # fmt: skip
 _MESSAGE = ({"role", "content"}, {"from", "value"}, {"role", "text"})
 
 
