@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,33 @@ def test_every_recipe_writes_a_config_that_mmengine_loads(name, tmp_path, embedd
     assert ("quantization_config" in config.model.llm) == name.startswith("qlora")
     assert (config.model.lora is None) == (name == "full-zero3")
     assert config.model.llm.trust_remote_code is False
+
+
+@pytest.mark.parametrize(("iterations", "schedules"), [(1, 0), (2, 1), (29, 1), (30, 2), (100, 2)])
+def test_any_number_of_steps_has_a_schedule(tmp_path, embedded_base, iterations, schedules):
+    from train.trainer.xtuner_patches import mend
+
+    mend()
+    import torch
+    from mmengine.config import Config
+    from mmengine.registry import PARAM_SCHEDULERS
+
+    file = tmp_path / "xtuner_config.py"
+    written = replace(job("cpu", embedded_base, tmp_path), iterations=iterations)
+    file.write_text(config_text(written), encoding="utf-8")
+    config = Config.fromfile(str(file))
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=config.learning_rate)
+    built = [
+        PARAM_SCHEDULERS.build({**each, "optimizer": optimizer}) for each in config.param_scheduler
+    ]
+    assert len(built) == schedules
+    rates = []
+    for _ in range(iterations):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        for schedule in built:
+            schedule.step()
+    assert max(rates) == pytest.approx(config.learning_rate, rel=0.01)
 
 
 def test_a_broken_cache_of_yapfs_grammars_is_not_read(tmp_path):

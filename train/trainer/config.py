@@ -52,7 +52,7 @@ def config_text(job: Job) -> str:
         weight_decay=repr(recipe.weight_decay),
         clip=repr(recipe.clip),
         iterations=job.iterations,
-        warmup=max(1, round(job.iterations * recipe.warmup)),
+        schedule=_schedule(job),
         save_every=job.save_every,
         keep=job.keep_checkpoints or -1,
         seed=job.seed,
@@ -69,6 +69,15 @@ def config_text(job: Job) -> str:
         on_a_laptop=_on_a_laptop(job) if on_cpu else "",
         log_every=max(1, job.iterations // 500),
     )  # fmt: skip
+
+
+def _schedule(job: Job) -> str:
+    """Up to the learning rate and down to nothing. mmengine's LinearLR needs two steps to get there: with
+    fewer of them there is no way up, and one step has no way down."""
+    warmup = round(job.iterations * job.recipe.warmup)
+    up = _UP.replace("WARMUP", str(warmup)) if warmup > 1 else ""
+    down = _DOWN.replace("WARMUP", str(warmup if up else 0)) if job.iterations > 1 else ""
+    return f"param_scheduler = [{up}{down}\n]"
 
 
 def _lora(recipe: Recipe) -> str:
@@ -94,6 +103,10 @@ def _wrapper(job: Job, on_cpu: bool) -> str:
     return f"type=AmpOptimWrapper, loss_scale={scale}, dtype={job.dtype!r}"
 
 
+_UP = """
+    dict(type=LinearLR, start_factor=0.01, by_epoch=False, begin=0, end=WARMUP),"""
+_DOWN = """
+    dict(type=CosineAnnealingLR, eta_min=0.0, by_epoch=False, begin=WARMUP, end=iterations),"""
 _QUANTISATION = """
         quantization_config=dict(
             type=BitsAndBytesConfig, load_in_4bit=True, bnb_4bit_quant_type='nf4',
@@ -126,7 +139,6 @@ max_length = $max_length
 batch_size = $batch_size  # samples on one device
 accumulation = $accumulation  # batches to one optimiser step
 iterations = $iterations  # batches in all
-warmup = $warmup
 learning_rate = $learning_rate
 save_every = $save_every  # batches
 seed = $seed
@@ -158,10 +170,7 @@ optim_wrapper = dict(
         type=AdamW, lr=learning_rate, betas=(0.9, 0.999), weight_decay=$weight_decay),
     clip_grad=dict(max_norm=$clip, error_if_nonfinite=False),
     accumulative_counts=accumulation)
-param_scheduler = [
-    dict(type=LinearLR, start_factor=0.01, by_epoch=False, begin=0, end=warmup),
-    dict(type=CosineAnnealingLR, eta_min=0.0, by_epoch=False, begin=warmup, end=iterations),
-]
+$schedule
 train_cfg = dict(type=TrainLoop, max_iters=iterations)
 
 # ---- runtime ------------------------------------------------------------------------------------
