@@ -254,7 +254,8 @@ def whole_path(file: Path) -> Iterator[Path]:
 
 
 def refuse_unwritable(file: Path) -> None:
-    """Raise BlockedError where `file` could not be written: asked before long work, not after."""
+    """Raise BlockedError where `file`, or a folder of that name, could not be written: asked before
+    long work, not after."""
     with _disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(file if file.exists() else file.parent, os.W_OK):

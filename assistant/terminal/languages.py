@@ -40,7 +40,7 @@ def show_languages(
             Text("Name another: --engine cpu", "请换一个：--engine cpu"),
         )  # fmt: skip
     if out is not None:
-        refuse_unwritable(out / "x.json")
+        refuse_unwritable(out)
     with TerminalProgress(context.quiet) as progress:
         reference = choose_weights(config, model).reference
         local = fetch(reference, base_folder=config.folder, report=progress)

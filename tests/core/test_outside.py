@@ -341,6 +341,19 @@ def test_a_folder_that_may_not_be_entered_is_the_one_to_open(tmp_path, monkeypat
     assert refusing(within) == str(within.parent)
 
 
+def test_a_report_that_could_not_be_written_is_not_begun(project, monkeypatch):
+    from train.data.linting import run
+
+    monkeypatch.chdir(project)
+    with monkeypatch.context() as without_reading:
+        without_reading.setattr(run, "lint", None)
+        done = call(train, "data", "lint", "rows.jsonl", "--out", "assistant.toml/below")
+    assert done.exit_code == 3, done.output
+    assert "Error: Cannot write assistant.toml/below" in done.stderr
+    assert call(train, "data", "lint", "rows.jsonl", "--out", "below").exit_code in (0, 1)
+    assert sorted(file.name for file in Path("below").iterdir()) == ["lint.html", "lint.json"]
+
+
 def test_a_bench_that_could_not_be_kept_is_not_begun(project, monkeypatch):
     monkeypatch.chdir(project)
     done = call(assistant, "bench", "--engine", "echo", "--out", "assistant.toml/below")

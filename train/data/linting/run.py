@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.artifacts import whole_file, whole_folder, write_json
+from assistant.artifacts import refuse_unwritable, whole_file, whole_folder, write_json
 from assistant.cli import Context, TerminalProgress
 from assistant.conversation import Conversation
 from assistant.errors import FailedError, UsageError
@@ -97,6 +97,7 @@ def _lint(
 ) -> LintReport:  # fmt: skip
     """The report, written to `folder`; an earlier one is replaced, and nothing else."""
     refuse_losing(folder, (JSON_FILE, PAGE_FILE), files)
+    refuse_unwritable(folder)
     persona = counter = None
     if config:
         persona = persona_from_config(config)
