@@ -63,8 +63,8 @@ def _joined(content: Any) -> Any:
     if not isinstance(content, list):
         return content
     parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
-    texts = [part.get("text") for part in parts]
-    if len(parts) < len(content) or not all(isinstance(text, str) for text in texts):
+    texts = [text for part in parts if isinstance(text := part.get("text"), str)]
+    if len(texts) < len(content):
         raise PydanticCustomError("parts", 'Each part must be {"type": "text", "text": "..."}')
     return "\n".join(texts)
 
