@@ -15,7 +15,7 @@ from ..serving.limits import BusyError
 READY_SOON_SECONDS = 3  # when a client may ask again that came while the model was being loaded
 
 
-@dataclass
+@dataclass(eq=False)
 class ApiError(Exception):
     """What a client is told instead of an answer. `param` is the field at fault."""
 

@@ -125,7 +125,7 @@ def _refuse_unsupported(given: dict[str, Any]) -> None:
         if name in given and not asks_nothing(given[name]):
             raise ApiError(
                 400,
-                f"Unsupported parameter: '{name}' = {_shown(given[name])}. Leave it out.",
+                f"Unsupported parameter: '{name}' ({_shown(given[name])}). Leave it out.",
                 "unsupported_parameter",
                 name,
             )
@@ -149,7 +149,7 @@ def _refuse_unsupported_message(where: str, message: dict[str, Any]) -> None:
 
 
 def _unsupported(where: str, value: Any) -> ApiError:
-    said = f"Unsupported value: '{where}' = {_shown(value)}. This model reads text alone."
+    said = f"Unsupported value: '{where}' ({_shown(value)}). This model reads text alone."
     return ApiError(400, said, "unsupported_value", where)
 
 

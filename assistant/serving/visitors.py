@@ -6,10 +6,17 @@ from starlette.requests import Request
 
 from .listen import is_loopback
 
-# A proxy on this machine is at a loopback address as well; by these it says for whom it asks.
+# A proxy on this machine is at a loopback address as well; by these it says for whom it asks. So the
+# names of its headers begin.
 FORWARDED = (
-    "forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via", "cf-connecting-ip",
-)  # fmt: skip
+    "forwarded",
+    "x-forwarded-",
+    "x-real-ip",
+    "x-client-ip",
+    "via",
+    "cf-connecting-ip",
+    "true-client-ip",
+)
 
 
 def visitor_of(request: Request, trusted_proxies: int) -> str:
@@ -33,5 +40,5 @@ def visitor_of(request: Request, trusted_proxies: int) -> str:
 def asks_from_here(request: Request) -> bool:
     """Tell whether a program of this machine asks, and for nobody else."""
     client = request.client
-    forwarded = any(name in request.headers for name in FORWARDED)
+    forwarded = any(name.startswith(FORWARDED) for name in request.headers.keys())  # noqa: SIM118
     return not forwarded and client is not None and is_loopback(client.host)

@@ -24,7 +24,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers.listening import LOCAL, wait_until
-from servers.page import ROOT, page
+from servers.page import ROOT, ctrl_c_reaches_children, page
 
 from assistant.__main__ import main
 from assistant.api.errors import ApiError
@@ -32,7 +32,8 @@ from assistant.api.keys import door_of
 from assistant.api.names import slug
 from assistant.api.routes import LARGEST_BODY, api_of
 from assistant.api.schema import UNSUPPORTED, ChatRequest, read_request
-from assistant.api.serve import _Server
+from assistant.api.serve import _Server, _tell
+from assistant.cli import Context
 from assistant.engines.base import Chunk, Engine, EngineError, Sampling
 from assistant.errors import BlockedError
 from assistant.persona import persona_from_config
@@ -534,7 +535,7 @@ def status(one: Served, **headers: str) -> tuple[int, str | None]:
 
 
 FROM_ELSEWHERE = [
-    {"X-Forwarded-For": "1.2.3.4"}, {"Forwarded": "for=1.2.3.4"}, {"Via": "1.1 x"}, {"X-Real-IP": "1.2.3.4"},
+    {"X-Forwarded-For": "127.0.0.1"}, {"X-Forwarded-Proto": "https"}, {"Forwarded": "for=1.2.3.4"}, {"Via": "1.1 x"}, {"X-Real-IP": "1.2.3.4"},
 ]  # fmt: skip
 
 
@@ -720,10 +721,18 @@ ALONE = (
 )
 
 
-@pytest.mark.parametrize(("language", "question"), [("en", "Who are you?"), ("zh", "你是谁？")])
-def test_the_command_serves_it_alone_and_prints_a_line_that_works(tmp_path, language, question):
+@pytest.mark.parametrize(
+    ("language", "question", "number", "last"),
+    [
+        ("en", "Who are you?", signal.SIGTERM, "Ending: running answers have 25 s.\n"),
+        ("zh", "你是谁？", signal.SIGINT, "接口已关闭。\n"),
+    ],
+)
+def test_the_command_serves_it_alone_and_prints_a_line_that_works(
+    tmp_path, language, question, number, last
+):
     said = tmp_path / "said"
-    with said.open("w") as err:
+    with said.open("w") as err, ctrl_c_reaches_children():
         process = subprocess.Popen(
             [sys.executable, "-c", ALONE, "serve", "--engine", "echo", "--port", "0"],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=err, text=True,
@@ -737,9 +746,10 @@ def test_the_command_serves_it_alone_and_prints_a_line_that_works(tmp_path, lang
         (line,) = re.findall(r"^  (curl .+)$", printed, re.MULTILINE)
         done = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True)
         assert json.loads(done.stdout)["choices"][0]["message"]["content"] == question
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         assert process.communicate(timeout=60) == ("[]\n", None)
         assert process.returncode == 0, said.read_text("utf-8")
+        assert said.read_text("utf-8").endswith(last)
     finally:
         process.kill()
         process.wait()
@@ -763,6 +773,25 @@ def test_the_command_does_not_start_where_nobody_could_get_in():
         taken.listen()
         assert serve("--port", str(taken.getsockname()[1])).exit_code == 3
     assert serve("--set", "serve.api.enabled=maybe").exit_code == 2
+
+
+def test_what_the_command_tells_a_program_and_those_who_need_a_key(capsys):
+    config = config_with()
+    persona = persona_from_config(config)
+    with_key = door_of(ELSEWHERE, config, environment=KEYS)
+    at = dataclasses.replace(ELSEWHERE, address="0.0.0.0", port=7860)
+    _tell(Context(Path("assistant.toml"), (), True, False), at, with_key, persona)
+    names = ["小贝", "小贝:rednote", "小贝:brief"]
+    told = {"base_url": "http://localhost:7860/v1", "models": names, "needs_key": True}
+    assert json.loads(capsys.readouterr().out) == told
+    _tell(Context(Path("assistant.toml"), (), False, False), at, with_key, persona)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = re.findall(r"^  (curl .+)$", printed.err, re.MULTILINE)
+    shell = ["sh", "-c", line.replace("curl ", "printf '%s\\n' ")]
+    words = subprocess.run(shell, capture_output=True, text=True, check=True, env=KEYS).stdout
+    assert words.splitlines()[1:3] == ["-H", "Authorization: Bearer  first-key "]
+    assert "first-key" not in printed.err
 
 
 # On a real engine
