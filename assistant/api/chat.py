@@ -6,8 +6,9 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import groupby, takewhile
 from typing import Any
 
 from starlette.requests import Request
@@ -21,7 +22,7 @@ from ..serving.answerer import Answerer, Question, Running, Step
 from ..words import written_language
 from .errors import READY_SOON_SECONDS, ApiError, api_error
 from .names import style_of
-from .schema import ChatRequest
+from .schema import ChatRequest, GivenMessage
 
 LEAST_TOP_P = 1e-6  # OpenAI allows 0: the likeliest token alone
 SEEDS = 2**63
@@ -59,24 +60,30 @@ def question_of(asked: ChatRequest, style: str | None, usual: SamplingTable) -> 
 def _conversation(asked: ChatRequest) -> tuple[str | None, tuple[Message, ...], str]:
     """The system prompt (None: the persona's own), the turns before, and the question. Several messages
     of one speaker in a row are one."""
-    opening: list[str] = []
-    turns: list[Message] = []
-    for number, message in enumerate(asked.messages):
-        if message.role in ("system", "developer"):
-            if turns:
-                raise _out_of_order(number, "a system message stands before all others")
-            opening.append(message.content)
-        elif turns and turns[-1].role == message.role:
-            both = f"{turns[-1].content}\n\n{message.content}"
-            turns[-1] = Message(role=turns[-1].role, content=both)
-        elif not turns and message.role == "assistant":
-            raise _out_of_order(number, "the user speaks first")
-        else:
-            turns.append(Message.model_validate(message.model_dump()))
-    if not turns or turns[-1].role != "user":
-        raise _out_of_order(len(asked.messages) - 1, "the last message is the user's")
-    system = "\n\n".join(opening) if opening else None
-    return system, tuple(turns[:-1]), turns[-1].content
+    told = list(asked.messages)
+    opening = list(takewhile(_of_system, told))
+    rest = told[len(opening) :]
+    for number, message in enumerate(rest, len(opening)):
+        if _of_system(message):
+            raise _out_of_order(number, "a system message stands before all others")
+    if not rest or rest[-1].role != "user":
+        raise _out_of_order(len(told) - 1, "the last message is the user's")
+    if rest[0].role != "user":
+        raise _out_of_order(len(opening), "the user speaks first")
+    *history, question = (
+        Message.model_validate({"role": role, "content": _together(same)})
+        for role, same in groupby(rest, lambda message: message.role)
+    )
+    system = _together(opening) if opening else None
+    return system, tuple(history), question.content
+
+
+def _of_system(message: GivenMessage) -> bool:
+    return message.role in ("system", "developer")
+
+
+def _together(messages: Iterable[GivenMessage]) -> str:
+    return "\n\n".join(message.content for message in messages)
 
 
 def _out_of_order(number: int, expected: str) -> ApiError:

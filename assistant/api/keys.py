@@ -70,12 +70,12 @@ class Door:
                 403, "The API is switched off here. Its owner can switch it on: [serve.api] enabled = true "
                 f"in assistant.toml, and keys in {KEYS_VARIABLE}.", "api_disabled",
             )  # fmt: skip
-        given = _given_keys(request)
-        if (number := self._number(given)) is not None:
-            return f"key {number}"
         why_not = self._why_not_without_key(request)
         if why_not is None:
             return None
+        given = _given_keys(request)
+        if (number := self._number(given)) is not None:
+            return f"key {number}"
         if not self._digests:
             raise why_not
         if given:

@@ -22,14 +22,14 @@ from .names import model_names, style_of
 from .schema import ChatRequest, read_request
 
 PREFIX = "/v1"
-LARGEST_BODY = 8_000_000  # bytes: more than any context holds
+LARGEST_BODY = 4_000_000  # bytes: more than any context holds
 SHOWN_CHARACTERS = 100  # of an address that is none
 ADDRESSES = f"GET {PREFIX}/models, GET {PREFIX}/models/MODEL, POST {PREFIX}/chat/completions"
-DESCRIBED: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": ChatRequest.model_json_schema()}},
-    }
+REFERENCE = "#/components/schemas/{model}"
+BODY = {"schema": {"$ref": REFERENCE.format(model=ChatRequest.__name__)}}
+FAILURES: dict[int | str, dict[str, Any]] = {
+    kind: {"description": "A failure: error.message, .type, .param and .code."}
+    for kind in ("4XX", "5XX")
 }
 
 
@@ -37,7 +37,7 @@ def api_of(answerer: Answerer, config: Config, door: Door, *, public: bool) -> F
     """The API of one answerer. In `public` failures tell nothing of the inside."""
     app = FastAPI(
         title="OpenAI's API of an assistant", docs_url=None, redoc_url=None,
-        openapi_url=f"{PREFIX}/openapi.json",
+        openapi_url=f"{PREFIX}/openapi.json", responses=FAILURES,
     )  # fmt: skip
     app.router.redirect_slashes = False
     if door.enabled and door.origins:
@@ -48,7 +48,24 @@ def api_of(answerer: Answerer, config: Config, door: Door, *, public: bool) -> F
     app.add_exception_handler(ApiError, _as_response)
     app.add_exception_handler(HTTPException, _as_response)
     _add_routes(app, answerer, door, Chat(answerer, config.serve.sampling, public=public))
+    _describe_body(app)
     return app
+
+
+def _describe_body(app: FastAPI) -> None:
+    """Put the request's schema into the description: bodies are read here, not by FastAPI, whose failures
+    have another shape."""
+    schema = ChatRequest.model_json_schema(ref_template=REFERENCE)
+    used = schema.pop("$defs", {})
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        described = plain()
+        known = described.setdefault("components", {}).setdefault("schemas", {})
+        known.update({**used, ChatRequest.__name__: schema})
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 async def _as_response(request: Request, error: Exception) -> Response:
@@ -84,7 +101,10 @@ def _add_routes(app: FastAPI, answerer: Answerer, door: Door, chat: Chat) -> Non
         style_of(state.persona, model)
         return JSONResponse(described(model, state))
 
-    @app.post(f"{PREFIX}/chat/completions", openapi_extra=DESCRIBED)
+    @app.post(
+        f"{PREFIX}/chat/completions",
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": BODY}}},
+    )
     async def chat_completions(request: Request) -> Response:
         """An answer, whole or as server-sent events."""
         caller = door.admit(request)

@@ -91,7 +91,7 @@ class ChatRequest(_Given):
     """The body of `POST /v1/chat/completions`. `top_k` and `repetition_penalty` are not OpenAI's."""
 
     model: str
-    messages: Annotated[list[GivenMessage], Field(min_length=1)]
+    messages: Annotated[list[GivenMessage], Field(min_length=1, fail_fast=True)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = None

@@ -59,7 +59,8 @@ def serve(
         )
     held_port.close()
     api = api_of(answerer, config, door_of(place, config), public=place.public)
-    page.app.middleware_stack = beside(page.app.middleware_stack, api)
+    stack = page.app.middleware_stack or page.app.build_middleware_stack()
+    page.app.middleware_stack = beside(stack, api)
     if operations.log == "json":
         from ..serving.logs import take_over_uvicorn
 

@@ -27,6 +27,7 @@ from servers.listening import LOCAL, wait_until
 from servers.page import ROOT, ctrl_c_reaches_children, page
 
 from assistant.__main__ import main
+from assistant.api.chat import question_of
 from assistant.api.errors import ApiError
 from assistant.api.keys import door_of
 from assistant.api.names import slug
@@ -34,6 +35,8 @@ from assistant.api.routes import LARGEST_BODY, api_of
 from assistant.api.schema import UNSUPPORTED, ChatRequest, read_request
 from assistant.api.serve import _Server, _tell
 from assistant.cli import Context
+from assistant.config import SamplingTable
+from assistant.conversation import Message, check_order
 from assistant.engines.base import Chunk, Engine, EngineError, Sampling
 from assistant.errors import BlockedError
 from assistant.persona import persona_from_config
@@ -292,6 +295,11 @@ def test_a_body_that_is_too_large_is_not_read(usual):
     assert usual.ask().status_code == 200
 
 
+TURNS = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["system", "user", "assistant"]), "content": st.sampled_from(["", "x"])}
+    ), max_size=6,
+)  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="utf-8")),
@@ -302,11 +310,14 @@ FIELDS = st.sampled_from([*ChatRequest.model_fields, *UNSUPPORTED])
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.dictionaries(FIELDS, JSON, max_size=4), st.booleans())
-def test_no_value_of_any_field_makes_it_stumble(changed, asks):
-    whole = {"model": "小贝", "messages": ASK} if asks else {}
+@given(st.dictionaries(FIELDS, JSON, max_size=4), TURNS)
+def test_no_value_of_any_field_and_no_order_makes_it_stumble(changed, turns):
+    whole = {"model": "小贝", "messages": turns}
     with suppress(ApiError):
-        read_request(json.dumps({**whole, **changed}).encode())
+        asked = read_request(json.dumps({**whole, **changed}).encode())
+        question = question_of(asked, None, SamplingTable())
+        question.sampling.check()
+        check_order([*question.history, Message(role="user", content=question.text)])
 
 
 # Who it is
@@ -680,10 +691,14 @@ def test_an_address_that_is_none_is_said_in_openais_shape(usual, method, path):
 def test_the_description_is_openapi_and_names_every_field(usual):
     described = LOCAL.get(f"{usual.url}/openapi.json").json()
     assert set(described["paths"]) == {"/v1/models", "/v1/models/{model}", "/v1/chat/completions"}
+    kinds = described["components"]["schemas"]
+    named = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(described))
+    assert set(named) <= set(kinds)
+    assert "$defs" not in json.dumps(described)
     body = described["paths"]["/v1/chat/completions"]["post"]["requestBody"]
-    assert set(body["content"]["application/json"]["schema"]["properties"]) == set(
-        ChatRequest.model_fields
-    )
+    assert body["content"]["application/json"]["schema"]["$ref"].endswith("/ChatRequest")
+    assert set(kinds["ChatRequest"]["properties"]) == set(ChatRequest.model_fields)
+    assert kinds["ChatRequest"]["required"] == ["model", "messages"]
 
 
 # As processes
@@ -821,8 +836,6 @@ def test_the_real_engine_answers_streams_and_counts(cpu_engine: Engine):
         assert (
             "".join(part.choices[0].delta.content or "" for part in parts if part.choices) == said
         )
-        from assistant.conversation import Message
-
         prompt = cpu_engine.count_tokens([Message(**message) for message in messages])
         assert whole.usage.prompt_tokens == parts[-1].usage.prompt_tokens == prompt
         assert 1 <= whole.usage.completion_tokens <= 12
