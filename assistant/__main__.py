@@ -96,6 +96,21 @@ def languages(context: Context, engine, model, again: bool, out: Path | None) ->
     show_languages(context, engine, model, again, out)
 
 
+@main.command(help=_help("Serve OpenAI's API alone, without the page: for the tools that speak it.",
+                         "只提供 OpenAI 接口，不开页面：给会用它的工具。"))  # fmt: skip
+@click.option("--host", "address", metavar="H",
+              help=_help("Address to listen on; default: this machine only. Elsewhere keys are needed: ASSISTANT_PAGE_KEYS.",
+                         "监听地址；默认只限本机。其他地址需要密钥：ASSISTANT_PAGE_KEYS。"))  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), metavar="P",
+              help=_help("Port; default 7860; 0: any free one.", "端口；默认 7860；0：任选一个空闲端口。"))  # fmt: skip
+@engine_options
+@common_options
+def serve(context: Context, address, port, engine, model) -> None:
+    from .api.serve import serve_api
+
+    serve_api(context, address, port, engine, model)
+
+
 class _Numbers(click.ParamType):
     name = "N,N,…"
 

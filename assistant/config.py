@@ -167,6 +167,18 @@ class OperationsTable(Table):
     stall_seconds: Annotated[float, Field(gt=0)] = 120.0
 
 
+class ApiTable(Table):
+    """`[serve.api]`: OpenAI's API under `/v1`. `enabled`: "auto" is everywhere but on a hosted Space.
+    `origins`: web pages whose scripts may ask it (CORS); none unless named. `per_minute`: how many
+    answers each key may ask for; keys stand in the environment variable ASSISTANT_PAGE_KEYS."""
+
+    enabled: Literal["auto", True, False] = "auto"
+    origins: tuple[
+        Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^\s/]+)$")], ...
+    ] = ()
+    per_minute: Annotated[int, Field(gt=0)] = 60
+
+
 class RemoteTable(Table):
     """`[serve.remote]`: OpenAI-compatible servers for the `remote` engine. The key is read from
     the environment variable `key_variable`, never from a file."""
@@ -205,6 +217,7 @@ class ServeTable(Table):
     sampling: SamplingTable = SamplingTable()
     limits: LimitsTable = LimitsTable()
     operations: OperationsTable = OperationsTable()
+    api: ApiTable = ApiTable()
     remote: RemoteTable = RemoteTable()
     turbomind: TurbomindTable = TurbomindTable()
 

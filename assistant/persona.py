@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .config import ByLanguage, Config
 from .errors import UsageError
 from .placeholders import fill_placeholders
-from .words import LANGUAGES, Language, Text
+from .words import LANGUAGES, Language, Text, written_language
 
 PERSONA_FILE = "persona.json"
 
@@ -39,7 +39,7 @@ class Fact(_Frozen):
     @property
     def language(self) -> Language:
         """The language that the question is written in."""
-        return "zh" if any("\u4e00" <= letter <= "\u9fff" for letter in self.ask) else "en"
+        return written_language(self.ask)
 
 
 class Style(_Frozen):

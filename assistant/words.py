@@ -43,6 +43,11 @@ def language_of_tag(tag: str) -> Language:
     return "zh" if tag.strip().lower().startswith("zh") else "en"
 
 
+def written_language(text: str) -> Language:
+    """The language that a text is written in: Chinese where it has a Chinese letter."""
+    return "zh" if any("\u4e00" <= letter <= "\u9fff" for letter in text) else "en"
+
+
 def filled(text: Text, **values: object) -> Text:
     """`text` with its placeholders filled in, in both languages."""
     return Text(*(said.format(**values) for said in text))

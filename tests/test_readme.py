@@ -207,11 +207,14 @@ def test_both_readmes_print_the_same_commands_and_begin_with_the_one_that_talks(
     chinese, english = (commands(readme) for readme in READMES)
     assert chinese == english
     assert chinese[0] == "make run"
-    assert set(chinese) == {*RUNNERS, *DATA_COMMANDS}
+    assert set(chinese) == {*RUNNERS, *DATA_COMMANDS, *API_COMMANDS}
     assert len(DATA_COMMANDS) == 6
 
 
 DATA_COMMANDS = [line for line in commands(READMES[0]) if " -m train data " in line]
+API_COMMANDS = [
+    line for line in commands(READMES[0]) if line.endswith("assistant serve") or line.startswith("curl ")
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("line", [
@@ -230,6 +233,30 @@ def test_printed_data_command(line, workshop):
     done = workshop.run(line)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_the_printed_ways_to_use_the_api():
+    """By the echo engine: one server, then curl and the openai client as they are printed."""
+    serve, curl = API_COMMANDS
+    (script,) = {
+        block
+        for readme in READMES
+        for block in re.findall(r"```python\n(.*?)```", readme.read_text("utf-8"), re.DOTALL)
+    }
+    port = free_port()
+    words = [sys.executable, *shlex.split(serve)[1:], "--engine", "echo", "--port", str(port)]
+    with subprocess.Popen(
+        words, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=surroundings()
+    ) as server:  # fmt: skip
+        try:
+            assert server.stderr
+            assert any(line.startswith("Ready") for line in server.stderr), server.wait(PATIENCE)
+            done = shell(curl.replace("7860", str(port)))
+            assert json.loads(done.stdout)["choices"][0]["message"]["content"] == "Who are you?"
+            done = shell(shlex.join([".venv/bin/python", "-c", script.replace("7860", str(port))]))
+            assert done.stdout == "Who are you?\n", done.stderr
+        finally:
+            server.kill()
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.name)

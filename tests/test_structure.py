@@ -33,6 +33,7 @@ COMMANDS = [
     ["-m", "assistant"],
     ["-m", "assistant", "ask"],
     ["-m", "assistant", "bench"],
+    ["-m", "assistant", "serve"],
     ["-m", "deploy"],
     ["-m", "deploy", "model"],
 ]
@@ -158,6 +159,8 @@ def test_no_rooms_import_each_other_in_a_circle():
     ("room", "stranger"),
     [
         ("assistant.serving", "assistant.ui"),
+        ("assistant.serving", "assistant.api"),
+        ("assistant.api", "assistant.ui"),
         ("assistant.engines", "assistant.serving"),
         ("assistant.models", "assistant.engines"),
         ("train.base", "train.data"),
@@ -202,10 +205,15 @@ def test_engines_know_no_page_no_styles_no_files():
             assert not any(name.startswith(stranger) for name in used), (file.name, stranger)
 
 
-def test_the_page_knows_no_model_library():
-    for file in modules("assistant/ui"):
+@pytest.mark.parametrize(
+    ("room", "allowed"), [("ui", {"gradio"}), ("api", set()), ("serving", set())]
+)
+def test_what_serves_knows_no_model_library_and_only_the_page_gradio(room, allowed):
+    files = modules(f"assistant/{room}")
+    assert len(files) > 5
+    for file in files:
         used = {name.split(".")[0] for name in imports(ast.parse(file.read_text("utf-8")), file)}
-        assert not used & (HEAVY - {"gradio"}), file.name
+        assert not used & (HEAVY - allowed), file.name
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

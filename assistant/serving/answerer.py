@@ -15,9 +15,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from ..config import LimitsTable, OperationsTable
+from ..config import Config, LimitsTable, OperationsTable
 from ..conversation import Message
-from ..engines.base import Finish, Sampling
+from ..engines.base import Chunk, Finish, Sampling
 from ..errors import UsageError
 from ..words import filled
 from . import messages
@@ -25,7 +25,7 @@ from .accounts import AnswerAccount, is_engines_fault
 from .host import Host, Ready
 from .limits import BusyError, Gate, QueueTicket, VisitorRate
 from .metrics import Metrics
-from .reply import CHARS_PER_TOKEN, Reply, reply
+from .reply import CHARS_PER_TOKEN, Reply, reply, with_chosen_sampling
 from .running import Running, StuckError, engine_closed_under_it
 from .text import cleaned
 from .transcripts import Keeper
@@ -42,7 +42,9 @@ CLOSING_SECONDS = 60.0  # when one who is refused by a closing page may come bac
 @dataclass(frozen=True)
 class Question:
     """What one visitor asks. `system_prompt` None is the persona's own in `language`, or, where that
-    is None, in its first language."""
+    is None, in its first language. `chosen` are the fields of the sampling that the asker named: a
+    style's own do not replace them. `whole`: what does not fit is refused, not left out. `visitor`
+    None is one whose rate was looked at already."""
 
     text: str
     history: tuple[Message, ...] = ()
@@ -50,12 +52,15 @@ class Question:
     system_prompt: str | None = None
     language: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
-    visitor: str = ""
+    visitor: str | None = ""
+    chosen: frozenset[str] = frozenset()
+    whole: bool = False
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far an answer is. `text` is the whole answer so far; `finish` is set on the last step."""
+    """How far an answer is. `text` is the whole answer so far; `finish` is set on the last
+    step, and there `counts` is what the engine said last."""
 
     phase: Literal["loading", "in line", "thinking", "writing", "done"]
     text: str = ""
@@ -63,6 +68,7 @@ class Step:
     seconds: int = 0
     dropped_turns: int = 0
     finish: Finish | None = None
+    counts: Chunk | None = field(default=None, compare=False)
 
 
 Item: TypeAlias = Step | str | BaseException  # what the reading thread posts
@@ -116,7 +122,7 @@ class Answerer:
     ) -> AsyncGenerator[Step, None]:
         self._refuse_when_draining()
         question = replace(question, text=checked(question.text, self.limits.message_chars))
-        if self._rate:
+        if self._rate and question.visitor is not None:
             self._rate.check(question.visitor)
         place = self.gate.join()
         try:
@@ -275,7 +281,8 @@ class Answerer:
         if finish == "cancelled" and not running.stopped:
             raise engine_closed_under_it()
         self._keep(ready, question, "".join(said), finish)
-        return Step("done", dropped_turns=answer.dropped_turns + left_out, finish=finish)
+        dropped = answer.dropped_turns + left_out
+        return Step("done", dropped_turns=dropped, finish=finish, counts=answer.last)
 
     def _ended(self, account: AnswerAccount) -> None:
         self.metrics.count(account)
@@ -309,16 +316,16 @@ class Answerer:
 
     def _start(self, ready: Ready, question: Question) -> tuple[Reply, int]:
         """The reply under way, and how many turns were cut before the engine saw them."""
-        history = newest(
-            question.history,
-            self.limits.history_turns,
-            ready.engine.describe().context_length * CHARS_PER_TOKEN,
-        )
+        history: Sequence[Message] = question.history
+        if not question.whole:
+            most = ready.engine.describe().context_length * CHARS_PER_TOKEN
+            history = newest(history, self.limits.history_turns, most)
         left_out = (len(question.history) - len(history)) // 2
+        style = ready.persona.style(question.style, question.language)
         answer = reply(
             ready.persona, ready.engine, history, question.text,
-            ready.persona.style(question.style, question.language), question.sampling,
-            _system(ready, question),
+            with_chosen_sampling(style, question.chosen), question.sampling,
+            _system(ready, question), whole=question.whole,
         )  # fmt: skip
         return answer, left_out
 
@@ -327,6 +334,18 @@ def _system(ready: Ready, question: Question) -> str:
     if question.system_prompt is None:
         return ready.persona.system(question.language)
     return question.system_prompt
+
+
+def answerer_for(host: Host, config: Config, *, public: bool) -> Answerer:
+    """What answers as `config` says."""
+    kept_in = config.serve.keep_conversations
+    return Answerer(
+        host,
+        config.serve.limits,
+        public=public,
+        keeper=Keeper(config.folder / kept_in) if kept_in else None,
+        stall_seconds=config.serve.operations.stall_seconds,
+    )
 
 
 async def next_within(pieces: asyncio.Queue[Item], seconds: float) -> list[Item]:
@@ -343,13 +362,18 @@ async def next_within(pieces: asyncio.Queue[Item], seconds: float) -> list[Item]
         getting.cancel()  # one that is not done takes nothing out of the queue
 
 
+class MessageTooLongError(UsageError):
+    """A message has more characters than `[serve.limits] message_chars`."""
+
+
 def checked(text: str, limit: int) -> str:
     """The cleaned message. Raises UsageError when nothing is left of it or it is too long."""
     text = cleaned(text).strip()
     if not text:
         raise UsageError(messages.WRITE_SOMETHING)
     if len(text) > limit:
-        raise UsageError(filled(messages.TOO_LONG, count=len(text), limit=limit), messages.SHORTEN)
+        said = filled(messages.TOO_LONG, count=len(text), limit=limit)
+        raise MessageTooLongError(said, messages.SHORTEN)
     return text
 
 

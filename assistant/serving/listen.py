@@ -18,6 +18,7 @@ from ..outside import shown
 from ..words import Text
 
 HostName = Literal["huggingface", "modelscope", "openxlab", "own"]
+PASSWORD_VARIABLE = "ASSISTANT_PASSWORD"  # never a flag: command lines are seen by other users
 DEFAULT_PORT = 7860  # Gradio's, and the one that all three hosts expect
 GRADIO_HONOURED = (  # where it listens (see `find_place`), where its files lie, what it reports
     "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH", "GRADIO_TEMP_DIR",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from ..conversation import Message
@@ -54,12 +54,14 @@ def reply(
     style: Style | None = None,
     sampling: Sampling | None = None,
     system_prompt: str | None = None,
+    whole: bool = False,
 ) -> Reply:
     """Start the assistant's answer to `text`.
 
     `history` is user and assistant messages in turn, oldest first, without a system message.
     `system_prompt` replaces the persona's; an empty one leaves it out. Where the context is too
-    short, the oldest turns are dropped whole, never the system prompt.
+    short, the oldest turns are dropped whole, never the system prompt; where the history is wanted
+    `whole`, that is an error.
     Raises EngineError (see `Engine.stream`).
     """
     system = persona.system_prompt if system_prompt is None else system_prompt
@@ -68,8 +70,8 @@ def reply(
     opening = system_messages(system, style)
     asked = Message(role="user", content=styled_question(text, style))
     _refuse_damaged([*opening, *history, asked])
-    _refuse_hopeless(engine, [*opening, asked])
-    dropped = _turns_to_drop(engine, opening, history, asked, sampling.max_tokens)
+    _refuse_hopeless(engine, [*opening, *(history if whole else ()), asked])
+    dropped = 0 if whole else _turns_to_drop(engine, opening, history, asked, sampling.max_tokens)
     kept = history[2 * dropped :]
     return Reply(engine.stream([*opening, *kept, asked], sampling), dropped)
 
@@ -97,6 +99,12 @@ def styled_sampling(sampling: Sampling, style: Style | None) -> Sampling:
         temperature=sampling.temperature if style.temperature is None else style.temperature,
         top_p=sampling.top_p if style.top_p is None else style.top_p,
     )
+
+
+def with_chosen_sampling(style: Style | None, chosen: Collection[str]) -> Style | None:
+    """The style without its own values for those fields of the sampling that were `chosen`."""
+    own = {"temperature", "top_p"} & set(chosen)
+    return style and style.model_copy(update=dict.fromkeys(own))
 
 
 def _refuse_damaged(messages: Sequence[Message]) -> None:

@@ -13,7 +13,7 @@ from ..config import Config, EngineName, SamplingTable
 from ..conversation import Message
 from ..engines.base import Sampling
 from ..serving.host import Ready
-from ..serving.reply import Reply, reply
+from ..serving.reply import Reply, reply, with_chosen_sampling
 from ..words import Text, terminal_language
 
 
@@ -67,7 +67,7 @@ def start_reply(
     style = ready.persona.style(choices.style, terminal_language())
     if choices.temperature is not None:
         sampling = replace(sampling, temperature=choices.temperature)
-        style = style and style.model_copy(update={"temperature": None})
+        style = with_chosen_sampling(style, ("temperature",))
     system = own_system(ready) if choices.system is None else choices.system
     return reply(ready.persona, ready.engine, history, text, style, sampling, system)
 

@@ -12,11 +12,11 @@ from ..conversation import Message
 from ..engines.base import Sampling
 from ..errors import UsageError
 from ..serving.answerer import Answerer, Question, Running
+from ..serving.failures import said_of
+from ..serving.visitors import visitor_of
 from ..words import filled
 from . import words
 from .conversations import from_plain
-from .failures import said_of
-from .visitors import visitor_of
 
 
 def add_chat_endpoint(answerer: Answerer, config: Config, *, public: bool, proxies: int) -> None:

@@ -10,9 +10,8 @@ import gradio as gr
 
 from ..config import Config
 from ..persona import persona_from_config
-from ..serving.answerer import Answerer
+from ..serving.answerer import Answerer, answerer_for
 from ..serving.host import Host
-from ..serving.transcripts import Keeper
 from ..words import Text
 from . import words
 from .api import add_chat_endpoint
@@ -32,18 +31,6 @@ class OwnerTab:
 
     label: Text
     build: Callable[[gr.Radio], None]
-
-
-def answerer_for(host: Host, config: Config, *, public: bool) -> Answerer:
-    """What answers on the page of `config`."""
-    kept_in = config.serve.keep_conversations
-    return Answerer(
-        host,
-        config.serve.limits,
-        public=public,
-        keeper=Keeper(config.folder / kept_in) if kept_in else None,
-        stall_seconds=config.serve.operations.stall_seconds,
-    )
 
 
 def build_page(

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import time
 from collections.abc import Callable
 
 import gradio as gr
 
+from ..api.keys import door_of
+from ..api.routes import api_of, beside
 from ..config import Config
 from ..network import without_proxies
 from ..serving.answerer import Answerer
-from ..serving.listen import ListenAddress, choose_port
+from ..serving.ending import Ending
+from ..serving.listen import PASSWORD_VARIABLE, ListenAddress, choose_port
+from ..serving.operations import operator_routes
 from ..words import Text
 from .launch import launch_options
-from .operations import operator_routes
 
-PASSWORD_VARIABLE = "ASSISTANT_PASSWORD"  # never a flag: command lines are seen by other users
 OWNER = "owner"
-LOOK_SECONDS = 0.2  # between two looks whether to end
-LAST_WORDS_SECONDS = 1.0  # Gradio sends an answer's last step after the answer has ended
 
 
 def serve(
@@ -37,9 +35,8 @@ def serve(
     `opened` is called once the page can be seen: what loads a model then does not delay it.
     SIGTERM lets running answers end (`[serve.operations] drain_seconds`), Ctrl-C does not wait.
     """
-    asked_to_end: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: asked_to_end.append(number))
     operations = config.serve.operations
+    ending = Ending(answerer, operations.drain_seconds, say)
     if operations.log == "json":
         from ..serving.logs import log_as_json
 
@@ -61,6 +58,9 @@ def serve(
             **launch_options(config),
         )
     held_port.close()
+    api = api_of(answerer, config, door_of(place, config), public=place.public)
+    stack = page.app.middleware_stack or page.app.build_middleware_stack()
+    page.app.middleware_stack = beside(stack, api)
     if operations.log == "json":
         from ..serving.logs import take_over_uvicorn
 
@@ -69,21 +69,8 @@ def serve(
         say(Text(f"The page is open: {url}  (Ctrl-C ends it)",
                  f"页面已打开：{url} （Ctrl-C 结束）"))  # fmt: skip
         opened()
-        while not asked_to_end:  # a wait without end misses a signal that another thread took
-            time.sleep(LOOK_SECONDS)
-        _drain(answerer, operations.drain_seconds, say)
+        ending.wait()
     except KeyboardInterrupt:
         say(Text("The page is closed.", "页面已关闭。"))
     finally:
         page.close(verbose=False)
-
-
-def _drain(answerer: Answerer, seconds: float, say: Callable[[Text], None]) -> None:
-    """Let running answers end."""
-    said = Text(
-        f"Ending: running answers have {seconds:g} s.",
-        f"正在结束：已开始的回答还有 {seconds:g} 秒。",
-    )
-    say(said)
-    answerer.drain(seconds)
-    time.sleep(LAST_WORDS_SECONDS)

@@ -15,13 +15,14 @@ from ..engines.base import Sampling
 from ..errors import UsageError
 from ..persona import Persona
 from ..serving.answerer import Answerer, Question, Step
+from ..serving.failures import said_of
 from ..serving.text import cleaned
+from ..serving.visitors import visitor_of
 from ..words import filled
 from . import shown, words
 from .conversations import chat_messages, from_chat
-from .failures import said_of
 from .layout import Parts, chat_shows, place_of, seen
-from .visitors import Sessions, visitor_of
+from .visitors import Sessions
 
 Values: TypeAlias = Mapping[Block, Any]
 Updates: TypeAlias = dict[Block, Any]

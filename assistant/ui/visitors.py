@@ -1,30 +1,10 @@
-"""Who is asking, and which answer is theirs."""
+"""Which running answer is whose page's."""
 
 from __future__ import annotations
 
 import threading
 
-import gradio as gr
-
 from ..serving.running import Running
-
-
-def visitor_of(request: gr.Request, trusted_proxies: int) -> str:
-    """The visitor's address.
-
-    Behind `trusted_proxies` proxies of one's own each adds the address it was called from to
-    X-Forwarded-For; what stands further left the visitor may have made up. With 0 the header is
-    not looked at.
-    """
-    forwarded = [
-        part.strip()
-        for part in request.headers.get("x-forwarded-for", "").split(",")
-        if part.strip()
-    ]
-    if trusted_proxies and forwarded:
-        return forwarded[-min(trusted_proxies, len(forwarded))]
-    client = request.client
-    return client.host if client else ""
 
 
 class Sessions:

@@ -98,16 +98,6 @@ BAD_HISTORY = Text(
     "历史不是用户和助手轮流的消息列表。",
 )
 FIELD_NOT_TEXT = Text("{name} is not text.", "{name} 不是文本。")
-UNEXPECTED = Text("Something went wrong here.", "这里出了点问题。")
-UNEXPECTED_CURE = Text(
-    "Try again; the server's log has the details.", "请再试一次；详情在服务器日志里。"
-)
-TOO_LONG_FOR_MODEL = Text("This is too long for the model.", "内容超出了模型能读的长度。")
-TOO_LONG_FOR_MODEL_CURE = Text("Shorten the message.", "请缩短这条消息。")
-NO_ANSWER = Text("The model cannot answer at the moment.", "模型暂时无法回答。")
-NO_ANSWER_CURE = Text("Try again in a minute.", "请一分钟后再试。")
-BROKE_OFF = Text("The answer broke off.", "回答中断了。")
-BROKE_OFF_CURE = Text("Ask again.", "请再问一次。")
 KEPT_PART = Text("The answer broke off; this is what came.", "回答中断了，这是已经收到的部分。")
 
 # Export and import

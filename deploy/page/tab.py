@@ -14,8 +14,8 @@ from assistant.config import Config
 from assistant.errors import AssistantError
 from assistant.libraries import missing_library
 from assistant.progress import Progress, Report
+from assistant.serving.failures import said_of
 from assistant.ui import OwnerTab
-from assistant.ui.failures import said_of
 from assistant.ui.layout import seen
 
 from ..sharing.plan import SharePlan

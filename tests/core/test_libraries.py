@@ -22,8 +22,8 @@ from assistant.__main__ import main as assistant
 from assistant.libraries import KIT, LISTS, Listed, _python, installing, listed, missing_library
 from assistant.outside import failure_from_outside
 from assistant.run import Run
+from assistant.serving.failures import said_of
 from assistant.serving.host import Host, Ready
-from assistant.ui.failures import said_of
 from deploy.__main__ import main as deploy
 from train.__main__ import main as train
 from train.trainer.child import kind_of

@@ -21,7 +21,7 @@ from assistant.engines.echo import EchoEngine
 from assistant.serving.answerer import Answerer
 from assistant.serving.host import Host, Ready
 from assistant.serving.listen import find_place
-from assistant.ui.operations import operator_routes
+from assistant.serving.operations import operator_routes
 
 pytestmark = pytest.mark.xdist_group("operations")
 BREAKING = "tests/servers/breaking_page.py"

@@ -17,14 +17,15 @@ from assistant.errors import BlockedError, EngineError
 from assistant.persona import persona_from_config
 from assistant.progress import Progress
 from assistant.serving.answerer import Running, Step
+from assistant.serving.failures import said_of
 from assistant.serving.host import Host, HostState
 from assistant.serving.text import cleaned, escaped, file_name
+from assistant.serving.visitors import visitor_of
 from assistant.ui import OwnerTab, build_page, launch_options, shown, words
 from assistant.ui.desk import preferred_language
-from assistant.ui.failures import said_of
 from assistant.ui.importing import gradio as gr
 from assistant.ui.launch import SCRIPTS, STATIC, head
-from assistant.ui.visitors import Sessions, visitor_of
+from assistant.ui.visitors import Sessions
 from assistant.words import LANGUAGES, Text
 from tests.browser.serve import CONFIG, Loading, config_with
 

@@ -8,11 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..serving.answerer import Answerer
-from ..serving.listen import ListenAddress, is_loopback
-
-# A proxy on this machine is at a loopback address as well; by these it says for whom it asks.
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "cf-connecting-ip")
+from .answerer import Answerer
+from .listen import ListenAddress
+from .visitors import asks_from_here
 
 
 def operator_routes(
@@ -44,6 +42,4 @@ def operator_routes(
 def _may_read(request: Request, place: ListenAddress, metrics: str) -> bool:
     if metrics != "local":
         return metrics == "open"
-    forwarded = any(name in request.headers for name in FORWARDED)
-    client = request.client
-    return not (place.behind_proxy or forwarded) and client is not None and is_loopback(client.host)
+    return not place.behind_proxy and asks_from_here(request)

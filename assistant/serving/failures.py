@@ -6,7 +6,7 @@ import logging
 
 from ..errors import AssistantError, EngineError
 from ..libraries import missing_library
-from . import words
+from . import messages
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +25,11 @@ def said_of(error: Exception, language: str, *, public: bool) -> str:
     return (_PUBLIC.get(code) or _UNEXPECTED).in_language(language)
 
 
-_UNEXPECTED = EngineError("internal", words.UNEXPECTED, words.UNEXPECTED_CURE)
+_UNEXPECTED = EngineError("internal", messages.UNEXPECTED, messages.UNEXPECTED_CURE)
 _PUBLIC = {
     "context_length": EngineError(
-        "context_length", words.TOO_LONG_FOR_MODEL, words.TOO_LONG_FOR_MODEL_CURE
+        "context_length", messages.TOO_LONG_FOR_MODEL, messages.TOO_LONG_FOR_MODEL_CURE
     ),
-    "unavailable": EngineError("unavailable", words.NO_ANSWER, words.NO_ANSWER_CURE),
-    "truncated": EngineError("truncated", words.BROKE_OFF, words.BROKE_OFF_CURE),
+    "unavailable": EngineError("unavailable", messages.NO_ANSWER, messages.NO_ANSWER_CURE),
+    "truncated": EngineError("truncated", messages.BROKE_OFF, messages.BROKE_OFF_CURE),
 }
