@@ -33,7 +33,7 @@ LISTS = (
 _LISTED_AS = {
     "docx": "python-docx", "stdnum": "python-stdnum", "yaml": "pyyaml", "skimage": "scikit-image",
     "optimum": "optimum-intel", "httpx": "gradio", "starlette": "gradio", "gradio_client": "gradio",
-    "fastapi": "gradio", "uvicorn": "gradio",
+    "fastapi": "gradio", "uvicorn": "gradio", "yapf": "mmengine",
     "safetensors": "transformers", "pydantic_core": "pydantic",
 }  # fmt: skip
 _OURS = {"__main__", "app", "assistant", "train", "deploy"}
