@@ -101,7 +101,7 @@ def taken_here(command: str) -> dict[str, Any]:
     """The fields of `Taken` for this machine, now."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     machine = {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": memory,
         "python": platform.python_version(),
@@ -111,7 +111,8 @@ def taken_here(command: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """What the processor calls itself."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

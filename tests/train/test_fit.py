@@ -354,7 +354,7 @@ def test_a_gpu_recipe_goes_as_far_as_the_gpu(tmp_path, tiny_base):
     job = replace(run.job(), recipe=all_recipes()["qlora-8gb"], dtype="bfloat16")
     process = subprocess.run(
         command(job, write_config(job)), cwd=ROOT, text=True, capture_output=True, timeout=300,
-        env=environment(1) | {"CUDA_VISIBLE_DEVICES": ""},
+        env=environment(job, 1) | {"CUDA_VISIBLE_DEVICES": ""},
     )  # fmt: skip
     assert process.returncode == 1
     word = json.loads((run.work / "failure.json").read_text("utf-8"))

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from train.trainer import threads
+from train.trainer import threads, waiting
 from train.trainer.checkpoints import checkpoints, last_saved, resume_points
 from train.trainer.command import environment, threads_are_set
 from train.trainer.threads import OtherPrograms, ThreadCount, Threads
@@ -72,13 +72,62 @@ def test_the_watch_says_why_training_became_slower(tmp_path):
     assert said[0].zh == "其他程序占用 0.9 个核（共 2 个）：训练改用 1 个。约剩 16 分钟。"
 
 
+def a_job(device="cpu"):
+    return SimpleNamespace(dtype="float32", recipe=SimpleNamespace(device=device))
+
+
 def test_an_own_number_of_threads_is_kept(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert threads_are_set()
-    assert environment(8)["OMP_NUM_THREADS"] == "3"
+    assert environment(a_job("cuda"), 8)["OMP_NUM_THREADS"] == "3"
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert not threads_are_set()
-    assert environment(8)["OMP_NUM_THREADS"] == "8"
+    assert environment(a_job("cuda"), 8)["OMP_NUM_THREADS"] == "8"
+
+
+@pytest.fixture
+def unknown_machine(tmp_path, monkeypatch):
+    """Nothing measured yet and nothing chosen; what `_measured` finds is set by the test."""
+    monkeypatch.setenv("ASSISTANT_HOME", str(tmp_path))
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    asked = []
+    found = {}
+    monkeypatch.setattr(waiting, "_measured", lambda *of: asked.append(of) or found)
+    return SimpleNamespace(asked=asked, found=found)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads of libgomp")
+@pytest.mark.parametrize("spinning", [0.5, 0.97])
+def test_how_threads_wait_is_measured_once_for_a_machine(unknown_machine, spinning):
+    unknown_machine.found |= {"asleep": 1.0, "spinning": spinning}
+    chosen = waiting.WAYS["spinning" if spinning == 0.5 else "asleep"]
+    for _ in range(2):
+        assert environment(a_job(), 8).items() >= chosen.items()
+    assert unknown_machine.asked == [("float32", 8)]
+    waiting.waiting("bfloat16", 8)
+    assert unknown_machine.asked[1:] == [("bfloat16", 8)]
+
+
+def test_a_busy_machine_waits_asleep_and_is_measured_again(unknown_machine):
+    for times in (1, 2):
+        assert waiting.waiting("float32", 2) == {"OMP_WAIT_POLICY": "PASSIVE"}
+        assert len(unknown_machine.asked) == times
+
+
+@pytest.mark.parametrize("variable", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"])
+def test_an_own_way_of_waiting_is_kept(unknown_machine, monkeypatch, variable):
+    monkeypatch.setenv(variable, "1")
+    assert waiting.waiting("float32", 8) == {}
+    assert unknown_machine.asked == []
+
+
+def test_steps_are_really_measured(monkeypatch):
+    monkeypatch.setattr(waiting, "WAYS", {"asleep": {"OMP_WAIT_POLICY": "PASSIVE"}})
+    monkeypatch.setattr(waiting, "ROUNDS", 1)
+    monkeypatch.setattr(waiting, "QUIET", 1000)
+    assert waiting._measured("float32", 1)["asleep"] > 0
+    monkeypatch.setattr(waiting, "QUIET", -1)
+    assert waiting._measured("float32", 1) == {}
 
 
 def test_training_lets_other_programs_go_first():
@@ -122,6 +171,21 @@ def passing_time(monkeypatch, hooks):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(hooks, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
+
+
+def test_threads_are_fewer_from_the_first_step_beside_a_busy_program(hooks, tmp_path, monkeypatch):
+    import torch
+
+    before = torch.get_num_threads()
+    runner = SimpleNamespace(work_dir=tmp_path, logger=SimpleNamespace(info=lambda _: None))
+    hook = hooks.ThreadsHook(cores=4)
+    monkeypatch.setattr(hook._others, "cores", lambda: 2.6)
+    try:
+        hook.before_train(runner)
+        assert torch.get_num_threads() == 1
+        assert Threads.read(tmp_path) == Threads(threads=1, cores=4, others=2.6)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_last_two_points_in_time_are_kept_to_go_on_from(tmp_path, hooks, passing_time):

@@ -68,7 +68,7 @@ def _compare(
         save_every=iterations, questions=(),
     )  # fmt: skip
     config = write_config(job)
-    threads = environment(prepared.machine.cores)
+    threads = environment(job, prepared.machine.cores)
     _, ours = _measured(command(job, config), threads)
     said, theirs = _measured(
         [sys.executable, "-m", "train.bench.plain", str(config), dtype, str(iterations)], threads

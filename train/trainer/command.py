@@ -6,8 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+from assistant.progress import Report, unreported
+
 from ..recipes import Recipe
 from .config import Job
+from .waiting import waiting
 
 CHILD = "train.trainer.child"
 KIT = Path(__file__).resolve().parents[2]
@@ -45,18 +48,20 @@ def threads_are_set() -> bool:
     return bool(os.environ.get("OMP_NUM_THREADS"))
 
 
-def environment(cores: int) -> dict[str, str]:
-    """Return the child's environment: this kit importable, and threads that spin between a layer's
-    many short parallel parts, unless the user set another OpenMP policy or number of threads. On
-    virtual machines waking a sleeping thread takes as long as the part itself: waiting instead
-    (PASSIVE) halved the tokens a second."""
+def environment(job: Job, cores: int, report: Report = unreported) -> dict[str, str]:
+    """Return the child's environment: this kit importable, and on the processor as many threads as
+    cores, which wait for each other as is quickest here, unless the user set either."""
     paths = [str(KIT), os.environ.get("PYTHONPATH", "")]
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY") or "ACTIVE",
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(cores),
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONUNBUFFERED": "1",
-        "ASSISTANT_TRAINING_WATCHED": "1",  # the child ends when this process does
-    }
+    waits = waiting(job.dtype, cores, report) if job.recipe.device == "cpu" else {}
+    return (
+        os.environ
+        | {
+            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(cores),
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONUNBUFFERED": "1",
+            "ASSISTANT_TRAINING_WATCHED": "1",  # the child ends when this process does
+        }
+        | waits
+    )

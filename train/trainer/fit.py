@@ -15,7 +15,7 @@ from ..recipes import GIB
 from .adapter import write_adapter
 from .checkpoints import Checkpoint, checkpoints, last_saved, resume_points
 from .command import command, environment
-from .config import write_config
+from .config import Job, write_config
 from .identity import RunIdentity
 from .prepare import Prepared, prepare
 from .process import TrainingProcess
@@ -52,7 +52,7 @@ def fit(
     if last is None or last.iteration < job.iterations:
         config = write_config(job)
         start = command(job, config, last.path if last else None)
-        last = _train(prepared, start, report, say)
+        last = _train(prepared, job, start, report, say)
     note(prepared, "converting")
     write_adapter(
         last, prepared.adapter, base=prepared.base, recipe=prepared.recipe,
@@ -121,10 +121,11 @@ def _refuse_full_disk(prepared: Prepared) -> None:
         )
 
 
-def _train(prepared: Prepared, start: list[str], report: Report, say: Say) -> Checkpoint:
+def _train(prepared: Prepared, job: Job, start: list[str], report: Report, say: Say) -> Checkpoint:
     """Run the training process to its end. Returns the last step's checkpoint."""
     note(prepared, "starting")
-    process = TrainingProcess(start, prepared.work, environment(prepared.machine.cores))
+    environ = environment(job, prepared.machine.cores, report)
+    process = TrainingProcess(start, prepared.work, environ)
     watch = Watch(prepared, report, say)
     try:
         while process.running:

@@ -79,15 +79,22 @@ class ResumePointHook(Hook):
 
 
 class ThreadsHook(Hook):
-    """Computes with as many threads as other programs leave cores, looked at after each step."""
+    """Computes with as many threads as other programs leave cores, looked at before the first step
+    (since this was made, while the model loaded) and after each."""
 
     def __init__(self, cores: int):
         self._count = ThreadCount(cores)
         self._others = OtherPrograms()
 
+    def before_train(self, runner: Any) -> None:
+        self._look(runner)
+
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
+        self._look(runner)
+
+    def _look(self, runner: Any) -> None:
         others = self._others.cores()
         if others is None:
             return
