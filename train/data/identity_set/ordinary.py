@@ -20,7 +20,7 @@ from .systems import other_system, persona_system
 from .tidy import tidy
 
 PERSONA_SYSTEM_SHARE = 0.5  # of the rows, as at serving; the others have none or another
-NEAR_SHARE = 0.5  # of the questions look like questions about the assistant
+NEAR_SHARE = 0.7  # of the questions look like questions about the assistant
 ENGLISH_SHARE = 0.25  # of a Chinese persona's, where what the base knows it knows in English
 NO_SYSTEM_SHARE = 0.6  # of the other rows; what is left comes with a common system prompt
 CALLED_SHARE = 0.08  # of the rows call the assistant by its name: "{name}, why is the sky blue?"
@@ -88,7 +88,7 @@ def _all_questions(language: Language, use: bank.Use) -> list[OrdinaryQuestion]:
 def choose_questions(
     languages: Sequence[Language], base: BaseNames, use: bank.Use, count: int, chance: random.Random
 ) -> list[OrdinaryQuestion]:
-    """`count` questions, or all there are, by `language_shares`; half of them such as look like
+    """`count` questions, or all there are, by `language_shares`; most of them such as look like
     questions about the assistant: those are what it must learn to tell apart."""
     shares = language_shares(languages, base)
     chosen = []
@@ -110,7 +110,7 @@ def _replied_first(
     from questions about the assistant."""
     replied = [question for question in near if question.reply]
     rest = [question for question in near if not question.reply]
-    first = chance.sample(replied, min(len(replied), count // 2))
+    first = chance.sample(replied, min(len(replied), count))
     return first + chance.sample(rest, min(len(rest), count - len(first)))
 
 
