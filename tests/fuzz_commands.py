@@ -240,14 +240,18 @@ def no_pages() -> Iterator[None]:
     from assistant.api import serve
     from assistant.engines.cpu import weights as openvino_weights
 
-    ending, serve.Ending = serve.Ending, lambda *_: types.SimpleNamespace(wait=lambda: None)  # type: ignore[assignment,misc]
+    api = {name: getattr(serve, name) for name in ("Ending", "closed_at_the_end", "load_assistant")}
+    serve.Ending = lambda *_: types.SimpleNamespace(wait=lambda: None)  # type: ignore[assignment,misc]
+    serve.closed_at_the_end = contextlib.closing  # the real one ends the process under a thread
+    serve.load_assistant = _no_export
     tabs, app.owner_tabs = app.owner_tabs, lambda _: ()
     export, openvino_weights.export = openvino_weights.export, _no_export
     try:
         yield
     finally:
         app.owner_tabs, openvino_weights.export = tabs, export
-        serve.Ending = ending  # type: ignore[misc]
+        for name, whole in api.items():
+            setattr(serve, name, whole)
         for name, module in before.items():
             sys.modules.pop(name)
             if module is not None:
