@@ -13,13 +13,14 @@ PY := $(VENV)/bin/python
 LAZILY := $(if $(PYTHONDONTWRITEBYTECODE),,--no-compile)
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check $(LAZILY)
 
-.PHONY: help run train test lint format bench screenshots browser train-env test-env clean
+.PHONY: help run train test lint format bench clients screenshots browser train-env test-env clean
 
 help:
 	@echo "make run     install what is needed and open the page      安装所需并打开页面"
 	@echo "make train   train the assistant of assistant.toml         训练 assistant.toml 的助手"
 	@echo "make test    install what the tests need and run them      安装测试所需并运行测试"
 	@echo "make bench   measure this machine, print the table         测量这台机器并打印表格"
+	@echo "make clients try the clients of docs/clients.md            试用 docs/clients.md 里的客户端"
 	@echo "make lint    ruff, mypy, vermin                            代码检查"
 	@echo 'Options: ARGS="--port 7861"  VENV=.venv  PYTHON=python3  KIND=gpu|cpu'
 
@@ -32,6 +33,9 @@ train: train-env
 bench: $(VENV)/.$(KIND) $(VENV)/.train
 	$(PY) -m assistant bench $(ARGS)
 	$(PY) -m train bench $(ARGS)
+
+clients: $(VENV)/.$(KIND) $(VENV)-clients/.installed
+	$(PY) tests/clients/run.py $(VENV)-clients $(ARGS)
 
 # Four files at a time, for they wait much; what shares a browser, a trainer or a server stays
 # in one (tests/groups.py).
@@ -58,7 +62,7 @@ train-env: $(VENV)/.train
 test-env: $(VENV)/.train $(VENV)/.test
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)-clients
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
@@ -81,6 +85,12 @@ $(VENV)/.train: train/requirements.txt train/data/requirements.txt train/require
 $(VENV)/.test: tests/requirements.txt tests/requirements-nodeps.txt deploy/requirements.txt | $(VENV)/.train
 	$(PIP) -r tests/requirements.txt
 	$(PIP) --no-deps -r tests/requirements-nodeps.txt
+	@touch $@
+
+# Apart from the kit: what clients need must not decide what the kit has.
+$(VENV)-clients/.installed: tests/clients/requirements.txt
+	$(PYTHON) -m venv $(VENV)-clients
+	$(VENV)-clients/bin/python -m pip install --quiet --disable-pip-version-check $(LAZILY) -r $<
 	@touch $@
 
 # The tests drive a real browser, and git with git-lfs, from the system's packages.

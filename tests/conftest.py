@@ -54,6 +54,18 @@ def cpu_engine(embedded_model: LocalModel) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
+def llamacpp_engine(embedded_model: LocalModel) -> Iterator[Engine]:
+    """The llama.cpp engine on the embedded base; its context cut short."""
+    from assistant.config import ServeTable
+    from assistant.engines import open_engine
+
+    settings = ServeTable(context_length=512)
+    engine = open_engine("llamacpp", embedded_model, settings, lambda _: None).engine
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
 def embedded_folder(embedded_model: LocalModel) -> LocalModel:
     """The embedded base as a Hugging Face folder in full precision, as training unpacks it."""
     from train.base.folder import prepare_base

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config import EngineName, ServeTable
+from ..errors import EngineError
 from ..models.local import LocalModel
+from ..outside import in_line
 from ..progress import Report
 from ..words import Text
 from .base import Engine
@@ -70,9 +72,11 @@ def _open_echo(model: LocalModel | None, settings: ServeTable, report: Report) -
 
 def _open_cpu(model: LocalModel | None, settings: ServeTable, report: Report) -> Engine:
     from .cpu.engine import CpuEngine, CpuSettings
-    from .cpu.weights import openvino_weights
+    from .cpu.weights import openvino_weights, reads
 
     assert model is not None
+    if not reads(model):
+        return _open_llamacpp(model, settings, report)
     readable = openvino_weights(model, report)
     return CpuEngine(
         readable.path,
@@ -84,6 +88,27 @@ def _open_cpu(model: LocalModel | None, settings: ServeTable, report: Report) ->
             concurrent=settings.limits.concurrent,
             precision=settings.cpu_precision,
         ),
+        report,
+    )
+
+
+def _open_llamacpp(model: LocalModel | None, settings: ServeTable, report: Report) -> Engine:
+    from .cpu.weights import gguf_context_length
+    from .llamacpp import LlamaCppEngine, LlamaCppSettings
+
+    assert model is not None
+    if model.format != "gguf":
+        raise EngineError(
+            "unavailable",
+            Text(f"llama.cpp reads GGUF files; {in_line(model.path)} is none.",
+                 f"llama.cpp 只读 GGUF 文件；{in_line(model.path)} 不是。"),
+            Text('Use the cpu engine: [serve] engine = "cpu"', '请用 cpu 引擎：[serve] engine = "cpu"'),
+        )  # fmt: skip
+    return LlamaCppEngine(
+        model.path,
+        model.name,
+        gguf_context_length(model.path),
+        LlamaCppSettings(settings.context_length, settings.cache_gb, settings.limits.concurrent),
         report,
     )
 
@@ -149,6 +174,7 @@ def _open_remote(model: LocalModel | None, settings: ServeTable, report: Report)
 _OPENERS: dict[str, Callable[[LocalModel | None, ServeTable, Report], Engine]] = {
     "echo": _open_echo,
     "cpu": _open_cpu,
+    "llamacpp": _open_llamacpp,
     "turbomind": _open_turbomind,
     "transformers": _open_transformers,
     "remote": _open_remote,

@@ -19,7 +19,7 @@ GREEDY = Sampling(temperature=0, max_tokens=6, repetition_penalty=1.0)
 ENGINES = [
     pytest.param(name, marks=pytest.mark.xdist_group(group))
     for name, group in (
-        ("echo", "engines"), ("cpu", "engines"), ("remote", "engines"),
+        ("echo", "engines"), ("cpu", "engines"), ("llamacpp", "engines"), ("remote", "engines"),
         ("transformers", "engines"), ("turbomind", "lmdeploy"),
     )
 ]  # fmt: skip
@@ -172,7 +172,7 @@ def test_odd_text_does_no_harm(engine, text):
 
 def test_describe_says_what_runs(engine):
     info = engine.describe()
-    assert info.name in ("echo", "cpu", "remote", "turbomind", "transformers")
+    assert info.name in ("echo", "cpu", "llamacpp", "remote", "turbomind", "transformers")
     assert info.model
     assert info.context_length > 100
 
@@ -190,9 +190,11 @@ def test_a_second_turn_reuses_the_first(engine):
 
 
 @pytest.mark.xdist_group("engines")
-@pytest.mark.parametrize("name", ["echo", "cpu", "transformers"])
+@pytest.mark.parametrize("name", ["echo", "cpu", "llamacpp", "transformers"])
 def test_closing_ends_running_answers_and_refuses_new_ones(name, request):
-    model = {"cpu": "embedded_model", "transformers": "embedded_folder"}.get(name)
+    model = {
+        "cpu": "embedded_model", "llamacpp": "embedded_model", "transformers": "embedded_folder",
+    }.get(name)  # fmt: skip
     weights = model and request.getfixturevalue(model)
     settings = ServeTable(context_length=1024)
     engine = open_engine(name, weights, settings, unreported).engine if model else EchoEngine(0.01)

@@ -19,6 +19,8 @@ from .export import export
 from .gguf_repack import is_exact, repack
 
 OPENVINO_MODEL = "openvino_model.xml"
+# Whose GGUFs OpenVINO GenAI builds a model from; of any other it says "Unsupported architecture".
+GGUF_ARCHITECTURES = frozenset(("llama", "qwen2", "qwen3"))
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,13 @@ def openvino_weights(model: LocalModel, report: Report) -> Readable:
         return Readable(_exact_gguf(model.path, report), gguf_context_length(model.path))
     folder = _openvino_folder(model, report)
     return Readable(folder, folder_context_length(folder))
+
+
+def reads(model: LocalModel) -> bool:
+    """Whether OpenVINO reads `model` at all, as it is or converted."""
+    if model.format != "gguf":
+        return True
+    return read_header(model.path).texts.get("general.architecture") in GGUF_ARCHITECTURES
 
 
 def _openvino_folder(model: LocalModel, report: Report) -> Path:
