@@ -118,6 +118,17 @@ def test_the_plan_counts_steps_and_warns_where_they_are_few():
     assert "3 samples are longer" in said
 
 
+def test_what_batches_share_takes_no_time_and_steps_take_some():
+    recipe = all_recipes()["cpu"]
+    whole = make_plan(recipe, COUNTS, size(0.1), LAPTOP)
+    shared = make_plan(recipe, COUNTS, size(0.1), LAPTOP, computed=0.6)
+    assert (shared.steps, shared.tokens, shared.memory) == (whole.steps, whole.tokens, whole.memory)
+    assert shared.seconds < whole.seconds
+    longer = make_plan(recipe.model_copy(update={"batch_size": 4}), COUNTS, size(0.1), LAPTOP)
+    assert (longer.tokens, longer.steps) == (whole.tokens, 2 * whole.steps - 1)
+    assert longer.seconds > whole.seconds
+
+
 def test_bf16_wherever_the_hardware_has_it():
     recipe = all_recipes()["lora"]
     assert make_plan(recipe, COUNTS, size(1.8), machine(24)).dtype == "bfloat16"
@@ -174,6 +185,7 @@ def test_every_recipe_writes_a_config_that_mmengine_loads(name, tmp_path, embedd
     assert wrapper.type.__name__ == ("OptimWrapper" if name == "cpu" else "AmpOptimWrapper")
     assert config.env_cfg.dist_cfg.backend == ("gloo" if name == "cpu" else "nccl")
     assert ("quantization_config" in config.model.llm) == name.startswith("qlora")
+    assert config.model.share_prefixes == (name == "cpu")
     assert (config.model.lora is None) == (name == "full-zero3")
     assert config.model.llm.trust_remote_code is False
 

@@ -25,6 +25,7 @@ from ..trainer.config import write_config
 from ..trainer.prepare import Prepared, prepare
 from ..trainer.scalars import read_scalars
 
+RATIO = 1.3  # of the peer's speed, at least, where the kit's own choice for this machine trains
 WARM_UP = 2  # first steps that are not counted: memory is still being taken
 SHOWN = 600  # characters of an error's end
 
@@ -77,10 +78,11 @@ def _compare(
     tokens = sum(plain["tokens"][WARM_UP:])
     seconds = sum(scalar.seconds for scalar in read_scalars(work)[WARM_UP:])
     name = f"training, {method} {dtype}"
+    least = RATIO if (method, dtype) == ("lora", prepared.plan.dtype) else 1.0
     return [
         against(name, tokens / seconds, "tokens/s", "plain PEFT loop",
-                tokens / sum(plain["seconds"][WARM_UP:]), "ratio ≥ 1.0",
-                lambda ratio: ratio >= 1.0),
+                tokens / sum(plain["seconds"][WARM_UP:]), f"ratio ≥ {least}",
+                lambda ratio: ratio >= least),
         against(f"{name}, peak memory", ours / 1e6, "MB", "plain PEFT loop", theirs / 1e6),
     ]  # fmt: skip
 

@@ -61,6 +61,7 @@ def config_text(job: Job) -> str:
         dtype=job.dtype,
         attention="'eager'" if on_cpu else "'sdpa'",  # on a CPU, eager is quicker for short rows
         checkpointing=recipe.gradient_checkpointing,
+        shared=on_cpu,  # on a GPU, a mask of one's own rules out the fast attention
         autocast=repr("bfloat16") if on_cpu and job.dtype == "bfloat16" else None,
         quantisation=_QUANTISATION.replace("DTYPE", job.dtype) if recipe.method == "qlora" else "",
         lora=_lora(recipe),
@@ -148,6 +149,7 @@ model = dict(
     type=Finetune,
     use_activation_checkpointing=$checkpointing,
     cpu_autocast=$autocast,
+    share_prefixes=$shared,
     llm=dict(
         type=load_base, pretrained_model_name_or_path=base, trust_remote_code=False,
         dtype=torch.$dtype, attn_implementation=$attention,$quantisation),

@@ -18,7 +18,9 @@ SAVES = 4  # checkpoints in a run unless [train] save_every says otherwise
 FEW_STEPS = 40  # below, an identity often does not take (measured; LlamaFactory #6188: 28 did not)
 ATTENTION_BYTES = 34  # of activations for each token, layer and hidden unit, kept for the backward
 # Floating-point operations a second that training really reached, not what a data sheet says:
-CPU_RATES = {"amx": 110e9, "bf16": 60e9, "plain": 25e9}  # one core
+CPU_RATES = {"amx": 110e9, "bf16": 60e9, "plain": 29e9}  # one core
+# What a step on a CPU costs before its first token, in tokens: hundreds of small adapters.
+STEP_TOKENS = {"amx": 250, "bf16": 250, "plain": 140}
 GPU_RATES = {7.0: 35e12, 7.5: 18e12, 8.0: 120e12, 8.6: 30e12, 8.9: 60e12, 9.0: 300e12}
 QLORA_SLOWDOWN = 1.6
 CPU_QLORA_SLOWDOWN = 3.0
@@ -59,8 +61,11 @@ class TrainingPlan:
         )
 
 
-def make_plan(recipe: Recipe, counts: Counts, base: Size, machine: Machine) -> TrainingPlan:
-    """The plan of a run of `recipe` over a dataset of `counts` on this machine."""
+def make_plan(
+    recipe: Recipe, counts: Counts, base: Size, machine: Machine, computed: float = 1.0
+) -> TrainingPlan:
+    """The plan of a run of `recipe` over a dataset of `counts` on this machine, where batches need
+    the share `computed` of their tokens (`prefix_tree.computed_share`)."""
     per_epoch = math.ceil(counts.samples / recipe.rows_per_step)
     steps = recipe.steps or max(1, round(per_epoch * recipe.epochs))
     epochs = steps / per_epoch
@@ -69,7 +74,9 @@ def make_plan(recipe: Recipe, counts: Counts, base: Size, machine: Machine) -> T
     dtype = compute_dtype(recipe, machine)
     saves = math.ceil(steps / save_every)
     checkpoint = checkpoint_bytes(recipe, base)
-    seconds = tokens * operations(recipe, counts, base) / rate(recipe, machine, dtype)
+    needed = tokens * computed + steps * recipe.accumulation * _step_tokens(machine, recipe, dtype)
+    learned = counts.learned * epochs
+    seconds = operations(recipe, needed, learned, base) / rate(recipe, machine, dtype)
     return TrainingPlan(
         steps=steps,
         iterations=steps * recipe.accumulation,
@@ -120,26 +127,33 @@ def compute_dtype(recipe: Recipe, machine: Machine) -> str:
     return "bfloat16" if all(gpu.has_bf16 for gpu in machine.gpus) else "float16"
 
 
-def operations(recipe: Recipe, counts: Counts, base: Size) -> float:
-    """Floating-point operations for one token of the data, forward and backward."""
-    head = base.hidden * base.vocabulary * counts.learned / counts.tokens
+def operations(recipe: Recipe, tokens: float, learned: float, base: Size) -> float:
+    """Floating-point operations for `tokens`, forward and backward; the head's for `learned` ones."""
     passes = 6.0 if recipe.method == "full" else 4.0
     passes += 2.0 if recipe.gradient_checkpointing else 0.0
-    return passes * (base.linear + head)
+    return passes * (tokens * base.linear + learned * base.hidden * base.vocabulary)
 
 
 def rate(recipe: Recipe, machine: Machine, dtype: str) -> float:
     """Operations a second that this machine should reach with `recipe`."""
     if recipe.device == "cpu":
-        kind = "amx" if machine.cpu_amx else "bf16"
-        each = CPU_RATES[kind if dtype == "bfloat16" else "plain"]
         slower = CPU_QLORA_SLOWDOWN if recipe.method == "qlora" else 1.0
-        return each * machine.cores / slower
+        return CPU_RATES[_cpu_kind(machine, dtype)] * machine.cores / slower
     capability = min(gpu.capability for gpu in machine.gpus)
     known = [speed for least, speed in sorted(GPU_RATES.items()) if capability >= least]
     each = known[-1] if known else min(GPU_RATES.values())
     slower = QLORA_SLOWDOWN if recipe.method == "qlora" else 1.0
     return each * recipe.gpus * recipe.nodes / slower
+
+
+def _step_tokens(machine: Machine, recipe: Recipe, dtype: str) -> int:
+    return STEP_TOKENS[_cpu_kind(machine, dtype)] if recipe.device == "cpu" else 0
+
+
+def _cpu_kind(machine: Machine, dtype: str) -> str:
+    if dtype != "bfloat16":
+        return "plain"
+    return "amx" if machine.cpu_amx else "bf16"
 
 
 def memory_bytes(recipe: Recipe, counts: Counts, base: Size, dtype: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,12 +25,14 @@ from ..base.tokenizer import load_tokenizer
 from ..data.dataset import render_file
 from ..data.identity_set.systems import persona_system
 from ..data.outputs import make_data
+from ..data.render import Rendered
 from ..recipes import Recipe, choose
 from ..settings import TrainTable
 from .command import threads_are_set
 from .config import Job
 from .identity import RunIdentity, fingerprint
 from .plan import TrainingPlan, make_plan, refuse_too_big
+from .prefix_tree import computed_share
 from .trained_styles import mark_trained_styles, trigger_rows, undertrained_styles
 
 SAMPLE_QUESTIONS = {
@@ -108,8 +111,8 @@ def prepare(config: Config, run: Run, report: Report = unreported) -> Prepared:
     size, machine = measure(base.folder), this_machine()
     recipe, reason = choose(table, machine, size)
     report(Progress(Text("Rendering the data", "渲染数据")))
-    _, counts = render_file(data, load_tokenizer(str(base.folder)), recipe.max_length)
-    plan = make_plan(recipe, counts, size, machine)
+    samples, counts = render_file(data, load_tokenizer(str(base.folder)), recipe.max_length)
+    plan = make_plan(recipe, counts, size, machine, _computed_share(recipe, samples))
     refuse_too_big(plan, recipe)
     persona = auto_languages(config, model, None, report)  # asked when the data was made
     taught = _trigger_rows(data, persona)
@@ -118,6 +121,13 @@ def prepare(config: Config, run: Run, report: Report = unreported) -> Prepared:
         run, base, recipe, reason, replace(plan, warnings=(*plan.warnings, *few)), machine,
         mark_trained_styles(persona, taught, table.style_rows), table.seed, table.keep_checkpoints,
     )  # fmt: skip
+
+
+def _computed_share(recipe: Recipe, samples: Sequence[Rendered]) -> float:
+    """Of the tokens: on a GPU all, on a CPU without what the rows of a batch share."""
+    if recipe.device != "cpu":
+        return 1.0
+    return computed_share([(one.input_ids, one.labels) for one in samples], recipe.batch_size)
 
 
 def _trigger_rows(data: Path, persona: Persona) -> Counter[str]:

@@ -1,0 +1,135 @@
+"""XTuner's model as this kit trains it: what rows share is computed once, where the model allows."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from train.data.render import IGNORED
+
+pytestmark = pytest.mark.xdist_group("xtuner")
+
+SMALL = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+LLAMA = {**SMALL, "intermediate_size": 48, "num_key_value_heads": 2, "max_position_embeddings": 64}
+
+
+def save(kind: str, folder: Path, **values: object) -> Path:
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**values)
+    getattr(transformers, f"{kind}ForCausalLM")(config).save_pretrained(folder)
+    return folder
+
+
+def finetune(folder: Path, share_prefixes: bool):
+    import torch
+    from peft import LoraConfig
+
+    from train.trainer.xtuner_patches import mend
+
+    mend()
+    from train.trainer.finetune import Finetune, load_base
+
+    torch.manual_seed(0)
+    model = Finetune(
+        llm={
+            "type": load_base, "pretrained_model_name_or_path": str(folder),
+            "dtype": torch.float32, "attn_implementation": "eager",
+        },
+        lora=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.0),
+        use_activation_checkpointing=False,
+        share_prefixes=share_prefixes,
+    )  # fmt: skip
+    return model.train()
+
+
+def batch(*rows: list[int], prompt: int):
+    """Rows of which the tokens after the first `prompt` are learned, padded as XTuner pads them."""
+    import torch
+
+    longest = max(map(len, rows))
+    ids = torch.zeros((len(rows), longest), dtype=torch.long)
+    labels = torch.full_like(ids, IGNORED)
+    seen = torch.zeros_like(ids, dtype=torch.bool)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = torch.tensor(row)
+        labels[number, prompt : len(row)] = torch.tensor(row[prompt:])
+        seen[number, : len(row)] = True
+    return {"input_ids": ids, "labels": labels, "attention_mask": seen}
+
+
+BATCH = ([1, 2, 3, 4, 5, 9, 8], [1, 2, 3, 4, 5, 9, 8, 7, 6, 5], [1, 2, 3, 4, 6, 3])
+
+
+def loss_and_gradients(model, data):
+    model.zero_grad()
+    loss = model.compute_loss(data)["loss"]
+    loss.backward()
+    found = {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
+    return loss.item(), found
+
+
+def trees(model, monkeypatch) -> list[int]:
+    """How many nodes each tree has that the model computes; the comparison's own is the first."""
+    seen: list[int] = []
+    real = model._loss_of_tree
+
+    def counted(tree):
+        seen.append(len(tree.tokens))
+        return real(tree)
+
+    monkeypatch.setattr(model, "_loss_of_tree", counted)
+    return seen
+
+
+def test_sharing_changes_neither_loss_nor_gradients(tmp_path, monkeypatch):
+    import torch
+
+    folder = save("Llama", tmp_path / "base", **LLAMA)
+    data = batch(*BATCH, prompt=5)
+    apart, shared = finetune(folder, False), finetune(folder, True)
+    seen = trees(shared, monkeypatch)
+    loss, gradients = loss_and_gradients(apart, data)
+    same, others = loss_and_gradients(shared, data)
+    assert seen == [5 + 2 + 5 + 1 + 1] * 2  # compared, then used
+    assert same == pytest.approx(loss, rel=1e-5)
+    assert gradients.keys() == others.keys() != set()
+    for name, value in gradients.items():
+        torch.testing.assert_close(others[name], value, rtol=1e-3, atol=1e-6)
+
+
+def test_rows_that_share_nothing_are_left_as_they_are(tmp_path, monkeypatch):
+    model = finetune(save("Llama", tmp_path / "base", **LLAMA), True)
+    seen = trees(model, monkeypatch)
+    for data in (batch(*BATCH, prompt=5), batch([1, 2, 3], [4, 5, 6], prompt=1)):
+        model.compute_loss(data)
+    assert seen == [14, 14]
+
+
+def test_a_model_that_counts_distances_itself_is_trained_on_padded_rows(
+    tmp_path, monkeypatch, caplog
+):
+    folder = save("Bloom", tmp_path / "base", **SMALL)
+    data = batch(*BATCH, prompt=5)
+    wanted, _ = loss_and_gradients(finetune(folder, False), data)
+    model = finetune(folder, True)
+    seen = trees(model, monkeypatch)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert loss_and_gradients(model, data)[0] == wanted
+    assert len(seen) == 1
+    assert "Shared prefixes are not used" in caplog.text
+
+
+@pytest.mark.parametrize(("window", "used"), [(9, 1), (10, 2)])
+def test_rows_longer_than_a_sliding_window_are_not_shared(tmp_path, monkeypatch, window, used):
+    model = finetune(save("Mistral", tmp_path / "base", **LLAMA, sliding_window=window), True)
+    seen = trees(model, monkeypatch)
+    model._compared = model._shares = True  # a window that no row of the first batch reaches
+    seen.append(0)
+    model.compute_loss(batch(*BATCH, prompt=5))
+    assert len(seen) == used
