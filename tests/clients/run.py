@@ -113,13 +113,16 @@ def _said(done: subprocess.CompletedProcess[str]) -> str:
         return f"**failed** ({done.returncode})"
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     table = [line for line in lines if line.startswith("|who")]  # lm-eval prints a table
-    said = (table or lines or [""])[0].strip("|").replace("|", "\\|")
+    said = " ".join((table or lines or [""])[0].replace("|", " ").split())
     return said if len(said) <= SHOWN else f"{said[:SHOWN]}…"
 
 
 def _versions(venv: Path) -> dict[str, str]:
     where = [str(folder) for folder in venv.glob("lib/python*/site-packages")]
-    return {one.metadata["Name"]: one.version for one in distributions(path=where)}
+    return {
+        one.metadata["Name"].lower().replace("_", "-"): one.version
+        for one in distributions(path=where)
+    }
 
 
 if __name__ == "__main__":
