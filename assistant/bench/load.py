@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import Counter
@@ -151,6 +152,25 @@ def ask(engine: Engine, question: Sequence[Message], sampling: Sampling) -> Load
 
 
 def memory_mb() -> float:
-    """Resident memory of this process, in MB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    """Resident memory of this process and of those it started (an engine may be one), in MB."""
+    return sum(map(_resident_pages, _family(os.getpid()))) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _family(process: int) -> set[int]:
+    """A process, its children, theirs, and so on."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            after_name = stat.read_text().rpartition(")")[2].split()
+            parents[int(stat.parent.name)] = int(after_name[1])
+    family = {process}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family
+
+
+def _resident_pages(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except OSError:  # it ended meanwhile
+        return 0

@@ -30,7 +30,7 @@ class Loaded:
     tokens: int
     seconds: float
     tokens_per_second: float
-    memory_mb: float  # of this process: of a remote engine only the client
+    memory_mb: float  # of this process and its children: of a remote engine only the client
     words: int = 0  # of the long prompt or the shared system prompt
     ratio: float | None = None  # tokens a second against the first engine's
 

@@ -1,6 +1,7 @@
 """`python -m assistant bench --engine …`: load on an engine, and what is left of it."""
 
 import json
+import subprocess
 import sys
 import threading
 from dataclasses import replace
@@ -22,6 +23,18 @@ from assistant.errors import EngineError, FailedError
 from assistant.words import Text
 
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def test_memory_counts_what_an_engine_started():
+    before = load.memory_mb()
+    held = "x = b'1' * 200_000_000; print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", held], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert load.memory_mb() > before + 190
+        child.communicate(b"\n")
 
 
 def bench(*arguments: str):
