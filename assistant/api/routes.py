@@ -72,6 +72,12 @@ async def _as_response(request: Request, error: Exception) -> Response:
     if isinstance(error, ApiError):
         return error.response()
     asked = f"{request.method} {request.url.path}"[:SHOWN_CHARACTERS]
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        refused = ApiError(
+            405, f"Wrong method: {asked}. There are: {ADDRESSES}.", "method_not_supported"
+        ).response()
+        refused.headers.update(error.headers or {})  # Allow
+        return refused
     return ApiError(
         404, f"Unknown request URL: {asked}. There are: {ADDRESSES}.", "unknown_url"
     ).response()

@@ -676,8 +676,6 @@ def test_scripts_of_other_pages_get_in_only_where_the_owner_says_so(usual):
     ("method", "path"),
     [
         ("POST", "/embeddings"),
-        ("GET", "/chat/completions"),
-        ("DELETE", "/models"),
         ("GET", ""),
         ("GET", "/"),
     ],
@@ -685,6 +683,21 @@ def test_scripts_of_other_pages_get_in_only_where_the_owner_says_so(usual):
 def test_an_address_that_is_none_is_said_in_openais_shape(usual, method, path):
     response = LOCAL.request(method, usual.url + path)
     assert usual.refused(response) == (404, "unknown_url", None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/chat/completions", "POST"),
+        ("TRACE", "/chat/completions", "POST"),
+        ("DELETE", "/models", "GET"),
+        ("POST", "/models/bella", "GET"),
+    ],
+)
+def test_a_wrong_method_is_said_with_the_right_one(usual, method, path, allowed):
+    response = LOCAL.request(method, usual.url + path)
+    assert usual.refused(response) == (405, "method_not_supported", None)
+    assert response.headers["Allow"] == allowed
     assert "POST /v1/chat/completions" in response.text
 
 
