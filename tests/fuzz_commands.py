@@ -230,20 +230,28 @@ def environment_for(folder: Path, chance: random.Random) -> dict[str, str]:
 
 @contextlib.contextmanager
 def no_pages() -> Iterator[None]:
-    """Without the page, which would stay open, and without the conversion of models, a minute each."""
+    """Without the page, which would stay open, with an API that closes as soon as it is open, and without
+    the conversion of models, a minute each."""
     before = {name: sys.modules.get(name) for name in PAGES}
     nothing: Callable[..., Any] = lambda *_, **__: None  # noqa: E731
     sys.modules[PAGES[0]] = types.SimpleNamespace(answerer_for=nothing, build_page=nothing)  # type: ignore[assignment]
     sys.modules[PAGES[1]] = types.SimpleNamespace(serve=nothing)  # type: ignore[assignment]
     import app
+    from assistant.api import serve
     from assistant.engines.cpu import weights as openvino_weights
 
+    api = {name: getattr(serve, name) for name in ("Ending", "closed_at_the_end", "load_assistant")}
+    serve.Ending = lambda *_: types.SimpleNamespace(wait=lambda: None)  # type: ignore[assignment,misc]
+    serve.closed_at_the_end = contextlib.closing  # the real one ends the process under a thread
+    serve.load_assistant = _no_export
     tabs, app.owner_tabs = app.owner_tabs, lambda _: ()
     export, openvino_weights.export = openvino_weights.export, _no_export
     try:
         yield
     finally:
         app.owner_tabs, openvino_weights.export = tabs, export
+        for name, whole in api.items():
+            setattr(serve, name, whole)
         for name, module in before.items():
             sys.modules.pop(name)
             if module is not None:

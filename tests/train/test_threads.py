@@ -108,6 +108,18 @@ def test_how_threads_wait_is_measured_once_for_a_machine(unknown_machine, spinni
     assert unknown_machine.asked[1:] == [("bfloat16", 8)]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads of libgomp")
+def test_a_home_that_cannot_be_written_is_measured_for_all_the_same(
+    unknown_machine, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ASSISTANT_HOME", str(tmp_path / "file" / "home"))
+    unknown_machine.found |= {"asleep": 1.0, "spinning": 0.5}
+    for times in (1, 2):
+        assert waiting.waiting("float32", 2) == waiting.WAYS["spinning"]
+        assert len(unknown_machine.asked) == times
+
+
 def test_a_busy_machine_waits_asleep_and_is_measured_again(unknown_machine):
     for times in (1, 2):
         assert waiting.waiting("float32", 2) == {"OMP_WAIT_POLICY": "PASSIVE"}

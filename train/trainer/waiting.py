@@ -17,10 +17,12 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from assistant.artifacts import write_json
 from assistant.bench.report import processor_name
+from assistant.errors import BlockedError
 from assistant.models import home
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
@@ -68,7 +70,8 @@ def waiting(dtype: str, threads: int, report: Report = unreported) -> dict[str, 
             return WAYS["asleep"]
         spin = seconds["spinning"] < PAYS * seconds["asleep"]
         known[machine] = "spinning" if spin else "asleep"
-        write_json(known, file)
+        with suppress(BlockedError):  # not to be written: measured again the next time
+            write_json(known, file)
     return WAYS[known[machine]]
 
 
