@@ -3,13 +3,17 @@
 Each checkpoint answers a quarter of the probes and reads a quarter of the held-out ordinary
 conversation; the final report uses the other three quarters (`probing`). The best passes the gates
 of identity, false triggers and perplexity; else it has the highest score (`Measured.score`: counting
-gates, a parrot that always says its name would win over a model near to all of them); then the
-smallest change of perplexity; then it is the earliest. They are measured from the last one back, and
-no further once WORSE of them in a row are worse than the best.
+gates, a parrot that always says its name would win over a model near to all of them). A quarter of the
+probes is few: what is better by less than their standard error may be so by chance, and the last
+checkpoint, whose learning rate came to its end, is taken before it. That is the one-standard-error
+rule (Breiman et al. 1984, section 3.4.3; Hastie et al., The Elements of Statistical Learning, 7.10).
+They are measured from the last one back, and no further once WORSE of them in a row are worse than
+the best.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,15 +52,44 @@ class Measured(Part):
     change_percent: float
     gates_passed: int  # of GATES
     score: float  # hit rate less false triggers, less 0.01 for each % of perplexity over its gate
+    standard_error: float = 0.0  # of the score
 
     def rank(self) -> tuple[float, ...]:
         """Larger is better."""
-        return (
-            self.gates_passed == GATES,
-            round(self.score, 6),
-            -round(self.change_percent, 2),
-            -self.step,
-        )
+        return self.gates_passed == GATES, round(self.score, 6), self.step
+
+
+def best_of(measured: Sequence[Measured]) -> Measured:
+    """Return the last checkpoint that is as good as the best, but for the chance of the best's figures.
+
+    Args:
+        measured: figures in the order of their steps.
+
+    Returns:
+        One that passes all gates, where any does.
+    """
+    best = max(measured, key=Measured.rank)
+    least = round(best.score - best.standard_error, 6)
+    as_good = [
+        one
+        for one in measured
+        if round(one.score, 6) >= least and (one.gates_passed == GATES or best.gates_passed < GATES)
+    ]
+    return as_good[-1]
+
+
+def standard_error(rates: Sequence[tuple[float, int]]) -> float:
+    """Return the standard error of a sum of independent shares.
+
+    Args:
+        rates: each share, and of how many it is one.
+
+    Returns:
+        sqrt(sum(p (1 - p) / n)), with two successes and two failures added to each count (Agresti and
+        Coull 1998), so that a share of 0 or 1 has an error too; 0 where there is nothing to count.
+    """
+    adjusted = [((share * count + 2) / (count + 4), count + 4) for share, count in rates if count]
+    return math.sqrt(sum(share * (1 - share) / count for share, count in adjusted))
 
 
 class Chosen(Part):
@@ -113,10 +146,10 @@ def choose(
             )  # fmt: skip
             step = checkpoint.iteration // recipe.accumulation
             measured.insert(0, trial.measure(step, adapter, base, place, report))
-        best = max(measured, key=Measured.rank)
-        worse = 0 if measured[0] is best else worse + 1
+        worse = 0 if measured[0] is max(measured, key=Measured.rank) else worse + 1
         if worse == WORSE:
             break
+    best = best_of(measured)
     chosen = Chosen(
         step=best.step,
         last_step=measured[-1].step,
@@ -162,8 +195,9 @@ class _Trial:
             answers = self._answers(model, what, report)
             perplexity = model.perplexity(self.rows, what, report)
         answered = scores.pairs(self.asked, [None] * len(answers), answers)
-        hits = scores.identity(answered).hit_rate
-        false = scores.false_trigger(answered, self.persona).rate
+        identity = scores.identity(answered)
+        ordinary = scores.false_trigger(answered, self.persona)
+        hits, false = identity.hit_rate, ordinary.rate
         change = 100 * (perplexity / self.base_perplexity - 1)
         over = change - self.table.perplexity_change_percent
         passed = (
@@ -178,6 +212,7 @@ class _Trial:
             change_percent=change,
             gates_passed=sum(passed),
             score=hits - false - max(0.0, over) / 100,
+            standard_error=standard_error([(hits, identity.probes), (false, ordinary.probes)]),
         )
 
     def _answers(self, model: LoadedModel, what: Text, report: Report) -> Sequence[Answer]:
