@@ -38,7 +38,7 @@ def finetune(folder: Path, share_prefixes: bool):
     model = Finetune(
         llm={
             "type": load_base, "pretrained_model_name_or_path": str(folder),
-            "dtype": torch.float32, "attn_implementation": "eager",
+            "dtype": torch.float32, "attn_implementation": "sdpa",
         },
         lora=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.0),
         use_activation_checkpointing=False,

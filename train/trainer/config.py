@@ -59,7 +59,6 @@ def config_text(job: Job) -> str:
         samples_file=repr(str(job.work / SAMPLES_FILE)),
         questions=repr([list(asked) for asked in job.questions]),
         dtype=job.dtype,
-        attention="'eager'" if on_cpu else "'sdpa'",  # on a CPU, eager is quicker for short rows
         checkpointing=recipe.gradient_checkpointing,
         shared=on_cpu,  # on a GPU, a mask of one's own rules out the fast attention
         autocast=repr("bfloat16") if on_cpu and job.dtype == "bfloat16" else None,
@@ -152,7 +151,7 @@ model = dict(
     share_prefixes=$shared,
     llm=dict(
         type=load_base, pretrained_model_name_or_path=base, trust_remote_code=False,
-        dtype=torch.$dtype, attn_implementation=$attention,$quantisation),
+        dtype=torch.$dtype, attn_implementation='sdpa',$quantisation),
     lora=$lora)
 
 # ---- data: the tokenizer's own chat template, loss on the assistant's tokens ---------------------

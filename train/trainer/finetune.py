@@ -182,5 +182,11 @@ def _has_plain_head(model: PreTrainedModel) -> bool:
 
 
 def load_base(**arguments: Any) -> PreTrainedModel:
-    """`AutoModelForCausalLM.from_pretrained`, for the config's `llm` entry."""
-    return AutoModelForCausalLM.from_pretrained(**arguments)
+    """`AutoModelForCausalLM.from_pretrained`, for the config's `llm` entry. Attention of torch's own
+    keeps no scores for the backward pass; an architecture that has none of it gets the plain one."""
+    try:
+        return AutoModelForCausalLM.from_pretrained(**arguments)
+    except ValueError as error:
+        if "scaled_dot_product_attention" not in str(error):
+            raise
+        return AutoModelForCausalLM.from_pretrained(**arguments | {"attn_implementation": "eager"})
