@@ -59,7 +59,7 @@ def test_all_problems_are_reported_at_once_with_table_key_value_and_what_was_exp
         '[assistant] name = "": must not be empty',
         "[assistant] author: required, but not there",
         '[assistant] autor = "B": unknown key; check its spelling',
-        "[serve] engine = \"gpu\": Input should be 'auto', 'turbomind', 'cpu', 'transformers', 'remote' or 'echo'",
+        "[serve] engine = \"gpu\": Input should be 'auto', 'turbomind', 'cpu', 'llamacpp', 'transformers', 'remote' or 'echo'",
         "[serve] limits.queue = -1: Input should be greater than or equal to 0",
         "[styles] x.label: required, but not there",
         "[styles] x.temperature = 3: Input should be less than or equal to 2",
