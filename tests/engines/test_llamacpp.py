@@ -71,6 +71,17 @@ def test_a_context_that_the_cache_cannot_hold_is_cut(embedded_model):
     assert (found.slots, found.context_length) == (1, tokens)
 
 
+def test_the_repetition_penalty_reaches_llama_cpp(llamacpp_engine):
+    ask = [Message(role="user", content="Repeat after me: yes yes yes yes yes yes yes yes")]
+
+    def distinct(penalty: float) -> float:
+        sampling = Sampling(max_tokens=32, temperature=0, repetition_penalty=penalty)
+        words = "".join(chunk.text for chunk in llamacpp_engine.stream(ask, sampling)).split()
+        return len(set(words)) / len(words)
+
+    assert distinct(1.5) > distinct(1.0)
+
+
 def test_nobody_else_may_ask_its_server(llamacpp_engine):
     address = llamacpp_engine._process.address
     body = {"messages": [{"role": "user", "content": "Hi"}]}

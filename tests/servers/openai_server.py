@@ -42,6 +42,7 @@ class StandIn:
         self.rejects: tuple[str, ...] = ()
         self.healthy = True
         self.models_status = 200  # another one is what /v1/models answers
+        self.owner = "nobody"  # what a model's card calls its `owned_by`
         self.context: int | None = self.engine.describe().context_length
         self.tokenizes = True
         self.answer: Callable[[list[Message]], str] | None = None
@@ -113,7 +114,7 @@ def _app(server: StandIn) -> FastAPI:
             return _error(server.models_status, "no list of models")
         if refused := _refuse_key(server, request):
             return refused
-        card = {"id": MODEL, "object": "model", "owned_by": "nobody"}
+        card = {"id": MODEL, "object": "model", "owned_by": server.owner}
         return JSONResponse(
             {
                 "object": "list",

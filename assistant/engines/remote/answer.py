@@ -18,7 +18,10 @@ from .tokens import plain, reported
 
 logger = logging.getLogger(__name__)
 
-OPTIONAL = (*EXTRAS, "seed", "stream_options", "max_tokens")
+# llama.cpp's server takes LMDeploy's name of the penalty without a word and ignores it. Over the
+# whole context, as everywhere else (its own default: the last 64 tokens), and without its own min_p.
+LLAMACPP_EXTRAS = {"repeat_last_n": -1, "min_p": 0.0}
+OPTIONAL = (*EXTRAS, "repeat_penalty", *LLAMACPP_EXTRAS, "seed", "stream_options", "max_tokens")
 STOPS_SENT = 4  # the protocol's limit; the caller cuts all of them anyway
 USAGE_SECONDS = 3.0  # how long to wait for the counts once the answer has ended
 ABORTED = ("abort", "error", "content_filter", "insufficient_system_resource")
@@ -44,8 +47,7 @@ def request_of(server: Server, messages: Sequence[Message], sampling: Sampling) 
         fields["max_completion_tokens"] = sampling.max_tokens
     if sampling.stop:
         fields["stop"] = list(sampling.stop[:STOPS_SENT])
-    extras = {name: getattr(sampling, name) for name in EXTRAS if name not in server.refused}
-    if extras:
+    if extras := _extras(server, sampling):
         fields["extra_body"] = extras
     return {
         "model": server.model,
@@ -55,6 +57,16 @@ def request_of(server: Server, messages: Sequence[Message], sampling: Sampling) 
         "stream": True,
         **fields,
     }
+
+
+def _extras(server: Server, sampling: Sampling) -> dict[str, Any]:
+    """What is not OpenAI's, by the names that this server knows."""
+    if server.is_llamacpp:
+        penalty = sampling.repetition_penalty
+        extras = {"top_k": sampling.top_k, "repeat_penalty": penalty, **LLAMACPP_EXTRAS}
+    else:
+        extras = {name: getattr(sampling, name) for name in EXTRAS}
+    return {name: value for name, value in extras.items() if name not in server.refused}
 
 
 async def open_stream(server: Server, messages: Sequence[Message], sampling: Sampling) -> Any:

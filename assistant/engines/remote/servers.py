@@ -37,6 +37,7 @@ class Server:
         self.model = settings.model
         self.models: tuple[str, ...] = ()
         self.context_length: int | None = None
+        self.is_llamacpp = False  # llama.cpp has its own names for some of the sampling
         self.refused: set[str] = set()  # optional fields that it does not take
         self.alive = False
 
@@ -72,7 +73,9 @@ class Server:
         known = {str(card["id"]): card for card in cards if isinstance(card, dict) and "id" in card}
         self.models = tuple(known)
         self.model = self.settings.model or next(iter(known), "")
-        self.context_length = _context_length(known.get(self.model, {}))
+        card = known.get(self.model, {})
+        self.context_length = _context_length(card)
+        self.is_llamacpp = card.get("owned_by") == "llamacpp"
 
     def failure(self, error: Exception) -> Failure:
         """What an exception of this server's client means."""
