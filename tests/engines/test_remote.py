@@ -81,11 +81,11 @@ def test_the_request_says_all_that_was_asked(server, opened):
 
 
 def test_llama_cpp_is_told_the_penalty_by_its_own_name(server, opened):
-    server.owner = "llamacpp"
+    server.owner, server.context = "llamacpp", 2048
     ask(opened(server), top_k=7, repetition_penalty=1.5)
     sent = server.requests[0]
     told = {name: sent.get(name) for name in ("top_k", "repeat_penalty", "repeat_last_n", "min_p")}
-    assert told == {"top_k": 7, "repeat_penalty": 1.5, "repeat_last_n": -1, "min_p": 0.0}
+    assert told == {"top_k": 7, "repeat_penalty": 1.5, "repeat_last_n": 2048, "min_p": 0.0}
     assert "repetition_penalty" not in sent
 
 

@@ -18,10 +18,9 @@ from .tokens import plain, reported
 
 logger = logging.getLogger(__name__)
 
-# llama.cpp's server takes LMDeploy's name of the penalty without a word and ignores it. Over the
-# whole context, as everywhere else (its own default: the last 64 tokens), and without its own min_p.
-LLAMACPP_EXTRAS = {"repeat_last_n": -1, "min_p": 0.0}
-OPTIONAL = (*EXTRAS, "repeat_penalty", *LLAMACPP_EXTRAS, "seed", "stream_options", "max_tokens")
+LLAMACPP_EXTRAS = ("repeat_penalty", "repeat_last_n", "min_p")
+OPTIONAL = (*EXTRAS, *LLAMACPP_EXTRAS, "seed", "stream_options", "max_tokens")
+PENALISED = 4096  # tokens to look back at where the server does not say how many it reads
 STOPS_SENT = 4  # the protocol's limit; the caller cuts all of them anyway
 USAGE_SECONDS = 3.0  # how long to wait for the counts once the answer has ended
 ABORTED = ("abort", "error", "content_filter", "insufficient_system_resource")
@@ -60,10 +59,17 @@ def request_of(server: Server, messages: Sequence[Message], sampling: Sampling) 
 
 
 def _extras(server: Server, sampling: Sampling) -> dict[str, Any]:
-    """What is not OpenAI's, by the names that this server knows."""
+    """What is not OpenAI's, by the names that this server knows.
+
+    llama.cpp's takes LMDeploy's name of the penalty without a word and ignores it. It is to hold over
+    the whole context, as everywhere else (llama.cpp's default: the last 64 tokens; of -1, which was
+    the context once, newer ones know nothing), and without llama.cpp's own min_p.
+    """
     if server.is_llamacpp:
-        penalty = sampling.repetition_penalty
-        extras = {"top_k": sampling.top_k, "repeat_penalty": penalty, **LLAMACPP_EXTRAS}
+        extras: dict[str, Any] = {
+            "top_k": sampling.top_k, "repeat_penalty": sampling.repetition_penalty,
+            "repeat_last_n": server.context_length or PENALISED, "min_p": 0.0,
+        }  # fmt: skip
     else:
         extras = {name: getattr(sampling, name) for name in EXTRAS}
     return {name: value for name, value in extras.items() if name not in server.refused}
