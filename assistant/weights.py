@@ -24,7 +24,8 @@ def choose_weights(config: Config, flag: str | None = None) -> Choice:
     if config.model.weights:
         return Choice(config.model.weights, "config")
     if result := config.run.servable:
-        return Choice(str(result), "run")
+        own = result if result.is_absolute() else result.relative_to(config.folder)
+        return Choice(str(own), "run")  # as any path of the file: it starts from the file's folder
     return Choice(config.model.base, "base")
 
 

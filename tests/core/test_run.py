@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from assistant.artifacts import Manifest, now, sha256_of, write_manifest
+from assistant.artifacts import MANIFEST_FILE, Manifest, now, sha256_of, write_manifest
+from assistant.config import read_config
 from assistant.errors import UsageError
+from assistant.models.reference import parse
 from assistant.run import ADAPTER, MERGED, Run
+from assistant.weights import choose_weights
 
 
 def run_with(folder: Path, *names: str) -> Run:
@@ -104,3 +107,18 @@ def test_the_newer_of_merged_and_exported_adapter_is_served(tmp_path):
     assert run.servable == run.adapter
     os.utime(run.adapter / "manifest.json", (0, 0))
     assert run.servable == run.merged
+
+
+def test_a_result_is_found_from_wherever_the_configuration_is_named(tmp_path, monkeypatch):
+    project = tmp_path / "examples" / "mine"
+    run_with(project / "runs" / "default", f"merged/{MANIFEST_FILE}")
+    (project / "assistant.toml").write_text('[assistant]\nname = "Bay"\nauthor = "Ada"\n')
+    for place, name in ((tmp_path, "examples/mine/assistant.toml"), (project, "assistant.toml"),
+                        (tmp_path, str(project / "assistant.toml"))):  # fmt: skip
+        monkeypatch.chdir(place)
+        config = read_config(Path(name))
+        choice = choose_weights(config)
+        assert choice.source == "run"
+        found = parse(choice.reference, config.folder).path
+        assert found is not None
+        assert found.samefile(project / "runs" / "default" / "merged")
