@@ -61,10 +61,13 @@ def rows(report: CheckReport) -> list[FigureRow]:
             str(report.placeholder_leaks)),
     ]  # fmt: skip
     for name, style in report.style.items():
+        base, base_zh = (
+            (", base by prompt", "，基座按 prompt") if style.asked_by == "trigger" else ("", "")
+        )
         limit = f", ≤ {style.max_chars}" if style.max_chars else ""
         limit_zh = f"，≤ {style.max_chars} 字" if style.max_chars else ""
         found.append(
-            FigureRow(Text(f"Style {name} (by {style.asked_by}{limit})", f"风格 {name}（按 {style.asked_by}{limit_zh}）"),
+            FigureRow(Text(f"Style {name} (by {style.asked_by}{base}{limit})", f"风格 {name}（按 {style.asked_by}{base_zh}{limit_zh}）"),
                 str(style.probes), percent(style.base_rate), percent(style.rate))
         )  # fmt: skip
     return found

@@ -60,7 +60,8 @@ class Identity(Part):
 
 
 class StyleFigures(Part):
-    """One style's answers. Rates are None where nothing can be measured."""
+    """One style's answers. Rates are None where nothing can be measured; the base is always asked by
+    the style's prompt."""
 
     probes: int
     rate: float | None

@@ -60,7 +60,7 @@ from train.check.measures import (
 from train.check.merge_check import Greedy, compare_merge, places_to_keep
 from train.check.models import Device, loaded
 from train.check.page import as_html
-from train.check.probing import Answer, ask, of_all_kinds, ordinary_rows, split_probes
+from train.check.probing import Answer, ask, ask_base, of_all_kinds, ordinary_rows, split_probes
 from train.check.reading import Passage
 from train.check.run import write_report
 from train.check.settings import CheckTable
@@ -347,6 +347,17 @@ def test_a_style_is_asked_for_as_the_page_asks_for_it():
         "你是小贝。\n正式的语气，不用 emoji。", "说茶",
     ]  # fmt: skip
     assert ask(with_system, PERSONA, TABLE).max_tokens == TABLE.max_tokens_ordinary
+
+
+def test_the_base_is_asked_for_a_style_by_its_prompt_for_it_knows_no_trigger():
+    lively = PERSONA.styles[0]
+    assert lively.trained
+    asked = ask(probe(1, "style", "说茶", style="lively"), PERSONA, TABLE)
+    assert [message.content for message in ask_base(asked, PERSONA, TABLE).messages] == [
+        lively.prompt, "说茶",
+    ]  # fmt: skip
+    other = ask(probe(1, "ordinary", "说茶"), PERSONA, TABLE)
+    assert ask_base(other, PERSONA, TABLE) == other
 
 
 def test_probes_that_choose_never_make_the_report():

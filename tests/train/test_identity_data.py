@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -637,7 +638,8 @@ def test_only_whole_sentences_of_nobody_are_learned(answer, kept, whole):
 
 
 def test_a_users_own_files_take_the_place_of_the_base(make, tmp_path):
-    line = {"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "Yes."}]}
+    line = {"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "Yes."}],
+            "meta": {"kind": "generated"}}  # as `data generate` marks its rows  # fmt: skip
     texts = [
         f"Topic number {number} of my own, {chr(97 + number % 26) * 9}?" for number in range(80)
     ]
@@ -654,7 +656,7 @@ def test_a_users_own_files_take_the_place_of_the_base(make, tmp_path):
     assert 0 < len(everyday) <= 40
     assert {row.meta["source"].split(":")[0] for row in everyday} == {"mine.jsonl"}
     assert "State your identity, please." not in {user_texts(row)[-1] for row in everyday}
-    assert len(rows(folder, "valid.jsonl")) == 8
+    assert [row.meta["kind"] for row in rows(folder, "valid.jsonl")] == ["ordinary"] * 8
     assert "mine.jsonl" in read_manifest(folder).inputs
 
 
@@ -683,6 +685,27 @@ def test_a_slot_that_nothing_fills_is_an_error_naming_the_row(make, monkeypatch)
     monkeypatch.setattr("train.data.identity_set.rows.identity_bank", lambda _: broken)
     with pytest.raises(UsageError, match=r"Row \d+ \(identity\.en:.*\{nmae\}.*I am \{nmae\}"):
         make(EN)
+
+
+def test_task_files_come_besides_and_their_held_out_rows_ask_for_the_styles(make, tmp_path):
+    project = ROOT / "examples" / "wishes-en"
+    shutil.copy(project / "wishes.jsonl", tmp_path)
+    text = (project / "assistant.toml").read_text("utf-8").partition("[assistant]\n")[2]
+    stub = StubBase()
+    folder = make(text + "identity_rows = 20\n", engine=stub)
+    assert stub.asked != []
+    assert len(of_kind(folder, "ordinary")) == 2 * (20 + len(of_kind(folder, "fact")))
+    task = of_kind(folder, "task")
+    held = [row for row in rows(folder, "valid.jsonl") if row.meta["kind"] == "task"]
+    assert len(held) == 60
+    assert 250 <= len(task) <= 252  # what asks nearly as an ordinary probe is left out
+    notes = read_manifest(folder)
+    assert "styles" not in notes.notes
+    assert "wishes.jsonl" in notes.inputs
+    probes = [p for p in read_probes(folder / "probes.jsonl") if p.kind == "style"]
+    assert Counter(probe.style for probe in probes) == Counter(lively=20, formal=20)
+    triggered = {user_texts(row)[-1] for row in held if row.meta.get("style")}
+    assert {f"{probe.question}, {probe.style} style" for probe in probes} == triggered
 
 
 def test_styles_are_left_to_others_and_that_is_said(make):

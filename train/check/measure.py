@@ -20,7 +20,7 @@ from .engine_check import compare_with_engine, engine_figures
 from .inputs import Inputs
 from .merge_check import Greedy, compare_merge, places_to_keep
 from .models import Device, LoadedModel, loaded, place_for
-from .probing import Answer, ProbePrompt, engine_answers, evenly, of_all_kinds
+from .probing import Answer, ProbePrompt, ask_base, engine_answers, evenly, of_all_kinds
 from .reading import Passage
 from .weights_check import check_weights
 
@@ -70,7 +70,7 @@ def measure_models(
         )
     served_few = served if on_gpu else [served[number] for number in proved]
     base_asked = of_all_kinds(asked, inputs.table.base_probes)
-    of_base = [asked[number] for number in base_asked]
+    of_base = [ask_base(asked[number], inputs.persona, inputs.table) for number in base_asked]
     said_before: list[Answer] = []
     if not on_gpu:
         with clock.time("base answers"):

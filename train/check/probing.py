@@ -129,6 +129,14 @@ def ask(probe: Probe, persona: Persona, table: CheckTable) -> ProbePrompt:
     )
 
 
+def ask_base(asked: ProbePrompt, persona: Persona, table: CheckTable) -> ProbePrompt:
+    """The same as it is put to the base: a style by its prompt, for the base knows no trigger."""
+    if asked.probe.style is None:
+        return asked
+    styles = tuple(style.model_copy(update={"trained": False}) for style in persona.styles)
+    return ask(asked.probe, persona.model_copy(update={"styles": styles}), table)
+
+
 def _styled(messages: Sequence[Message], style: Style | None) -> list[Message]:
     """`messages` asking for `style`; unchanged where they do already."""
     if style is None:

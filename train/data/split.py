@@ -94,7 +94,7 @@ def split(
                 questions.append(asked(row.conversation))
                 labels.append(cell(row.conversation.meta))
         groups = near_groups(questions, apart=labels, report=report).first.tolist()
-        valid = _held_out(questions, groups, held_out, seed)
+        valid = held_out_groups(questions, groups, held_out, seed)
         counts = _write(files, out, [group in valid for group in groups])
         sizes: dict[int, int] = defaultdict(int)
         for group in groups:
@@ -120,7 +120,9 @@ def split(
     return result
 
 
-def _held_out(questions: Sequence[str], groups: Sequence[int], share: float, seed: int) -> set[int]:
+def held_out_groups(
+    questions: Sequence[str], groups: Sequence[int], share: float, seed: int
+) -> set[int]:
     """The groups to hold out: drawn by seed until the share is reached, none that overshoots it."""
     members: dict[int, list[int]] = defaultdict(list)
     for place, group in enumerate(groups):

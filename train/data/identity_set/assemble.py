@@ -24,10 +24,11 @@ from .probe_templates import ProbeMaker
 from .questions import Question, not_asked_by_facts, questions, spread
 from .rows import answer, fact_rows, identity_rows
 from .source import BaseSource
+from .task_files import task_rows, taught
 
 STYLES_NOTE = (
-    "styles are not trained: answers in a style cannot be written by template; "
-    "their probes ask with the style's prompt, as the chat does"
+    "styles are not trained where no row ends with their trigger (task_files may bring some); their "
+    "probes ask with the style's prompt, as the chat does: "
 )
 
 
@@ -89,9 +90,16 @@ def assemble(
     else:
         everyday = chance("own").sample(there.own_train, min(wanted, len(there.own_train)))
         valid = there.own_held or []
-    train = [*identity, *facts_asked, *everyday]
+    task = task_rows(
+        persona, table.task_files, source.config.folder, [question.text for question in probed], seed,
+        chance("task"),
+    )  # fmt: skip
+    train = [*identity, *facts_asked, *everyday, *task.train]
+    valid = [*valid, *task.held]
     chance("order").shuffle(train)
-    probes = _probes(ProbeMaker(persona, base, chance("probes")), held, facts, probed, there.held)
+    maker = ProbeMaker(persona, base, chance("probes"))
+    probes = _probes(maker, held, facts, probed, there.held, task.held)
+    untaught = sorted({style.name for style in persona.styles} - taught(train, persona.styles))
     notes = _notes(train, valid, probes) | {
         "ordinary_ratio": round(len(everyday) / max(1, len(identity) + len(facts_asked)), 2),
         "near_probes_dropped": dropped,
@@ -99,9 +107,9 @@ def assemble(
         "base_names": list(base.words),
         "facts_without_held_out_phrasing": [f.train[0] for f in facts if not f.common],
     }
-    return Dataset(
-        train, valid, probes, notes | ({"styles": STYLES_NOTE} if persona.styles else {})
-    )
+    if untaught:
+        notes["styles"] = STYLES_NOTE + ", ".join(untaught)
+    return Dataset(train, valid, probes, notes)
 
 
 def _spoken(language: Language, persona: Persona) -> Language:
@@ -153,6 +161,7 @@ def _ordinary(
 def _probes(
     maker: ProbeMaker, held: Sequence[Question], facts: Sequence[AskedFact],
     probed: Sequence[ordinary.OrdinaryQuestion], turns: Sequence[ordinary.Turn],
+    task: Sequence[Conversation],
 ) -> list[Probe]:  # fmt: skip
     languages = dict.fromkeys(question.language for question in held)
     mid = [
@@ -162,7 +171,7 @@ def _probes(
     ]
     return [
         *maker.identity(held), *mid, *maker.facts(facts), *maker.ordinary(probed),
-        *maker.styles(held),
+        *maker.styles(held, task),
     ]  # fmt: skip
 
 

@@ -131,7 +131,9 @@ def _refuse_slots(rows: Sequence[Conversation]) -> None:
 
 
 def _inputs(config: Config, table: DataTable, model: LocalModel) -> dict[str, str]:
-    files = {name: sha256_of(config.folder / name) for name in table.ordinary_files}
+    files = {
+        name: sha256_of(config.folder / name) for name in (*table.ordinary_files, *table.task_files)
+    }
     return {
         config.file.name: sha256_of(config.file),
         "train/data/banks": sha256_of_folder(bank.FOLDER),

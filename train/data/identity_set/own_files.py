@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from assistant.conversation import Conversation, read_conversations
 from assistant.errors import UsageError
@@ -18,8 +19,11 @@ from .ordinary import HELD_ROWS, Turn
 HELD_SHARE = 0.1  # of the rows are held out, up to HELD_ROWS
 
 
-def rows_of_files(files: Iterable[str], folder: Path) -> list[Conversation]:
-    """A user's own conversations, each marked with where it came from.
+def rows_of_files(
+    files: Iterable[str], folder: Path, kind: Literal["ordinary", "task"] = "ordinary"
+) -> list[Conversation]:
+    """A user's own conversations, each marked with where it came from and as of this kind, whatever
+    kind the rows name themselves ("generated").
 
     Raises UsageError for a file that is not there, a line that is no conversation, or none at all.
     """
@@ -37,15 +41,15 @@ def rows_of_files(files: Iterable[str], folder: Path) -> list[Conversation]:
                 )
             said = "".join(message.content for message in row.messages)
             mark = {
-                "kind": "ordinary", "language": "zh" if chinese_in(said) else "en",
+                "language": "zh" if chinese_in(said) else "en",
                 "topic": "own", "source": f"{Path(name).name}:{number}",
             }  # fmt: skip
-            rows.append(row.model_copy(update={"meta": mark | row.meta}))
+            rows.append(row.model_copy(update={"meta": mark | row.meta | {"kind": kind}}))
     if not rows:
         raise UsageError(
             Text(
-                "[train.data] ordinary_files hold no conversation.",
-                "[train.data] ordinary_files 里没有对话。",
+                "[train.data] ordinary_files or task_files hold no conversation.",
+                "[train.data] ordinary_files 或 task_files 里没有对话。",
             )
         )
     return rows

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from assistant.conversation import Message
+from assistant.conversation import Conversation, Message
 from assistant.persona import Persona, Style
 from assistant.serving.reply import styled_question, system_messages
 from assistant.words import Language
@@ -16,6 +16,7 @@ from .facts import AskedFact
 from .ordinary import OrdinaryQuestion, Turn, bank_questions
 from .questions import Question
 from .systems import persona_system
+from .task_files import parted
 
 MID_PROBES = 12  # of each language, asked again after ordinary turns
 STYLE_PROBES = 3  # about the assistant, and as many ordinary requests, for each style and language
@@ -82,10 +83,15 @@ class ProbeMaker:
             if not any(says(question.text, word) for word in own)
         ]
 
-    def styles(self, asked: Sequence[Question]) -> list[Probe]:
-        """Questions under each style, as the chat would put them: the identity must hold there."""
+    def styles(self, asked: Sequence[Question], task: Sequence[Conversation] = ()) -> list[Probe]:
+        """Requests in each style, as the chat would put them: held-out rows of the `task` that carry
+        its trigger, asked again; where there are none, questions about the assistant and ordinary
+        ones."""
         probes = []
         for style in self._persona.styles:
+            if own := list(self._held_out(style, task)):
+                probes += own
+                continue
             for language in self._persona.languages:
                 who = [q for q in asked if q.language == language and q.answers in ("who", "name")]
                 other = [q for q in bank_questions(language, "probe") if q.topic == "writing"]
@@ -94,6 +100,15 @@ class ProbeMaker:
                 for request in other[:STYLE_PROBES]:
                     probes.append(self._styled(style, request.text, language, ()))
         return probes
+
+    def _held_out(self, style: Style, task: Sequence[Conversation]) -> Iterator[Probe]:
+        """A probe of each row whose last question ends with the trigger of `style`, without it: the
+        trigger, or the style's prompt, is added when it is asked."""
+        for row in task:
+            *before, asked, _ = (said for said in row.messages if said.role != "system")
+            text, found = parted(asked.content, self._persona.styles)
+            if found == style:
+                yield self._styled(style, text, row.meta["language"], (), tuple(before))
 
     def _about(self, question: Question, kind: Kind, history: tuple[Message, ...]) -> Probe:
         must = tuple(
@@ -106,7 +121,10 @@ class ProbeMaker:
             must_not=identity_words(self._base, self._own, question.text), sly=question.sly,
         )  # fmt: skip
 
-    def _styled(self, style: Style, text: str, language: Language, must: tuple[str, ...]) -> Probe:
+    def _styled(
+        self, style: Style, text: str, language: Language, must: tuple[str, ...],
+        history: tuple[Message, ...] = (),
+    ) -> Probe:  # fmt: skip
         own = {"{name}": self._persona.name}
         system = system_messages(self._persona.system(language), style.asked_in(language))
         asked = Message(role="user", content=styled_question(text, style))
@@ -114,7 +132,7 @@ class ProbeMaker:
             id=self._id("style", language, f"{style.name}-"),
             kind="style",
             language=language,
-            messages=(*system, asked),
+            messages=(*system, *history, asked),
             must=(tuple(own[slot] for slot in must),) if must else (),
             must_not=identity_words(self._base, self._own, text),
             style=style.name,
