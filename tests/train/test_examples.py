@@ -1,6 +1,7 @@
 """The example projects: their files are sound, and their commands exist."""
 
 import csv
+import random
 import re
 import shlex
 import shutil
@@ -15,12 +16,16 @@ from app import main as app
 from assistant.__main__ import main as assistant
 from assistant.config import read_config
 from assistant.conversation import Message, read_conversations
+from assistant.persona import persona_from_config
 from train.__main__ import main as train
+from train.check.measures import emoji_rule, has_emoji, in_style
 from train.data.generating.plan import PLANS, read_plan
+from train.data.identity_set.task_files import parted, task_rows
 from train.settings import TrainTable
+from train.trainer.trained_styles import mark_trained_styles, trigger_rows
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-NAMES = ("personal", "qa", "wishes")
+NAMES = ("personal", "qa", "wishes", "wishes-en")
 PROGRAMS = {"train": train, "assistant": assistant, "app.py": app}
 COMMAND = re.compile(r"python (?:-m )?(?:train|assistant|app\.py) [^\n`…。]*")
 
@@ -29,18 +34,20 @@ def commands(readme: Path) -> list[list[str]]:
     return [shlex.split(line) for line in COMMAND.findall(readme.read_text("utf-8"))]
 
 
-def test_there_are_three():
+def test_there_are_four():
     assert tuple(sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_configuration_is_read(name):
     config = read_config(EXAMPLES / name / "assistant.toml", tables={"train": TrainTable})
-    assert config.model.run in ("personal", "library", "wishes")
+    assert config.model.run in ("personal", "library", "wishes", "wishes-en")
     assert config.run.folder == EXAMPLES / name / "runs" / config.model.run
 
 
-@pytest.mark.parametrize(("name", "count"), [("personal", 4), ("qa", 6), ("wishes", 6)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("personal", 4), ("qa", 6), ("wishes", 6), ("wishes-en", 5)]
+)
 def test_every_command_of_the_readme_exists(name, count):
     found = commands(EXAMPLES / name / "README.md")
     assert len(found) == count
@@ -65,6 +72,45 @@ def test_wishes_triggers_are_those_of_its_plans():
         "生日": ["外婆", "老同学", "项目经理", "表弟"], "高考": ["表弟"], "项目上线": ["老同学", "项目经理"],
     }  # fmt: skip
     assert len(list(small.cells())) == 7 * 3 * 2
+
+
+def test_the_english_wishes_differ_by_their_trigger_alone_and_keep_their_style():
+    folder = EXAMPLES / "wishes-en"
+    config = read_config(folder / "assistant.toml", tables={"train": TrainTable})
+    persona = persona_from_config(config)
+    lively, formal = persona.styles
+    assert [emoji_rule(style) for style in persona.styles] == ["wanted", "unwanted"]
+    rows = list(read_conversations(folder / "wishes.jsonl"))
+    asked: dict[str, dict[str, str]] = {}
+    for row in rows:
+        question, answer = (message.content for message in row.messages)
+        plain, style = parted(question, persona.styles)
+        name = style.name if style else ""
+        assert question == plain + (style.trigger if style else "")
+        assert name == row.meta.get("style", "")
+        assert name not in asked.setdefault(plain, {})
+        asked[plain][name] = answer
+        assert not {persona.name, persona.author} & {word for word in re.findall(r"\w+", answer)}
+    assert len(rows) == 312
+    assert len({row.messages[-1].content for row in rows}) == 312
+    for answers in asked.values():
+        assert answers.keys() == {"", "lively", "formal"}
+        assert not has_emoji(answers[""])
+        assert in_style(lively, answers["lively"])
+        assert 1 <= sum(map(has_emoji, answers["lively"])) <= 2
+        assert in_style(formal, answers["formal"])
+
+
+def test_training_marks_the_styles_of_the_english_wishes():
+    folder = EXAMPLES / "wishes-en"
+    config = read_config(folder / "assistant.toml", tables={"train": TrainTable})
+    persona = persona_from_config(config)
+    table = config.tables["train"]
+    task = task_rows(persona, table.data.task_files, folder, [], 42, random.Random(42))
+    counts = trigger_rows(task.train, persona.styles)
+    assert min(counts.values()) >= 3 * table.style_rows
+    marked = mark_trained_styles(persona, counts, table.style_rows)
+    assert [style.trained for style in marked.styles] == [True, True]
 
 
 def test_the_spreadsheet_is_whole():
@@ -98,6 +144,7 @@ def answer(messages: list[Message]) -> str:
         ("personal", 0, {}),
         ("qa", 4, {"faq.jsonl": 26, "faq-paraphrased.jsonl": 78, "documents.jsonl": 2}),
         ("wishes", 4, {"wishes-zh.jsonl": 30}),
+        ("wishes-en", 2, {}),
     ],
 )
 def test_the_data_commands_of_the_readme_run_in_their_order(name, run, made, tmp_path, monkeypatch):
