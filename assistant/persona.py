@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .config import ByLanguage, Config
 from .errors import UsageError
+from .models.gguf import read_header
 from .placeholders import fill_placeholders
 from .words import LANGUAGES, Language, Text, written_language
 
 PERSONA_FILE = "persona.json"
+PERSONA_FIELD = "assistant.persona"  # in a GGUF, among fields that other programs pass over
 
 
 class _Frozen(BaseModel):
@@ -165,27 +167,43 @@ def persona_from_config(config: Config) -> Persona:
     )
 
 
-def read_persona(folder: Path) -> Persona | None:
-    """The persona that travels in a model folder; None where there is none.
+def read_persona(place: Path) -> Persona | None:
+    """The persona that travels with a model, in its folder or in the GGUF file itself; None where
+    there is none.
 
-    Raises UsageError if the file is there and cannot be read.
+    Raises UsageError if it is there and cannot be read.
     """
-    file = folder / PERSONA_FILE
-    if not file.is_file():
-        return None
+    if place.is_file():
+        told = read_header(place).texts.get(PERSONA_FIELD)
+        return None if told is None else _persona(told, place)
+    file = place / PERSONA_FILE
+    return _persona(file.read_bytes(), file) if file.is_file() else None
+
+
+def _persona(told: str | bytes, file: Path) -> Persona:
     try:
-        return Persona.model_validate_json(file.read_bytes())
+        return Persona.model_validate_json(told)
     except ValidationError as error:
+        again = "export" if file.suffix == ".gguf" else "merge"
         raise UsageError(
             Text(
                 f"{file} is not a persona of this kit: {error.errors()[0]['msg']}.",
                 f"{file} 不是本工具的 persona 文件：{error.errors()[0]['msg']}。",
             ),
-            Text(
-                "Merge again: python -m train merge --force",
-                "请重新合并：python -m train merge --force",
-            ),
+            _AGAIN[again],
         ) from None
+
+
+_AGAIN = {
+    "merge": Text(
+        "Merge again: python -m train merge --force",
+        "请重新合并：python -m train merge --force",
+    ),
+    "export": Text(
+        "Export again: python -m deploy export --force",
+        "请重新导出：python -m deploy export --force",
+    ),
+}
 
 
 def write_persona(persona: Persona, folder: Path) -> Path:

@@ -51,7 +51,7 @@ def _as_the_base_can(
 
 def _persona(config: Config, local: LocalModel | None) -> tuple[Persona, PersonaSource]:
     """Weights that were trained to be someone are that one."""
-    if local is not None and local.path.is_dir():
+    if local is not None:
         trained = read_persona(local.path)
         if trained is not None:
             return trained, "weights"

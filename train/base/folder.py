@@ -18,6 +18,7 @@ from assistant.artifacts import (
 )
 from assistant.errors import UsageError
 from assistant.models import LocalModel, home
+from assistant.models.chat_template import chat_template
 from assistant.progress import Progress, Report, unreported
 from assistant.words import Text
 
@@ -106,17 +107,6 @@ def check_base(folder: Path) -> None:
                 "请换用它的 -Instruct 或 -Chat 版本，或在目录里放入 chat_template.jinja。",
             ),
         )
-
-
-def chat_template(folder: Path) -> str:
-    """The chat template of a model folder, "" where there is none."""
-    separate = folder / "chat_template.jinja"
-    if separate.is_file():
-        return separate.read_text(encoding="utf-8")
-    inside = (_json(folder / "tokenizer_config.json") or {}).get("chat_template", "")
-    if isinstance(inside, list):  # several named templates
-        inside = next((item["template"] for item in inside if item["name"] == "default"), "")
-    return str(inside or "")
 
 
 def _json(file: Path) -> dict[str, Any] | None:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import UsageError
+from assistant.models.chat_template import chat_template, compiled
 from assistant.models.gguf import read_fields
 from assistant.words import Text
 
-from .folder import chat_template
 from .gguf_tokenizer import read_parts
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class LightTokenizer:
         if not self.chat_template:
             raise ValueError("chat_template is not set")
         if self._compiled is None:
-            self._compiled = _compiled(self.chat_template)
+            self._compiled = compiled(self.chat_template)
         return self._compiled.render(
             messages=messages, tools=None, documents=None,
             add_generation_prompt=add_generation_prompt, **self.special,
@@ -139,40 +138,3 @@ def _object(file: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _compiled(source: str) -> Template:
-    """A chat template compiled as transformers compiles it (`utils/chat_template_utils.py`)."""
-    import jinja2
-    from jinja2.ext import Extension, loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(Extension):
-        """{% generation %} … {% endgeneration %} marks answers; the text stays as it is."""
-
-        tags = {"generation"}  # noqa: RUF012  (jinja2 declares it so)
-
-        def parse(self, parser: jinja2.parser.Parser) -> Any:
-            next(parser.stream)
-            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-    def raise_exception(message: str) -> None:
-        raise jinja2.TemplateError(message)
-
-    def tojson(
-        value: Any, ensure_ascii: bool = False, indent: int | None = None,
-        separators: tuple[str, str] | None = None, sort_keys: bool = False,
-    ) -> str:  # fmt: skip
-        """JSON without the escapes that Jinja's own filter writes for HTML."""
-        return json.dumps(
-            value, ensure_ascii=ensure_ascii, indent=indent, separators=separators,
-            sort_keys=sort_keys,
-        )  # fmt: skip
-
-    room = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
-    )
-    room.filters["tojson"] = tojson
-    room.globals["raise_exception"] = raise_exception
-    room.globals["strftime_now"] = lambda layout: datetime.now().strftime(layout)
-    return room.from_string(source)

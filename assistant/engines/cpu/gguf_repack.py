@@ -8,11 +8,13 @@ that way (26.3 against 20.3). The same weights repacked as Q8_0, which has no of
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...artifacts import whole_path
 from ...models.gguf import parts, read_header
+from ...models.gguf_writing import TensorToWrite, write_tensors
 from ...progress import Progress, Report
 from ...words import Text
 
@@ -40,24 +42,11 @@ def repack(source: Path, target: Path, report: Report) -> None:
     readers = [gguf.GGUFReader(part) for part in parts(source)]
     reader = readers[0]
     tensors = [tensor for one in readers for tensor in one.tensors]
-    with whole_path(target) as partial:
+    with whole_path(target) as unfinished:
         architecture = reader.fields["general.architecture"].contents()
-        writer = gguf.GGUFWriter(partial, architecture)
+        writer = gguf.GGUFWriter(unfinished, architecture)
         _copy_fields(reader, writer)
-        for tensor in tensors:
-            kind = _kind_for(tensor)
-            shape = tuple(int(size) for size in reversed(tensor.shape))
-            writer.add_tensor_info(tensor.name, shape, _ANY, _bytes(shape, kind), raw_dtype=kind)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-        for number, tensor in enumerate(tensors, 1):
-            writer.write_tensor_data(_data(tensor))
-            report(Progress(WHAT, number, len(tensors)))
-        writer.close()
-
-
-_ANY: Any = None  # the array type, which GGUFWriter does not ask for when the ggml type is given
+        write_tensors(writer, [_to_write(tensor) for tensor in tensors], WHAT, report)
 
 
 def _copy_fields(reader: gguf.GGUFReader, writer: gguf.GGUFWriter) -> None:
@@ -76,14 +65,9 @@ def _kind_for(tensor: gguf.ReaderTensor) -> gguf.GGMLQuantizationType:
     return tensor.tensor_type if tensor.tensor_type in EXACT else gguf.GGMLQuantizationType.Q8_0
 
 
-def _bytes(shape: tuple[int, ...], kind: gguf.GGMLQuantizationType) -> int:
-    import gguf
-
-    values, size = gguf.GGML_QUANT_SIZES[kind]
-    total = 1
-    for length in shape:
-        total *= length
-    return total // values * size
+def _to_write(tensor: gguf.ReaderTensor) -> TensorToWrite:
+    shape = tuple(int(size) for size in reversed(tensor.shape))
+    return TensorToWrite(tensor.name, shape, _kind_for(tensor), partial(_data, tensor))
 
 
 def _data(tensor: gguf.ReaderTensor) -> Any:

@@ -1,0 +1,1 @@
+"""The merged model as files that other programs run: GGUF, and a folder for Ollama."""
