@@ -90,6 +90,16 @@ class Run:
         return self.folder / "check"
 
     @property
+    def gguf(self) -> Path:
+        """The files for other programs: `deploy export`."""
+        return self.folder / "gguf"
+
+    @property
+    def ollama(self) -> Path:
+        """The folder for Ollama: `deploy export --format ollama`."""
+        return self.folder / "ollama"
+
+    @property
     def staging(self) -> Path:
         """The copies that sharing makes ready to go up."""
         return self.folder / "share"

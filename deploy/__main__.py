@@ -10,6 +10,7 @@ with missing_libraries_told():
 
     from .commands.apps import app
     from .commands.checks import check
+    from .commands.export import export
     from .commands.models import model, status, verify
     from .commands.serving import plan, quantize, serve
 
@@ -22,7 +23,7 @@ def main() -> None:
     hide_everywhere()
 
 
-for command in (check, model, app, verify, status, plan, serve, quantize):
+for command in (check, model, app, verify, status, plan, serve, quantize, export):
     main.add_command(command)
 
 

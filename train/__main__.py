@@ -10,7 +10,13 @@ with missing_libraries_told():
 
     from .commands.data import data
     from .commands.looks import bench_command, recipes_command, status_command
-    from .commands.stages import all_command, check_command, fit_command, merge_command
+    from .commands.stages import (
+        all_command,
+        check_command,
+        compare_command,
+        fit_command,
+        merge_command,
+    )
 
 
 @click.group(
@@ -21,7 +27,7 @@ def main() -> None:
 
 
 for command in (
-    data, fit_command, merge_command, check_command, all_command, bench_command, recipes_command,
+    data, fit_command, merge_command, check_command, compare_command, all_command, bench_command, recipes_command,
     status_command,
 ):  # fmt: skip
     main.add_command(command)

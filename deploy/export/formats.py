@@ -48,13 +48,12 @@ QUANTS = {
         Quant("f16", "F16", "F16", "MOSTLY_F16"),
         Quant("q8_0", "Q8_0", "Q8_0", "MOSTLY_Q8_0"),
         Quant("q6_k", "Q6_K", "Q6_K", "MOSTLY_Q6_K"),
-        Quant("q5_k_m", "Q5_K", "Q6_K", "MOSTLY_Q5_K_M", "Q6_K"),
         Quant("q4_k_m", "Q4_K", "Q6_K", "MOSTLY_Q4_K_M", "Q6_K"),
         Quant("q4_0", "Q4_0", "Q8_0", "MOSTLY_Q4_0"),
     )
 }
 # For rows that are no multiple of 256, as llama.cpp does it.
-_SMALLER_BLOCKS = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+_SMALLER_BLOCKS = {"Q4_K": "Q5_0", "Q6_K": "Q8_0"}
 _LARGE, _SMALL = 256, 32
 
 

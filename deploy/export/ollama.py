@@ -86,7 +86,7 @@ def _parameter(value: Any) -> str:
 
 def _quoted(text: str) -> str:
     """Between three quotes, which nothing inside can stand for."""
-    if _QUOTES in text or text.endswith('"'):
+    if _QUOTES in text:
         raise _unspeakable(_QUOTES)
     return f"{_QUOTES}{text}{_QUOTES}"
 

@@ -82,7 +82,7 @@ def compare_with_engine(
         for place, reading in enumerate(model.read(again, keep=wanted, report=report)):
             number = open_ones[place]
             passages[number], readings[number] = again[place], reading
-            found = _mismatch(
+            found = mismatch(
                 model, asked[number], prompts[number], own[place], engine[number], stored
             )
             if found:
@@ -140,7 +140,7 @@ def _proven(model: LoadedModel, passage: Passage, reading: Reading, answer: Answ
     return bool(said) and said == best and (answer.ended or len(said) == answer.tokens)
 
 
-def _mismatch(
+def mismatch(
     model: LoadedModel,
     asked: ProbePrompt,
     prompt: list[int],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,11 +202,16 @@ class LoadedModel:
 
 @contextmanager
 def loaded(
-    folder: Path, place: Device, adapter: Path | None = None, fuse: bool = False
+    folder: Path,
+    place: Device,
+    adapter: Path | None = None,
+    fuse: bool = False,
+    gguf: Path | None = None,
 ) -> Iterator[LoadedModel]:
     """The model of `folder`, with `adapter` beside its weights; freed afterwards.
 
-    `fuse` adds the adapter into the loaded weights, which is quicker and not what is checked.
+    `fuse` adds the adapter into the loaded weights, which is quicker and not what is checked. `gguf`
+    is a file whose weights, back in full precision, take the place of the folder's.
     """
     import gc
 
@@ -213,10 +219,12 @@ def loaded(
     import torch
     from transformers import AutoModelForCausalLM
 
-    with quiet_libraries():
+    with quiet_libraries(), _no_bars() if gguf else nullcontext():
         read = dequantised if quantised_by(folder) else AutoModelForCausalLM.from_pretrained
+        source, file = (folder, {}) if gguf is None else (gguf.parent, {"gguf_file": gguf.name})
         model: Any = read(
-            folder,
+            source,
+            **file,
             dtype=getattr(torch, place.dtype),
             attn_implementation="eager" if place.device == "cpu" else "sdpa",
         )
@@ -234,6 +242,13 @@ def loaded(
         gc.collect()
         if place.device == "cuda":
             torch.cuda.empty_cache()
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """transformers' reader of GGUF draws tqdm's bar, which its own switch does not reach."""
+    with redirect_stderr(io.StringIO()):
+        yield
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> set[int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from assistant.cli import Context, TerminalProgress, common_options, report_error
+from assistant.errors import FailedError
 from assistant.words import Text
 
 from .common import finished, force_option, read_run, refuse_without_training, run_option
@@ -130,6 +132,28 @@ def check_command(context: Context, run_name: str | None, force: bool) -> None:
         sys.exit(failed.exit_code)
     following = context.page_command(run_name)
     context.say(Text(f"Next: {following}", f"下一步：{following}"))
+
+
+@click.command(
+    "compare",
+    help=str(Text("Ask exported GGUF files the check's probes, beside the merged model.",
+                  "用检验的题目询问导出的 GGUF 文件，与合并后的模型对比。")),
+)  # fmt: skip
+@click.argument("files", metavar="FILE...", nargs=-1, required=True,
+                type=click.Path(path_type=Path, dir_okay=False))  # fmt: skip
+@run_option
+@common_options
+def compare_command(context: Context, files: tuple[Path, ...], run_name: str | None) -> None:
+    from assistant.records.export_report import as_text
+
+    from ..check.compare import compare
+
+    config, run = read_run(context, run_name)
+    with TerminalProgress(context.quiet) as progress:
+        report = compare(config, run, files, progress)
+    context.result(report.model_dump(mode="json"), as_text(report))
+    if not report.passed:
+        raise SystemExit(FailedError.exit_code)
 
 
 @click.command(
