@@ -62,8 +62,12 @@ def export(
     wanted = stage.Wanted(kind, chosen, folder, config.serve.sampling, force)
     names = [stage.file_name(run, model, quant) for quant in chosen]
     if kind == "ollama":
-        stage.ollama_files(model, config.serve.sampling, names[0])  # what it refuses, it refuses here
-    command = compare_command(run, [folder / name for name in names], context.config_file, context.sets)
+        stage.ollama_files(
+            model, config.serve.sampling, names[0]
+        )  # what it refuses, it refuses here
+    command = compare_command(
+        run, [folder / name for name in names], context.config_file, context.sets
+    )
     if dry_run:
         files = [
             {"path": str(folder / name), "bytes": stage.size_of(model, quant)}
@@ -82,7 +86,9 @@ def export(
         said, _ = gate_text(source.gate)
         context.say(Text(f"{said.en} What fails before the export fails after it.",
                          f"{said.zh}导出前通不过的，导出后也通不过。"))  # fmt: skip
-    context.say(Text(f"Reads {run.merged}, writes {folder}.", f"读取 {run.merged}，写入 {folder}。"))
+    context.say(
+        Text(f"Reads {run.merged}, writes {folder}.", f"读取 {run.merged}，写入 {folder}。")
+    )
     with TerminalProgress(context.quiet) as progress:
 
         def proof(files: Sequence[Path]) -> ExportReport:
@@ -122,5 +128,7 @@ def _finish(context: Context, done: Exported, kind: Format, run_name: str) -> No
         context.say(Text(f"Next: cd {done.folder} && ollama create {done.files[0].stem.lower()} -f Modelfile",
                          f"下一步：cd {done.folder} && ollama create {done.files[0].stem.lower()} -f Modelfile"))  # fmt: skip
         return
-    following = context.following("python", "-m", "assistant", "ask", "--model", done.files[0], "Who are you?")
+    following = context.following(
+        "python", "-m", "assistant", "ask", "--model", done.files[0], "Who are you?"
+    )
     context.say(Text(f"Next: {following}", f"下一步：{following}"))

@@ -102,14 +102,18 @@ def read_config(folder: Path) -> ModelConfig:
     named = (values.get("architectures") or ["?"])[0]
     architecture = ARCHITECTURES.get(named)
     if architecture is None:
-        raise _unknown(f"{named}", f"known are {', '.join(ARCHITECTURES)}", f"已知：{'、'.join(ARCHITECTURES)}")
+        raise _unknown(
+            f"{named}", f"known are {', '.join(ARCHITECTURES)}", f"已知：{'、'.join(ARCHITECTURES)}"
+        )
     config = ModelConfig(values, architecture)
     if config.rope["rope_type"] != "default":
         kind = config.rope["rope_type"]
         raise _unknown(f"{named} with rope_type {kind!r}", "only the plain rotary embedding is",
                        "只支持普通的旋转位置编码")  # fmt: skip
     if values.get("use_sliding_window"):
-        raise _unknown(f"{named} with a sliding window", "only full attention is", "只支持完整注意力")
+        raise _unknown(
+            f"{named} with a sliding window", "only full attention is", "只支持完整注意力"
+        )
     return config
 
 

@@ -71,7 +71,9 @@ def size_of(model: Exportable, quant: Quant) -> int:
 
     total = HEADER_BYTES
     for name, tensor in model.tensors.items():
-        values, size = gguf.GGML_QUANT_SIZES[kind_for(quant, name, tensor.shape, model.config.layers)]
+        values, size = gguf.GGML_QUANT_SIZES[
+            kind_for(quant, name, tensor.shape, model.config.layers)
+        ]
         count = 1
         for length in tensor.shape:
             count *= length
@@ -167,9 +169,7 @@ def _refuse_small_disk(model: Exportable, wanted: Wanted) -> None:
         )  # fmt: skip
 
 
-def _manifest(
-    model: Exportable, wanted: Wanted, files: Sequence[Path], started: str
-) -> Manifest:
+def _manifest(model: Exportable, wanted: Wanted, files: Sequence[Path], started: str) -> Manifest:
     """The merged weights by sha256: what tells later whether these files are still of them."""
     weights = sorted(model.folder.glob("*.safetensors"))
     return Manifest(

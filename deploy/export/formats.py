@@ -81,9 +81,7 @@ def _matters(name: str, layers: int) -> bool:
     if part not in ("attn_v.weight", "ffn_down.weight"):
         return False
     layer = int(block)
-    return (
-        layer < layers // 8 or layer >= 7 * layers // 8 or (layer - layers // 8) % 3 == 2
-    )
+    return layer < layers // 8 or layer >= 7 * layers // 8 or (layer - layers // 8) % 3 == 2
 
 
 def packed(values: Any, kind: gguf.GGMLQuantizationType) -> Any:
@@ -97,7 +95,10 @@ def packed(values: Any, kind: gguf.GGMLQuantizationType) -> Any:
         written = gguf.quants.quantize(values, kind)
     if kind == gguf.GGMLQuantizationType.F16 and not np.isfinite(written).all():
         raise FailedError(
-            Text("Some weights are too large for 16 bits (f16).", "有些权重超出了 16 位（f16）的范围。"),
+            Text(
+                "Some weights are too large for 16 bits (f16).",
+                "有些权重超出了 16 位（f16）的范围。",
+            ),
             Text("Choose --quant q8_0.", "请用 --quant q8_0。"),
         )
     return written

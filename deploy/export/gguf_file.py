@@ -90,7 +90,9 @@ def write_gguf(
     for name, stored in model.tensors.items():
         kind = kind_for(quant, name, stored.shape, layers)
         tensors.append(
-            TensorToWrite(name, stored.shape, kind, partial(_data, model.config, name, stored, kind))
+            TensorToWrite(
+                name, stored.shape, kind, partial(_data, model.config, name, stored, kind)
+            )
         )
     writer = gguf.GGUFWriter(file, model.config.architecture.name)
     _add_identity(writer, model)

@@ -64,9 +64,7 @@ def modelfile(
     return "\n".join(lines) + "\n"
 
 
-def hub_files(
-    persona: Persona, template: str, settings: Mapping[str, Any]
-) -> dict[str, str]:
+def hub_files(persona: Persona, template: str, settings: Mapping[str, Any]) -> dict[str, str]:
     """The files that `ollama run hf.co/owner/name` reads beside a GGUF, by name."""
     told = {name: value for name, value in settings.items() if name != "num_ctx"}
     return {

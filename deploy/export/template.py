@@ -44,7 +44,8 @@ def with_own_system(template: str, system: str, special: Mapping[str, str]) -> s
     own = {"role": "system", "content": system}
     try:
         kept = all(
-            _rendered(ours, messages, special) == _rendered(template, _begun(messages, own), special)
+            _rendered(ours, messages, special)
+            == _rendered(template, _begun(messages, own), special)
             for messages in _conversations()
         )
     except Exception:  # a template may refuse a system message, in words of its own

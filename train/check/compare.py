@@ -101,9 +101,7 @@ def compare(config: Config, run: Run, files: Sequence[Path], report: Report) -> 
         _, answers, seconds = said[file]
         perplexity = _perplexity(file, merged, place, few, report)
         found.append(
-            _figures(
-                file, asked, answers, before, perplexity, parted.get(file), persona, seconds
-            )
+            _figures(file, asked, answers, before, perplexity, parted.get(file), persona, seconds)
         )
     engine = said[files[0]][0] if files else "llamacpp"
     return ExportReport(
@@ -142,9 +140,7 @@ def _mismatches(
     stored: str,
 ) -> list[Mismatch]:
     prompts = [model.prompt(each) for each in asked]
-    found = [
-        mismatch(model, *each, stored) for each in zip(asked, prompts, own, said, strict=True)
-    ]
+    found = [mismatch(model, *each, stored) for each in zip(asked, prompts, own, said, strict=True)]
     return [each for each in found if each is not None]
 
 
@@ -168,7 +164,9 @@ def _figures(
 ) -> FileFigures:
     pairs = scores.pairs(asked, merged.answers, said)
     identity, unasked = scores.identity(pairs), scores.false_trigger(pairs, persona)
-    ended = [sum(answer.ended for answer in each) / max(1, len(said)) for each in (said, merged.answers)]
+    ended = [
+        sum(answer.ended for answer in each) / max(1, len(said)) for each in (said, merged.answers)
+    ]
     equal = sum(
         one.text == other.text and one.ended == other.ended
         for one, other in zip(said, merged.answers, strict=True)
@@ -210,7 +208,12 @@ def _faults(one: FileFigures) -> list[Text]:
     found = []
     if one.prompts.equal < one.prompts.compared:
         other = one.prompts.compared - one.prompts.equal
-        found.append(Text(f"{other} prompts have other tokens than training's", f"{other} 个提示的 token 与训练时不同"))
+        found.append(
+            Text(
+                f"{other} prompts have other tokens than training's",
+                f"{other} 个提示的 token 与训练时不同",
+            )
+        )
     if lower(one.identity):
         found.append(Text("says less often who it is", "更少说出自己是谁"))
     if lower(Beside(probes=one.false_trigger.probes, rate=one.false_trigger.merged_rate,
@@ -223,7 +226,11 @@ def _faults(one: FileFigures) -> list[Text]:
                           f"困惑度上升 {one.change_percent:.2f} %，超过 {rise:g} %"))  # fmt: skip
     if one.within_rounding is not None and one.equal + one.within_rounding < one.answers:
         other = one.answers - one.equal - one.within_rounding
-        found.append(Text(f"{other} answers differ by more than rounding", f"{other} 条回答的差异超出舍入误差"))
+        found.append(
+            Text(
+                f"{other} answers differ by more than rounding", f"{other} 条回答的差异超出舍入误差"
+            )
+        )
     return found
 
 
