@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +60,10 @@ def staging(run: Run, slug: str) -> Iterator[Path]:
         lock.release()
 
 
-def stage_run(folder: Path, names: Iterable[str], out: Path, base: str) -> None:
-    """Fill `out` with the named files of a run's folder.
+def stage_run(
+    folder: Path, names: Iterable[str], out: Path, base: str, more: Mapping[str, Path] = {}
+) -> None:
+    """Fill `out` with the named files of a run's folder, and with `more` from elsewhere.
 
     `base` is what adapter_config.json shall call its base: a name that others can fetch, never a
     path. Raises BlockedError where the disk refuses.
@@ -76,6 +78,9 @@ def stage_run(folder: Path, names: Iterable[str], out: Path, base: str) -> None:
                 place.write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", "utf-8")
             else:
                 link_or_copy(folder / name, place)
+        for name, source in more.items():
+            if not (partial / name).exists():
+                link_or_copy(source, partial / name)
 
 
 def link_or_copy(source: Path, place: Path) -> None:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
                              "hf:、modelscope: 或 openxlab:，可重复（默认 [share] to）。"))  # fmt: skip
 @click.option("--kind", type=click.Choice(["adapter", "merged"]),
               help=help_text("What to share; default: the merged model.", "分享什么；默认是合并后的模型。"))  # fmt: skip
+@click.option("--format", "formats", type=click.Choice(["safetensors", "gguf"]), multiple=True, default=("safetensors",), show_default=True,
+              help=help_text("gguf: the files of deploy export; both: one beside the other.",
+                             "gguf：deploy export 生成的文件；两个都写则并列。"))  # fmt: skip
 @click.option("--private/--public", "private", default=None,
               help=help_text("Who may see it (default: [share] private).", "谁能看到（默认 [share] private）。"))  # fmt: skip
 @click.option("--anyway", is_flag=True,
@@ -46,8 +49,8 @@ if TYPE_CHECKING:
 @token_file_option
 @common_options
 def model(
-    context: Context, run_name: str | None, to: tuple[str, ...], kind, private: bool | None,
-    anyway: bool, no_openvino: bool, dry_run: bool, yes: bool, token_file: Path | None,
+    context: Context, run_name: str | None, to: tuple[str, ...], kind, formats,
+    private: bool | None, anyway: bool, no_openvino: bool, dry_run: bool, yes: bool, token_file: Path | None,
 ) -> None:  # fmt: skip
     from ..sharing.share import planned_model
     from ..target import parse_target
@@ -58,6 +61,11 @@ def model(
     if not targets:
         raise _no_target()
     refuse_one_file_for_several((target.service for target in targets), token_file)
+    if kind == "adapter" and "gguf" in formats:
+        raise UsageError(
+            Text("GGUF files are of the merged model, not of the adapter.", "GGUF 文件来自合并后的模型，不是 adapter。"),
+            Text("Leave out --kind adapter.", "请去掉 --kind adapter。"),
+        )  # fmt: skip
     progress = TerminalProgress(context.quiet)
     with ExitStack() as stack:
         stack.callback(progress.close)
@@ -65,7 +73,7 @@ def model(
             stack.enter_context(planned_model(
                 config, run, target, find_token(target.service, token_file), kind=kind,
                 private=share.private if private is None else private, anyway=anyway,
-                with_openvino=not no_openvino, report=progress,
+                with_openvino=not no_openvino, formats=formats, report=progress,
             ))
             for target in targets
         ]  # fmt: skip

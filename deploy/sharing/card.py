@@ -19,7 +19,11 @@ _CURVE_WIDTH = 48
 def model_card(source: Source, target: Target, files: Sequence[str]) -> str:
     """The whole README.md for one hub. `files` are the paths that go up beside it."""
     name = plain(source.persona.name)
-    parts = [front_matter(source, target), f"# {name}", "[中文](#中文) · [English](#english)"]
+    parts = [
+        front_matter(source, target, files),
+        f"# {name}",
+        "[中文](#中文) · [English](#english)",
+    ]
     parts += [_warning(source)] if source.gate != "passed" else []
     for language, heading in (("zh", "## 中文"), ("en", "## English")):
         parts += [heading, *_body(source, target, files, language)]

@@ -1,4 +1,4 @@
-"""The card's snippets: this kit, LMDeploy and transformers."""
+"""The card's snippets: this kit, transformers, LMDeploy and vLLM; GGUF's programs in `card_gguf`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,31 @@ from collections.abc import Sequence
 from assistant.words import Text
 
 from ..target import Target
+from .card_gguf import gguf_usage
+from .front_matter import only_gguf
 from .source import Source
 
 
 def how_to_use(source: Source, target: Target, files: Sequence[str], language: str) -> str:
     """Commands and code that load these very files from this hub."""
+    if only_gguf(files):
+        ggufs = sorted(path for path in files if path.endswith(".gguf"))
+        file = f"/{ggufs[0]}" if len(ggufs) > 1 else ""
+        return "\n\n".join(
+            [_kit(f"{target}{file}", language), *gguf_usage(target, files, language)]
+        )
     parts = [_with_kit(source, target, language)]
     if source.kind == "adapter":
         parts += [_peft(source, target)] if source.base.public else []
     elif source.quantised_by:
         parts = [_lmdeploy(target, language), _packed(source.quantised_by, language)]
     else:
-        parts += [_transformers(source, target), _lmdeploy(target, language)]
+        parts += [
+            _transformers(source, target),
+            _lmdeploy(target, language),
+            _vllm(target, language),
+        ]
+    parts += gguf_usage(target, files, language)
     if any(path.startswith("openvino/") for path in files):
         parts.append(
             Text("`openvino/` holds the same weights for the CPU engine.",
@@ -33,8 +46,12 @@ def _with_kit(source: Source, target: Target, language: str) -> str:
             "With the kit that made it: merge it onto its base (`python -m train merge`), then `make run`.",
             "用制作它的工具：先与基座合并（`python -m train merge`），再 `make run`。",
         ).in_language(language)
+    return _kit(str(target), language)
+
+
+def _kit(reference: str, language: str) -> str:
     said = Text("With the kit that made it:", "用制作它的工具：").in_language(language)
-    return f"{said}\n\n```sh\npython app.py --model {target}\npython -m assistant chat --model {target}\n```"
+    return f"{said}\n\n```sh\npython app.py --model {reference}\npython -m assistant chat --model {reference}\n```"
 
 
 def _fetch(target: Target) -> str:
@@ -118,3 +135,14 @@ def _lmdeploy(target: Target, language: str) -> str:
     else:
         command = f"lmdeploy serve api_server {target.repo}"
     return f"{said}\n\n```sh\n{command} --backend turbomind\n```"
+
+
+def _vllm(target: Target, language: str) -> str:
+    said = Text("vLLM, on a GPU:", "vLLM，需要显卡：").in_language(language)
+    if target.hub == "modelscope":
+        command = f"VLLM_USE_MODELSCOPE=True vllm serve {target.repo}"
+    elif target.hub == "openxlab":
+        command = f"{_cloned(target)}\nvllm serve ./{target.name}"
+    else:
+        command = f"vllm serve {target.repo}"
+    return f"{said}\n\n```sh\n{command}\n```"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from assistant.models.gguf import read_header
 from assistant.words import Text
 
 What = Literal["secret", "personal", "path"]
@@ -68,9 +69,11 @@ def _findings(text: str, name: str, vocabulary: bool) -> Iterator[Finding]:
 
 
 def _text_of(file: Path) -> str | None:
-    """The text of a file, or the metadata in a safetensors header; None where there is none."""
+    """The text of a file, or the metadata in the header of its weights; None where there is none."""
     if file.suffix == ".safetensors":
         return _safetensors_metadata(file)
+    if file.suffix == ".gguf":
+        return json.dumps(read_header(file).texts, ensure_ascii=False)
     if file.suffix.lower() not in _TEXT_SUFFIXES:
         return None
     text = file.read_bytes().decode("utf-8", errors="replace")

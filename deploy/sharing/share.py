@@ -16,7 +16,7 @@ from assistant.artifacts import now
 from assistant.config import Config
 from assistant.errors import AssistantError, BlockedError
 from assistant.progress import Progress, Report, unreported
-from assistant.run import Kind, Run
+from assistant.run import MERGED, Kind, Run
 from assistant.words import Text
 
 from ..hubs import open_hub
@@ -37,7 +37,8 @@ from .blockers import (
     warnings_of,
 )
 from .card import model_card
-from .kinds import choose
+from .exports import WeightsFormat, read_export
+from .kinds import Chosen, choose
 from .plan import Blocker, PlannedFile, PlanText, SharePlan, Visibility
 from .record import Shared, note_shared
 from .source import read_source
@@ -78,31 +79,43 @@ def planned_model(
     private: bool = True,
     anyway: bool = False,
     with_openvino: bool = True,
+    formats: Sequence[WeightsFormat] = ("safetensors",),
     report: Report = unreported,
 ) -> Iterator[Ready]:
     """Stage a run's model for `target` and say what sending it would do; only reads the hub.
 
+    `formats` says whether the merged model goes up as it is, as the GGUF files of `deploy export`, or
+    both beside each other.
+
     What stands against it is in `plan.blockers`, not raised; `anyway` takes the check's verdict
     from them. Raises UsageError where there is nothing to share.
     """
-    source = read_source(config, run, kind)
+    source = read_source(config, run, MERGED if "gguf" in formats else kind)
+    exported = read_export(source, config.serve.sampling) if "gguf" in formats else None
     chosen = choose(source.folder, source.kind, with_openvino=with_openvino)
-    with staging(run, f"{source.kind}--{target.slug}") as work:
+    if "safetensors" not in formats:
+        chosen = Chosen((), ())
+    shown = source.kind if chosen.taken else "gguf"  # an app asks for one that LMDeploy can read
+    with staging(run, f"{shown}--{target.slug}") as work:
         folder = work / "files"
-        stage_run(source.folder, chosen.taken, folder, source.base.public)
-        card = model_card(source, target, chosen.taken)
+        more = exported.files if exported else {}
+        stage_run(source.folder, chosen.taken, folder, source.base.public, more)
+        for name, text in (exported.texts if exported else {}).items():
+            (folder / name).write_text(text, encoding="utf-8")
+        card = model_card(source, target, sorted({*chosen.taken, *more}))
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
         files = hashed(folder, report)
         findings = findings_in(files)
         hub = open_hub(target, token)
         blockers = [
             *gate(source, anyway),
+            *(exported.blockers(anyway) if exported else []),
             *base_without_name(source),
             *not_to_be_published(findings),
             *too_large(files, hub),
         ]
         plan = plan_files(
-            target, hub, files, private=private, kind=source.kind, check=source.gate,
+            target, hub, files, private=private, kind=shown, check=source.gate,
             warnings=warnings_of(source, findings), blockers=blockers, left_here=chosen.left,
         )  # fmt: skip
         yield Ready(plan, target, hub, run, folder, files, private, source.base.licence)

@@ -72,21 +72,26 @@ def _delivered(one: Shared, token: Secret | None, report: Report) -> list[Mismat
     """Fetch the repository as a stranger's kit would, and hash what arrived. Clients throw away what
     differs from the hub's hashes, and say so. Raises BlockedError for what the hub does not give."""
     by_commit = one.commit and not one.target.startswith("modelscope:")  # it names no commits
-    reference = f"{one.target}@{one.commit}" if by_commit else one.target
+    revision = f"@{one.commit}" if by_commit else ""
+    files = [f"{one.target}/{path}{revision}" for path in one.files if path.endswith(".gguf")]
+    references = files if one.kind == "gguf" else [f"{one.target}{revision}", *files]
     with (
         tempfile.TemporaryDirectory() as home,
         _environment(home, VARIABLES[parse_target(one.target).service][0], token),
     ):
-        try:
-            model = fetch(reference, base_folder=Path(home), report=report)
-        except DamagedError as error:
-            return [Mismatch(one.target, "damaged", f"({error.message.en})")]
-        return [
-            Mismatch(path, "damaged", f"(sha256 {digest[:12]} ≠ {file.sha256[:12]})")
-            for path, file in one.files.items()
-            if (model.path / path).is_file()
-            and (digest := sha256_of(model.path / path)) != file.sha256
-        ]
+        found: dict[str, Mismatch] = {}
+        for reference in references:
+            try:
+                there = fetch(reference, base_folder=Path(home), report=report).path
+            except DamagedError as error:
+                return [Mismatch(one.target, "damaged", f"({error.message.en})")]
+            folder = there if there.is_dir() else there.parent
+            for path, file in one.files.items():
+                place = folder / path
+                if place.is_file() and (digest := sha256_of(place)) != file.sha256:
+                    shown = f"(sha256 {digest[:12]} ≠ {file.sha256[:12]})"
+                    found[path] = Mismatch(path, "damaged", shown)
+        return list(found.values())
 
 
 @contextmanager
