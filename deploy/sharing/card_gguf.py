@@ -51,9 +51,7 @@ def _ollama(target: Target, file: str) -> list[str]:
 
 def _lm_studio(target: Target, file: str, language: str) -> list[str]:
     if target.hub == "hf":
-        return [
-            _sh("LM Studio", f"lms get https://huggingface.co/{target.repo}@{_quant(file).lower()}")
-        ]
+        return [_sh("LM Studio", f"lms get {target.repo}@{_quant(file).lower()}")]
     said = Text(f"LM Studio: download `{file}`, then `lms import {file}`.",
                 f"LM Studio：下载 `{file}`，再运行 `lms import {file}`。")  # fmt: skip
     return [said.in_language(language)]

@@ -18,7 +18,7 @@ from assistant.conversation import Conversation, Message
 from assistant.engines import open_engine
 from assistant.errors import UsageError
 from assistant.models.gguf import read_header
-from assistant.models.local import open_local
+from assistant.models.local import LocalModel, open_local
 from assistant.persona import Persona, persona_from_config, read_persona
 from assistant.progress import Report
 from assistant.records.check_report import Mismatch, Prompts, Words
@@ -69,6 +69,7 @@ def compare(config: Config, run: Run, files: Sequence[Path], report: Report) -> 
 
     Raises UsageError where the run lacks something, EngineError where llama.cpp cannot run.
     """
+    models = {file: _gguf(file) for file in files}
     table = check_table(config)
     probes, rows = read_held_out(run)
     merged = run.merged
@@ -86,7 +87,7 @@ def compare(config: Config, run: Run, files: Sequence[Path], report: Report) -> 
     begun = [_with_system(each, persona) for each in asked]
     found: list[FileFigures] = []
     said: dict[Path, tuple[str, list[Answer], float]] = {
-        file: _served(config, file, asked, report) for file in files
+        file: _served(config, model, asked, report) for file, model in models.items()
     }
     with loaded(merged, place) as model:
         own = model.generate(begun, ANSWERS, report)
@@ -110,6 +111,15 @@ def compare(config: Config, run: Run, files: Sequence[Path], report: Report) -> 
     )  # fmt: skip
 
 
+def _gguf(file: Path) -> LocalModel:
+    if not file.is_file():
+        raise UsageError(
+            Text(f"There is no file {file}.", f"没有文件 {file}。"),
+            Text("Make it: python -m deploy export", "先生成：python -m deploy export"),
+        )
+    return open_local(str(file), file)
+
+
 def _with_system(asked: ProbePrompt, persona: Persona) -> ProbePrompt:
     """The probe as the file's own template asks it: with the persona's prompt where it brings none."""
     if asked.messages[0].role == "system":
@@ -119,12 +129,13 @@ def _with_system(asked: ProbePrompt, persona: Persona) -> ProbePrompt:
 
 
 def _served(
-    config: Config, file: Path, asked: Sequence[ProbePrompt], report: Report
+    config: Config, model: LocalModel, asked: Sequence[ProbePrompt], report: Report
 ) -> tuple[str, list[Answer], float]:
     """llama.cpp's name, its answers, and the seconds that they took."""
-    engine = open_engine("llamacpp", open_local(str(file), file), config.serve, report).engine
+    engine = open_engine("llamacpp", model, config.serve, report).engine
     try:
-        what = Text(f"{file.name} answers", f"{file.name} 作答")
+        name = model.path.name
+        what = Text(f"{name} answers", f"{name} 作答")
         start = time.monotonic()
         answers = engine_answers(engine, asked, config.serve.limits.concurrent, what, report)
         return engine.describe().name, answers, round(time.monotonic() - start, 1)
