@@ -27,6 +27,8 @@ def remaining_steps(
                  f"选择显卡（按小时计费）：{url}/settings（建议 {profile.hardware}），并设置休眠时间。"),
             Text(f"Watch it start: {url}?logs=container", f"查看启动过程：{url}?logs=container"),
         ]  # fmt: skip
+    if profile.is_static:
+        return [Text(f"Open it and ask something: {url}", f"打开并问一句：{url}")]
     if profile.name == "hf-zerogpu":
         return [
             Text(

@@ -13,23 +13,29 @@ from assistant.errors import UsageError
 from assistant.models.reference import HubName
 from assistant.words import Text
 
-Engine = Literal["cpu", "turbomind", "transformers"]
+Engine = Literal["cpu", "turbomind", "transformers", "browser"]  # browser: the visitor's own
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One kind of host. `requirements` is the list of this project that it installs."""
+    """One kind of host. `requirements` is the list of this project that it installs; empty for static
+    files, which install nothing."""
 
     name: str
     hub: HubName
     engine: Engine
     requirements: Literal[
-        "requirements.txt", "requirements-cpu.txt", "deploy/requirements-zerogpu.txt"
+        "requirements.txt", "requirements-cpu.txt", "deploy/requirements-zerogpu.txt", ""
     ]
     hardware: str  # the platform's own name for it; empty where a person picks it on a page
     label: Text
     costs: Text
     python: str = "3.11"
+
+    @property
+    def is_static(self) -> bool:
+        """Whether it is files alone, and the model runs in the visitor's browser."""
+        return self.engine == "browser"
 
 
 _FREE = Text("free", "免费")
@@ -37,8 +43,8 @@ _ALL = (
     Profile(
         "hf-cpu", "hf", "cpu", "requirements-cpu.txt", "cpu-basic",
         Text("Hugging Face Space, 2 CPUs, 16 GB", "Hugging Face Space，2 核 CPU，16 GB"),
-        Text("needs a paid account since July 2026 (PRO or a team's); free: --profile hf-zerogpu",
-             "2026 年 7 月起需要付费账号（PRO 或团队）；免费的是 --profile hf-zerogpu"),
+        Text("needs a paid account since July 2026 (PRO or a team's); free: --profile hf-static or hf-zerogpu",
+             "2026 年 7 月起需要付费账号（PRO 或团队）；免费的是 --profile hf-static 或 hf-zerogpu"),
     ),
     Profile(
         "hf-gpu", "hf", "turbomind", "requirements.txt", "t4-small",
@@ -55,6 +61,12 @@ _ALL = (
         python="3.12.12",  # it has this one and 3.10.13
     ),
     Profile(
+        "hf-static", "hf", "browser", "", "",
+        Text("static Hugging Face Space: the model runs in the visitor's own browser",
+             "静态 Hugging Face Space：模型在访问者自己的浏览器里运行"),
+        Text("free, without quota", "免费，没有额度限制"),
+    ),
+    Profile(
         "modelscope-cpu", "modelscope", "cpu", "requirements-cpu.txt", "platform/2v-cpu-16g-mem",
         Text("ModelScope studio, 2 CPUs, 16 GB", "ModelScope 创空间，2 核 CPU，16 GB"), _FREE,
     ),
@@ -62,6 +74,11 @@ _ALL = (
         "modelscope-xgpu", "modelscope", "turbomind", "requirements.txt", "xgpu/8v-cpu-32g-mem-16g",
         Text("ModelScope studio with an xGPU, 16 GB", "ModelScope 创空间，xGPU，16 GB 显存"),
         Text("free, after joining the xGPU-Explorers organisation", "免费，需先加入 xGPU-Explorers 组织"),
+    ),
+    Profile(
+        "modelscope-static", "modelscope", "browser", "", "",
+        Text("static ModelScope studio: the model runs in the visitor's own browser",
+             "静态 ModelScope 创空间：模型在访问者自己的浏览器里运行"), _FREE,
     ),
     Profile(
         "openxlab-cpu", "openxlab", "cpu", "requirements-cpu.txt", "",

@@ -105,7 +105,7 @@ def planned_app(
         files = hashed(folder, report)
         findings = findings_in(files)
         hub = open_hub(target, token, repository)
-        warnings += [*_about(profile), *personal_data(findings)]
+        warnings += [*about(profile), *personal_data(findings)]
         plan = plan_files(
             target, hub, files, private=private, kind=profile.name, check="-", warnings=warnings,
             blockers=[*packed, *blockers, *not_to_be_published(findings)],
@@ -114,7 +114,7 @@ def planned_app(
         stored = (variable, weights_token) if secret and weights_token is not None else None
         ready = Ready(
             plan, target, hub, run, folder, files, private, share.licence, repository,
-            _settings(profile), stored if hasattr(hub, "add_secret") else None,
+            repository_settings(profile), stored if hasattr(hub, "add_secret") else None,
         )  # fmt: skip
         yield ReadyApp(ready, profile, variable)
 
@@ -134,13 +134,15 @@ def send_app(app: ReadyApp, *, try_it: bool = True, report: Report = unreported)
     return SharedApp(shared, tuple(steps))
 
 
-def _settings(profile: Profile) -> dict[str, str]:
+def repository_settings(profile: Profile) -> dict[str, str]:
     """How the repository is made as an app's; hardware that costs money is never asked for."""
     if profile.name == "hf-zerogpu":  # free; without it a free account is refused (402)
         return {"space_sdk": "gradio", "space_hardware": profile.hardware}
     if profile.hub == "hf":
-        return {"space_sdk": "gradio"}
-    return {"hardware": profile.hardware} if profile.hub == "modelscope" else {}
+        return {"space_sdk": "static" if profile.is_static else "gradio"}
+    return (
+        {"hardware": profile.hardware} if profile.hub == "modelscope" and profile.hardware else {}
+    )
 
 
 def _look_at(
@@ -243,7 +245,7 @@ def service_of(weights: Reference) -> Service:
     return parse_target(f"{weights.scheme}:{weights.name}").service
 
 
-def _about(profile: Profile) -> list[Text]:
+def about(profile: Profile) -> list[Text]:
     return [
         Text(
             f"{profile.label.en}: {profile.costs.en}.", f"{profile.label.zh}：{profile.costs.zh}。"
