@@ -12,9 +12,11 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from servers.sharing import ShareServer
 from sharing_fixtures import ROOT, clean_environment, deploy, deploy_json, hub, plain_lfs, project
 
@@ -222,44 +224,71 @@ def served(embedded_model, engine_files, tmp_path_factory) -> Iterator[str]:
         server.shutdown()
 
 
-def test_it_talks_in_the_visitors_browser_and_offline(served):
-    from playwright.sync_api import expect, sync_playwright
-
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert path, "Chromium is missing: make browser"
-    expect.set_options(timeout=PATIENCE)
+    assert path, "There is no Chromium for the browser tests. Install it: make browser"
     flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=flags)
-        context = browser.new_context(locale="en-US", viewport={"width": 390, "height": 760})
-        context.set_default_timeout(PATIENCE)
-        page = context.new_page()
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        asked: set[str] = set()
-        context.on("request", lambda request: asked.add(request.url))
-        page.goto(served)
-        expect(page.locator("#load")).to_have_text("Load the model")
-        expect(page.locator("#costs")).to_contain_text("99 MB")
-        page.wait_for_function("crossOriginIsolated")  # by its worker alone
-        page.fill("#box", "Who are you?")
-        page.press("#box", "Enter")  # asked before the model is there
-        expect(page.locator("#offer")).to_be_hidden()
-        expect(page.locator("#talk .assistant")).to_contain_text("Bella")
-        page.click("#stop")
-        expect(page.locator("#send")).to_be_visible()
-        expect(page.locator("#notice")).to_have_text("Stopped.")
-        page.click("#language")
-        expect(page.locator("#send")).to_have_text("发送")
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        context.set_offline(True)
-        page.reload()
-        expect(page.locator("#offer")).to_be_hidden()
-        expect(page.locator("#talk .user")).to_have_text("Who are you?")  # kept
-        page.fill("#box", "And your name?")
-        page.press("#box", "Enter")
-        expect(page.locator("#talk .assistant").nth(1)).not_to_be_empty()
-        page.click("#stop")
-        assert not errors
-        assert {url for url in asked if not url.startswith((served, "blob:", "data:"))} == set()
+        yield browser
         browser.close()
+
+
+def visit(browser: Browser, **how: Any) -> tuple[Page, list[str]]:
+    """A page of a new visitor, and what its script fails with."""
+    expect.set_options(timeout=PATIENCE)
+    context = browser.new_context(
+        viewport={"width": 390, "height": 760}, **({"locale": "en-US"} | how)
+    )
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    return page, errors
+
+
+def test_it_talks_in_the_visitors_browser_and_offline(served, chromium):
+    page, errors = visit(chromium)
+    asked: set[str] = set()
+    page.context.on("request", lambda request: asked.add(request.url))
+    page.goto(served)
+    expect(page.locator("#load")).to_have_text("Load the model")
+    expect(page.locator("#costs")).to_contain_text("99 MB")
+    page.wait_for_function("crossOriginIsolated")  # by its worker alone
+    page.route("**/*.gguf", lambda route: route.abort())
+    page.click("#load")
+    expect(page.locator("#trouble")).to_contain_text("could not be loaded")
+    expect(page.locator("#load")).to_have_text("Try again")
+    page.unroute("**/*.gguf")
+    page.fill("#box", "Who are you?")
+    page.press("#box", "Enter")  # asked before the model is there: that loads it
+    expect(page.locator("#offer")).to_be_hidden()
+    expect(page.locator("#talk .assistant")).to_contain_text("Bella")
+    page.click("#stop")
+    expect(page.locator("#send")).to_be_visible()
+    expect(page.locator("#notice")).to_have_text("Stopped.")
+    page.click("#language")
+    expect(page.locator("#send")).to_have_text("发送")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.context.set_offline(True)
+    page.reload()
+    expect(page.locator("#offer")).to_be_hidden()
+    expect(page.locator("#talk .user")).to_have_text("Who are you?")  # kept
+    page.fill("#box", "And your name?")
+    page.press("#box", "Enter")
+    expect(page.locator("#talk .assistant").nth(1)).not_to_be_empty()
+    page.click("#stop")
+    assert not errors
+    assert {url for url in asked if not url.startswith((served, "blob:", "data:"))} == set()
+    page.context.close()
+
+
+def test_a_browser_that_cannot_run_it_is_told_so(served, chromium):
+    page, _ = visit(chromium, locale="zh-CN", service_workers="block")
+    page.add_init_script("delete window.Worker")
+    page.goto(served)
+    expect(page.locator("#trouble")).to_contain_text("不支持 WebAssembly")
+    expect(page.locator("#load")).to_be_hidden()
+    page.context.close()
