@@ -146,7 +146,10 @@ def hide(text: str, secrets: Iterable[Secret | None] = ()) -> str:
     """`text` with these secrets, and whatever else looks like a token, shown as ***."""
     for secret in secrets:
         if secret is not None:
-            for spelling in {secret.reveal(), quote(secret.reveal(), safe="")}:
+            for spelling in {
+                secret.reveal(),
+                quote(secret.reveal(), safe="", errors="surrogateescape"),
+            }:
                 text = text.replace(spelling, HIDDEN)
     return _LOOKS.sub(HIDDEN, text)
 
@@ -184,5 +187,6 @@ def hide_everywhere() -> None:
         if failed.exc_value is not None:
             said(failed.exc_type, failed.exc_value, failed.exc_traceback)
 
-    logging.setLogRecordFactory(record)
+    if plain.__module__ != __name__:  # it would lie around itself
+        logging.setLogRecordFactory(record)
     sys.excepthook, threading.excepthook = said, in_thread

@@ -276,6 +276,17 @@ def hidden(monkeypatch):
     sys.excepthook, threading.excepthook = before[1:]
 
 
+def test_hiding_twice_is_hiding_once(hidden):
+    factory = logging.getLogRecordFactory()
+    tokens.hide_everywhere()
+    assert logging.getLogRecordFactory() is factory
+
+
+def test_a_token_of_damaged_bytes_is_hidden_too(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_\udcc4secret")
+    assert tokens.hide("sent hf_\udcc4secret", tokens.known_secrets()) == "sent ***"
+
+
 def test_logs_hide_tokens(hidden):
     record = logging.getLogRecordFactory()("x", 10, "f", 1, "sent %s", (TOKEN,), None)
     assert record.getMessage() == "sent ***"
