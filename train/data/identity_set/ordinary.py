@@ -20,7 +20,7 @@ from .systems import other_system, persona_system
 from .tidy import tidy
 
 PERSONA_SYSTEM_SHARE = 0.5  # of the rows, as at serving; the others have none or another
-NEAR_SHARE = 0.7  # of the questions look like questions about the assistant
+NEAR_SHARE = 0.575  # of the questions look like questions about the assistant
 ENGLISH_SHARE = 0.25  # of a Chinese persona's, where what the base knows it knows in English
 NO_SYSTEM_SHARE = 0.6  # of the other rows; what is left comes with a common system prompt
 CALLED_SHARE = 0.08  # of the rows call the assistant by its name: "{name}, why is the sky blue?"
