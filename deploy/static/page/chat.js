@@ -128,7 +128,6 @@ async function load() {
   try {
     await wllama.loadModelFromUrl(MODEL, {
       n_ctx: about.context,
-      n_threads: threads(),
       n_gpu_layers: 0, // small models answer sooner without: no shaders to compile
       progressCallback: ({ loaded, total }) => {
         progress.value = total ? loaded / total : 0;
@@ -148,12 +147,6 @@ async function load() {
     tell("");
     await answer(text);
   }
-}
-
-// The cores that there are, less one for the page where there are many; one without the headers.
-function threads() {
-  const cores = navigator.hardwareConcurrency || 1;
-  return crossOriginIsolated ? Math.min(8, cores > 2 ? cores - 1 : cores) : 1;
 }
 
 function failed(error) {
