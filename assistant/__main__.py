@@ -178,5 +178,75 @@ def bench(
     context.result(report.as_dict(), report.as_table())
 
 
+@main.group(help=_help("Answers from your own documents, with their sources.",
+                       "从你自己的文档里回答，并给出出处。"))  # fmt: skip
+def knowledge() -> None:
+    pass
+
+
+def base_option(command):
+    """`--base NAME`: one of several knowledge bases."""
+    return click.option("--base", default="default", show_default=True, metavar="NAME",
+                        help=_help("Which knowledge base.", "哪个知识库。"))(command)  # fmt: skip
+
+
+@knowledge.command(
+    "add", help=_help("Read files, and folders with all below them.", "读取文件，或整个文件夹。")
+)
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@base_option
+@common_options
+def knowledge_add(context: Context, paths, base: str) -> None:
+    from .knowledge.commands import add
+
+    add(context, base, paths)
+
+
+@knowledge.command("list", help=_help("Which documents there are.", "有哪些文档。"))
+@base_option
+@common_options
+def knowledge_list(context: Context, base: str) -> None:
+    from .knowledge.commands import show
+
+    show(context, base)
+
+
+@knowledge.command(
+    "remove", help=_help("Take documents out, with their text.", "移除文档及其全部文字。")
+)
+@click.argument("documents", nargs=-1, required=True, metavar="FILE…")
+@base_option
+@common_options
+def knowledge_remove(context: Context, documents, base: str) -> None:
+    from .knowledge.commands import remove
+
+    remove(context, base, documents)
+
+
+@knowledge.command(
+    "search", help=_help("The passages nearest to a text.", "与一段文字最接近的段落。")
+)
+@click.argument("text")
+@click.option("--most", type=click.IntRange(1, 100), default=5, show_default=True, metavar="N",
+              help=_help("How many.", "最多几段。"))  # fmt: skip
+@base_option
+@common_options
+def knowledge_search(context: Context, text: str, most: int, base: str) -> None:
+    from .knowledge.commands import find
+
+    find(context, base, text, most)
+
+
+@knowledge.command("ask", help=_help("An answer in the documents' own sentences, or that they hold none.",
+                                     "用文档原句回答；没有答案就说没有。"))  # fmt: skip
+@click.argument("text")
+@base_option
+@common_options
+def knowledge_ask(context: Context, text: str, base: str) -> None:
+    from .knowledge.commands import ask
+
+    ask(context, base, text)
+
+
 if __name__ == "__main__":
     main(prog_name="python -m assistant")

