@@ -26,7 +26,9 @@ def add(context: Context, name: str, paths: tuple[Path, ...]) -> None:
     """Read files, and folders with all below them; what cannot be read is told, the rest goes on."""
     base, _ = _open(context, name)
     files = list(_files(paths))
-    added, unchanged, failed = [], [], []
+    added: list[str] = []
+    unchanged: list[str] = []
+    failed: list[dict[str, str]] = []
     started = time.monotonic()
     with base.writing(), TerminalProgress(context.quiet) as report:
         embedder = _embedder(report)

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from ..artifacts import sha256_of, whole_folder
 from ..errors import BlockedError
+from ..outside import legible
 from ..progress import Progress, Report
 from ..words import Text
 from .e5_weights import FILE, WHEEL
@@ -95,7 +96,7 @@ class E5:
         return rows
 
     def _ids(self, text: str) -> list[int]:
-        normal = " ".join(text.translate(self._letters).split())
+        normal = " ".join(legible(text).translate(self._letters).split())
         return [0, *self._tokenizer.encode(normal).ids[: _LONGEST - 2], 2]
 
     def _batch(self, pieces: list[list[int]]) -> Any:

@@ -106,7 +106,7 @@ def _child(file: str) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import kreuzberg
 
-    config = kreuzberg.ExtractionConfig(
+    config = kreuzberg.ExtractionConfig(  # type: ignore[call-arg]
         use_cache=False, disable_ocr=True, output_format="markdown",
         pages=kreuzberg.PageConfig(extract_pages=True),
     )  # fmt: skip
@@ -114,7 +114,9 @@ def _child(file: str) -> None:
         found = kreuzberg.extract_file_sync(file, config=config)
     except Exception as error:  # whatever a parser of other people's files may raise
         sys.exit(" ".join(str(error).split()))
-    pages = [(page["content"], page["page_number"]) for page in found.pages or ()]
+    pages: list[tuple[str, int | None]] = [
+        (page["content"], page["page_number"]) for page in found.pages or ()
+    ]
     pages = pages or [(found.content, None)]
     if sum(len(text) for text, _ in pages) > _LONGEST_TEXT:
         sys.exit("it unpacks to too much text")

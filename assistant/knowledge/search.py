@@ -42,7 +42,7 @@ def search(base: Base, embedder: Embedder, question: str, most: int) -> list[Hit
         if 0 < holds.sum() <= max(3, len(found) // 20):
             scores = scores + _CODE_WEIGHT * holds
     order = np.argsort(-scores, kind="stable")[:most]
-    return [Hit(*found[number], float(scores[number])) for number in order]
+    return [Hit(found[number][0], found[number][1], float(scores[number])) for number in order]
 
 
 def _holds(code: str, text: str) -> bool:

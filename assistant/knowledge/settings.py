@@ -15,6 +15,6 @@ class KnowledgeTable(Table):
 
     folder: Filled = "knowledge"
     chunk_chars: Annotated[int, Field(ge=100, le=800)] = 400
-    min_score: Annotated[float, Field(ge=-1, le=1)] = 0.4
+    min_score: Annotated[float, Field(ge=-1, le=1)] = 0.2
     max_file_mb: Annotated[int, Field(gt=0)] = 100
     seconds_per_file: Annotated[int, Field(gt=0)] = 120
