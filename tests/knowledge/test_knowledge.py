@@ -104,7 +104,7 @@ def test_remove_leaves_no_byte(base):
     fill(base, Hashed())
     with base.writing():
         base.remove("lab.md")
-        with pytest.raises(UsageError, match="lab.md"):
+        with pytest.raises(UsageError, match=r"lab\.md"):
             base.remove("lab.md")
     left = b"".join(file.read_bytes() for file in base.folder.rglob("*") if file.is_file())
     assert b"lab.md" not in left and "白大褂".encode() not in left
