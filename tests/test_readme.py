@@ -184,6 +184,7 @@ RUNNERS = {
     ".venv/bin/python -m assistant chat": talks,
     ".venv/bin/python -m assistant models": works,
     ".venv/bin/python -m assistant languages": works,
+    ".venv/bin/python -m pip install -r assistant/knowledge/requirements.txt": works,
     "make train": trains,
     ".venv/bin/python -m train recipes": works,
     ".venv/bin/python -m train status": works,
@@ -210,11 +211,12 @@ def test_both_readmes_print_the_same_commands_and_begin_with_the_one_that_talks(
     chinese, english = (commands(readme) for readme in READMES)
     assert chinese == english
     assert chinese[0] == "make run"
-    assert set(chinese) == {*RUNNERS, *DATA_COMMANDS, *API_COMMANDS}
+    assert set(chinese) == {*RUNNERS, *DATA_COMMANDS, *API_COMMANDS, *KNOWLEDGE_COMMANDS}
     assert len(DATA_COMMANDS) == 6
 
 
 DATA_COMMANDS = [line for line in commands(READMES[0]) if " -m train data " in line]
+KNOWLEDGE_COMMANDS = [line for line in commands(READMES[0]) if " -m assistant knowledge " in line]
 API_COMMANDS = [
     line for line in commands(READMES[0]) if line.endswith("assistant serve") or line.startswith("curl ")
 ]  # fmt: skip
@@ -236,6 +238,12 @@ def test_printed_data_command(line, workshop):
     done = workshop.run(line)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_the_printed_knowledge_commands(tmp_path):
+    assert len(KNOWLEDGE_COMMANDS) == 5
+    for line in KNOWLEDGE_COMMANDS:
+        works(f"{line} --set knowledge.folder={tmp_path}")
 
 
 def test_the_printed_ways_to_use_the_api():
