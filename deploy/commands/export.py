@@ -42,7 +42,7 @@ def export(
     no_check: bool, force: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     from ..export import export as stage
-    from ..export.formats import QUANTS, refuse_missing_ggml
+    from ..export.formats import QUANTS, refuse_missing_llama_cpp
     from ..export.gguf_file import Identity, read_model
     from ..export.proof import compare_command, prove
     from ..serving.commands import shown
@@ -80,8 +80,7 @@ def export(
             "\n".join([*lines, *map(shown, commands)]),
         )
         return
-    for quant in chosen:
-        refuse_missing_ggml(quant)
+    refuse_missing_llama_cpp(chosen, proof=not no_check)
     if source.gate != "passed":
         said, _ = gate_text(source.gate)
         context.say(Text(f"{said.en} What fails before the export fails after it.",

@@ -7,6 +7,7 @@ with it and shows; without xllamacpp they are refused by name.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -104,14 +105,27 @@ def packed(values: Any, kind: gguf.GGMLQuantizationType) -> Any:
     return written
 
 
-def refuse_missing_ggml(quant: Quant) -> None:
-    """Raise BlockedError where `quant` needs ggml's routines and they are not installed."""
-    if quant.needs_ggml and find_spec("xllamacpp") is None:
-        raise BlockedError(
-            Text(f"{quant.name} is made by llama.cpp (xllamacpp), which is not installed.",
-                 f"{quant.name} 由 llama.cpp（xllamacpp）生成，但没有安装。"),
-            installing("xllamacpp"),
-        )  # fmt: skip
+def refuse_missing_llama_cpp(quants: Sequence[Quant], proof: bool) -> None:
+    """Raise BlockedError where llama.cpp is needed, to make a k-quant or for the proof, and missing."""
+    if find_spec("xllamacpp") is not None:
+        return
+    names = ", ".join(quant.name for quant in quants if quant.needs_ggml)
+    if not names and not proof:
+        return
+    what = (
+        Text(f"{names} is made by llama.cpp", f"{names} 由 llama.cpp 生成")
+        if names
+        else Text("The files are proven by llama.cpp", "证明文件要用 llama.cpp")
+    )
+    cure = installing("xllamacpp")
+    if not names:
+        cure = Text(
+            f"{cure.en} - or without a proof: --no-check", f"{cure.zh}；或不要证明：--no-check"
+        )
+    raise BlockedError(
+        Text(f"{what.en} (xllamacpp), which is not installed.", f"{what.zh}（xllamacpp），但没有安装。"),
+        cure,
+    )  # fmt: skip
 
 
 @cache

@@ -414,10 +414,17 @@ def test_a_full_disk_leaves_nothing(project, monkeypatch):
     assert not (project / "runs" / "default" / "gguf.partial").exists()
 
 
-def test_without_xllamacpp_the_k_quants_say_what_they_need(project, monkeypatch):
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["--quant", "q4_k_m", "--no-check"], "q4_k_m is made by"), ([], "proven by llama.cpp")],
+)
+def test_without_xllamacpp_it_is_said_before_anything_is_written(
+    project, monkeypatch, arguments, says
+):
     monkeypatch.setattr("deploy.export.formats.find_spec", lambda name: None)
-    done = run("--no-check", "--quant", "q4_k_m")
-    assert (done.exit_code, "xllamacpp" in done.output) == (3, True)
+    done = run(*arguments)
+    assert (done.exit_code, says in done.output, "xllamacpp" in done.output) == (3, True, True)
+    assert not (project / "runs" / "default" / "gguf").exists()
 
 
 def test_stop_tokens_and_template_stand_in_the_file(merged, tmp_path):
@@ -427,3 +434,83 @@ def test_stop_tokens_and_template_stand_in_the_file(merged, tmp_path):
     assert told["tokenizer.ggml.tokens"][told["tokenizer.ggml.eos_token_id"]] == model.stops[0]
     assert told["tokenizer.ggml.eot_token_id"] == told["tokenizer.ggml.eos_token_id"]
     assert PERSONA.system(None) in told["tokenizer.chat_template"]
+
+
+@pytest.fixture
+def sharing(project: Path) -> Path:
+    """The project with its files exported, and no hub within reach."""
+    assert run("--no-check", "--quant", "q8_0", "--quant", "q4_0").exit_code == 0
+    return project
+
+
+def planned(project: Path, *more: str) -> dict:
+    done = CliRunner().invoke(
+        main, ["model", "--to", "hf:me/bei", "--dry-run", "--json", "-q", *more],
+        env={"HF_TOKEN": "", "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert "Traceback" not in done.output
+    return json.loads(done.stdout)["plans"][0]
+
+
+@pytest.mark.parametrize("formats", [["gguf"], ["safetensors", "gguf"]])
+def test_gguf_files_go_up_beside_or_instead(sharing, formats):
+    plan = planned(sharing, *(word for one in formats for word in ("--format", one)))
+    paths = {file["path"] for file in plan["files"]}
+    own = {"README.md", "persona.json", "default-Q8_0.gguf", "default-Q4_0.gguf"}
+    ollamas = {"template", "system", "params"}
+    assert own | ollamas <= paths
+    assert plan["kind"] == ("gguf" if formats == ["gguf"] else "merged")
+    assert ("model.safetensors" in paths) == ("safetensors" in formats)
+    assert formats != ["gguf"] or paths == own | ollamas
+    codes = [blocker["code"] for blocker in plan["blockers"]]
+    assert "export" in codes  # no proof of them was made
+    assert "export" not in [one["code"] for one in planned(sharing, "--format", "gguf", "--anyway")["blockers"]]  # fmt: skip
+
+
+def test_files_of_other_weights_are_not_shared(sharing):
+    file = sharing / "runs" / "default" / "gguf" / "default-Q4_0.gguf"
+    file.write_bytes(file.read_bytes() + b" ")
+    call = ["model", "--to", "hf:me/bei", "--dry-run", "--format", "gguf"]
+    done = CliRunner().invoke(main, call)
+    assert (done.exit_code, "not of the merged model" in done.output) == (2, True)
+    shutil.rmtree(file.parent)
+    done = CliRunner().invoke(main, call)
+    assert (done.exit_code, "python -m deploy export" in done.output) == (2, True)
+    done = CliRunner().invoke(main, [*call, "--kind", "adapter"])
+    assert (done.exit_code, "merged model" in done.output) == (2, True)
+
+
+@pytest.mark.parametrize("hub", ["hf", "modelscope", "openxlab"])
+def test_the_card_says_how_each_program_runs_it(sharing, hub):
+    import yaml
+
+    from assistant.config import read_config
+    from deploy.settings import ShareTable
+    from deploy.sharing.card import model_card
+    from deploy.sharing.source import read_source
+    from deploy.target import parse_target
+
+    config = read_config(sharing / "assistant.toml", tables={"share": ShareTable})
+    source = read_source(config, config.run, "merged")
+    ggufs = ["default-Q4_0.gguf", "default-Q8_0.gguf"]
+    target = parse_target(f"{hub}:me/bei")
+    both = model_card(source, target, ["model.safetensors", *ggufs])
+    for name in ("Ollama", "LM Studio", "llama.cpp", "LMDeploy", "vLLM", "transformers"):
+        assert both.count(name) >= 2, name
+    alone = model_card(source, target, ggufs)
+    assert "vllm serve" not in alone and f"--model {hub}:me/bei/default-Q4_0.gguf" in alone
+    head = yaml.safe_load(alone.split("---")[1])
+    assert "gguf" in head["tags"]
+    if hub == "hf":
+        assert head["library_name"] == "gguf"
+        assert "ollama run hf.co/me/bei:Q8_0" in both and "llama-cli -hf me/bei:Q8_0" in both
+    assert "GGUF" not in model_card(source, target, ["model.safetensors"])
+
+
+def test_what_stands_in_a_ggufs_header_is_looked_at_before_it_goes_up(merged, tmp_path):
+    from deploy.sharing.scan import scan_file
+
+    persona = PERSONA.model_copy(update={"system_prompt": "See /home/me/secret/notes.txt"})
+    model = read_model(merged, Identity(persona))
+    write_gguf(model, QUANTS["q4_0"], SamplingTable(), tmp_path / "x.gguf", unreported)
+    assert {one.what for one in scan_file(tmp_path / "x.gguf", "x.gguf")} == {"path"}
