@@ -44,6 +44,14 @@ class ModelConfig:
     values: Mapping[str, Any]
     architecture: Architecture
 
+    def check_whole(self) -> None:
+        """Raise KeyError, TypeError or ValueError where a size is missing or is no number."""
+        for name in ("hidden_size", "intermediate_size"):
+            int(self.values[name])
+        float(self.values["rms_norm_eps"])
+        if 0 in (self.heads, self.key_heads, self.layers, self.vocabulary, self.context_length):
+            raise ValueError("a size is 0")
+
     @property
     def heads(self) -> int:
         return int(self.values["num_attention_heads"])
@@ -99,7 +107,7 @@ def read_config(folder: Path) -> ModelConfig:
             Text("Export the 16-bit run that it was made from: python -m deploy export RUN",
                  "请导出量化之前的 16 位运行：python -m deploy export 运行名"),
         )  # fmt: skip
-    named = (values.get("architectures") or ["?"])[0]
+    named = str((values.get("architectures") or ["?"])[0])
     architecture = ARCHITECTURES.get(named)
     if architecture is None:
         raise _unknown(

@@ -13,6 +13,7 @@ from assistant.config import SamplingTable
 from assistant.errors import UsageError
 from assistant.models.chat_template import chat_template
 from assistant.models.gguf_writing import TensorToWrite, write_tensors
+from assistant.models.local import open_local
 from assistant.persona import PERSONA_FIELD, Persona
 from assistant.progress import Report
 from assistant.words import Text
@@ -59,8 +60,22 @@ class Exportable:
 
 
 def read_model(folder: Path, identity: Identity) -> Exportable:
-    """Read a merged model. Raises UsageError, by name, for what cannot be exported."""
+    """Read a merged model. Raises UsageError, by name, for what cannot be exported, and for one that is
+    not whole."""
     config = read_config(folder)
+    open_local(str(folder), folder)
+    try:
+        return _read(folder, config, identity)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UsageError(
+            Text(f"{folder} cannot be read as a model ({reason}).", f"无法把 {folder} 作为模型读取（{reason}）。"),
+            Text("Merge again: python -m train merge --force", "请重新合并：python -m train merge --force"),
+        ) from error  # fmt: skip
+
+
+def _read(folder: Path, config: ModelConfig, identity: Identity) -> Exportable:
+    config.check_whole()
     vocabulary = read_vocabulary(folder, config.vocabulary)
     own = chat_template(folder)
     if not own:

@@ -1,4 +1,5 @@
 """`deploy export`: files that llama.cpp and OpenVINO really load, what is refused, what a Modelfile says."""
+# ruff: noqa: F401, F811  (fixtures come by import)
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner
+from sharing_fixtures import clean_environment, hub, plain_lfs
 from train_fixtures import CONFIG, PERSONA
 
 from assistant.artifacts import Manifest, now, read_manifest, write_manifest
@@ -372,6 +374,8 @@ def changed(merged: Path, folder: Path, file: str, **values) -> Path:
         ("config.json", {"quantization_config": {"quant_method": "awq"}}, "quantised already"),
         ("config.json", {"use_sliding_window": True}, "sliding window"),
         ("config.json", {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "yarn"),
+        ("config.json", {"num_attention_heads": None}, "cannot be read as a model"),
+        ("tokenizer.json", {"model": {"type": "BPE"}}, "cannot be read as a model"),
         ("tokenizer.json", {"pre_tokenizer": {"type": "Metaspace"}}, "splits text in a way"),
     ],
 )
@@ -379,6 +383,15 @@ def test_what_was_not_tried_is_refused_by_name(merged, tmp_path, file, values, s
     with pytest.raises(UsageError, match=says) as caught:
         read_model(changed(merged, tmp_path / "other", file, **values), Identity(PERSONA))
     assert caught.value.cure is not None
+
+
+def test_weights_that_are_cut_short_are_said(merged, tmp_path):
+    folder = changed(merged, tmp_path / "cut", "config.json")
+    (folder / "model.safetensors").unlink()
+    whole = (merged / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UsageError, match="cut short"):
+        read_model(folder, Identity(PERSONA))
 
 
 def test_weights_too_large_for_sixteen_bits_are_said():
@@ -514,3 +527,21 @@ def test_what_stands_in_a_ggufs_header_is_looked_at_before_it_goes_up(merged, tm
     model = read_model(merged, Identity(persona))
     write_gguf(model, QUANTS["q4_0"], SamplingTable(), tmp_path / "x.gguf", unreported)
     assert {one.what for one in scan_file(tmp_path / "x.gguf", "x.gguf")} == {"path"}
+
+
+def test_shared_files_are_verified_by_fetching_each(sharing, hub, plain_lfs):
+    from assistant.config import read_config
+    from deploy.settings import ShareTable
+    from deploy.sharing.share import planned_model, send
+    from deploy.sharing.verify_published import verify_shared
+    from deploy.target import parse_target
+    from deploy.tokens import find_token
+
+    config = read_config(sharing / "assistant.toml", tables={"share": ShareTable})
+    target = parse_target("hf:me/bei")
+    token = find_token(target.service)
+    options = {"formats": ("safetensors", "gguf"), "anyway": True}
+    with planned_model(config, config.run, target, token, **options) as ready:
+        assert "default-Q8_0.gguf" in send(ready).files
+    found = verify_shared(config.run, (), None, download=True)
+    assert [mismatches for _, mismatches in found] == [[]]
