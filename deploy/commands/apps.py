@@ -59,6 +59,8 @@ PROFILES = (
                              "读取私有权重的只读令牌；会放进主机的密钥库。"))  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
               help=help_text("Only write the bundle there; nothing is sent.", "只把应用写到这个文件夹，不发送。"))  # fmt: skip
+@click.option("--anyway", is_flag=True,
+              help=help_text("A static page: although its model did not pass.", "静态页面：模型没通过检验也分享。"))  # fmt: skip
 @click.option("--no-try", is_flag=True,
               help=help_text("Do not start it here first.", "不在本机试运行。"))  # fmt: skip
 @confirmation_options
@@ -67,7 +69,7 @@ PROFILES = (
 def app(
     context: Context, run_name: str | None, to: str | None, named: str | None, profile: str | None,
     repository: str, private: bool | None, weights_token_file: Path | None, out: Path | None,
-    no_try: bool, dry_run: bool, yes: bool, token_file: Path | None,
+    anyway: bool, no_try: bool, dry_run: bool, yes: bool, token_file: Path | None,
 ) -> None:  # fmt: skip
     from ..apps.profiles import PROFILES as KNOWN
     from ..apps.profiles import choose_profile
@@ -83,14 +85,14 @@ def app(
             Text("Name a new folder: --out FOLDER", "请指定一个新文件夹：--out 文件夹"),
         )
     if to is None and out is not None and profile is not None and KNOWN[profile].is_static:
-        _StaticPage(context, config, run, KNOWN[profile], share.licence).write(named, out)
+        _StaticPage(context, config, run, KNOWN[profile], anyway).write(named, out)
         return
     if to is None:
         raise click.MissingParameter(param_hint="'--to'", param_type="option")
     target = parse_target(to, "app")
     chosen = choose_profile(target.hub, profile)
     if chosen.is_static:
-        page = _StaticPage(context, config, run, chosen, share.licence)
+        page = _StaticPage(context, config, run, chosen, anyway)
         if out is not None:
             page.write(named, out)
         else:
@@ -129,7 +131,7 @@ class _StaticPage:
     config: Config
     run: Run
     profile: Profile
-    licence: str
+    anyway: bool
 
     def publish(
         self, named: str | None, target: Target, private: bool, dry_run: bool, yes: bool,
@@ -137,14 +139,14 @@ class _StaticPage:
     ) -> None:  # fmt: skip
         """Plan, ask, send."""
         from ..apps.share_app import send_app
-        from ..static.share import planned_site, site_of
+        from ..static.share import choose_model, planned_site
         from ..tokens import find_token
 
         with TerminalProgress(self.context.quiet) as progress:
             token = find_token(target.service, token_file)
             with planned_site(
-                site_of(self.config, self.run, named, progress), self.run, target, self.profile, token,
-                private=private, licence=self.licence, report=progress,
+                choose_model(self.config, self.run, named, self.anyway, progress), self.run, target,
+                self.profile, token, private=private, report=progress,
             ) as ready:  # fmt: skip
                 progress.close()
                 plans = [ready.ready.plan]
@@ -157,15 +159,17 @@ class _StaticPage:
 
     def write(self, named: str | None, out: Path) -> None:
         """Write the folder `out`, and send nothing."""
-        from ..static.share import host_files, site_of
+        from ..static.share import choose_model, host_files
         from ..static.site import write_site
 
         with TerminalProgress(self.context.quiet) as progress:
-            site = site_of(self.config, self.run, named, progress)
-            write_site(site, out, progress, host_files(site, self.profile, self.licence))
+            chosen = choose_model(self.config, self.run, named, self.anyway, progress)
+            for one in chosen.blockers:
+                self.context.say(Text(one.message.en, one.message.zh))
+            write_site(chosen.site, out, progress, host_files(chosen, self.profile))
         size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
         self.context.result(
-            {"folder": str(out), "weights": str(site.model), "profile": self.profile.name, "bytes": size},
+            {"folder": str(out), "weights": str(chosen.site.model), "profile": self.profile.name, "bytes": size},
             str(out),
         )  # fmt: skip
         line = command_line("python", "-m", "http.server", "--directory", out, "8000")

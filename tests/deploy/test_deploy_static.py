@@ -20,15 +20,18 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from servers.sharing import ShareServer
 from sharing_fixtures import ROOT, clean_environment, deploy, deploy_json, hub, plain_lfs, project
 
+from assistant.artifacts import Manifest, now, sha256_of, write_manifest
 from assistant.config import SamplingTable, read_config
 from assistant.errors import BlockedError, UsageError
 from assistant.models import LocalModel
-from assistant.persona import Persona, persona_from_config
+from assistant.persona import Persona, persona_from_config, write_persona
 from assistant.progress import unreported
-from assistant.words import LANGUAGES
+from assistant.run import Run
 from deploy.apps.profiles import PROFILES
+from deploy.settings import ShareTable
 from deploy.static import site as sites
 from deploy.static import wllama
+from deploy.static.share import choose_model
 from deploy.static.site import PAGE, Site, about_of, write_site
 from deploy.static.words import WORDS
 
@@ -43,6 +46,8 @@ def engine_files() -> Path:
     try:
         return wllama.wllama_files(unreported)
     except BlockedError as error:
+        if "cannot be reached" not in error.message.en:
+            raise
         pytest.skip(f"npm's registry cannot be reached from here: {error.message.en}")
 
 
@@ -183,9 +188,38 @@ def test_a_registry_that_is_not_there_or_sends_something_else(registry):
 
 def test_without_a_gguf_it_says_how_to_make_one(project):
     done = deploy(project, "app", "--profile", "hf-static", "--out", "page", check=2)
-    assert "python -m deploy export default" in done.stderr
+    assert "python -m deploy export" in done.stderr
     done = deploy(project, "app", "--profile", "hf-static", check=2)
     assert "--to" in done.stderr
+
+
+def test_a_model_that_did_not_pass_is_not_put_on_a_page(project, monkeypatch, hub, no_engine):
+    monkeypatch.setattr(sites, "refuse_unfit", lambda model: None)
+    config = read_config(project / "assistant.toml", tables={"share": ShareTable})
+    run = config.run
+    (run.check / "report.json").unlink()
+    exported_files(run)
+    refused = choose_model(config, run, None, anyway=False)
+    assert [one.code for one in refused.blockers] == ["check", "export"]
+    assert choose_model(config, run, None, anyway=True).blockers == ()
+    assert refused.site.model.name == "small.gguf"  # the smallest
+    (run.gguf / "small.gguf").write_bytes(b"another")
+    with pytest.raises(UsageError, match="not of the merged model"):
+        choose_model(config, run, None, anyway=True)
+
+
+def exported_files(run: Run) -> None:
+    """What `deploy export --no-check` leaves, in two sizes."""
+    run.gguf.mkdir()
+    for name, size in (("large.gguf", 20), ("small.gguf", 10)):
+        (run.gguf / name).write_bytes(bytes(size))
+    write_persona(persona_from_config(read_config(ROOT / "assistant.toml")), run.gguf)
+    digests = {file.name: sha256_of(file) for file in run.gguf.glob("*.gguf")}
+    weights = {f"merged/{file.name}": sha256_of(file) for file in run.merged.glob("*.safetensors")}
+    made = Manifest(
+        stage="export", inputs=weights, started=now(), finished=now(), notes={"sha256": digests}
+    )
+    write_manifest(run.gguf, made)
 
 
 def test_it_goes_to_a_static_space_and_a_static_studio(
