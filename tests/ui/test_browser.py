@@ -165,6 +165,9 @@ def visit(visitors: Visitors) -> Iterator[Callable[..., Page]]:
             stack.enter_context(kept_if_it_fails("page.html", page.content))
             stack.enter_context(kept_if_it_fails("page.png", page.screenshot))
             begin(page, address)
+            while not beside and stored(page):  # the page before wrote late, after the forgetting
+                page.evaluate("localStorage.clear()")
+                begin(page, address)
             return page
 
         yield open_page
