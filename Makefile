@@ -35,6 +35,7 @@ bench: $(VENV)/.$(KIND) $(VENV)/.train
 	$(PY) -m train bench $(ARGS)
 
 clients: $(VENV)/.$(KIND) $(VENV)-clients/.installed
+	$(PIP) -r assistant/api/requirements.txt
 	$(PY) tests/clients/run.py $(VENV)-clients $(ARGS)
 
 # Four files at a time, for they wait much; what shares a browser, a trainer or a server stays

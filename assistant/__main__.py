@@ -103,12 +103,15 @@ def languages(context: Context, engine, model, again: bool, out: Path | None) ->
                          "监听地址；默认只限本机。其他地址需要密钥：ASSISTANT_PAGE_KEYS。"))  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), metavar="P",
               help=_help("Port; default 7860; 0: any free one.", "端口；默认 7860；0：任选一个空闲端口。"))  # fmt: skip
+@click.option("--mcp", is_flag=True,
+              help=_help("Also as a server of the Model Context Protocol, under /mcp; this machine only.",
+                         "同时作为 MCP 服务（/mcp），只限本机。"))  # fmt: skip
 @engine_options
 @common_options
-def serve(context: Context, address, port, engine, model) -> None:
+def serve(context: Context, address, port, engine, model, mcp: bool) -> None:
     from .api.serve import serve_api
 
-    serve_api(context, address, port, engine, model)
+    serve_api(context, address, port, engine, model, mcp)
 
 
 class _Numbers(click.ParamType):

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -211,7 +213,13 @@ def test_both_readmes_print_the_same_commands_and_begin_with_the_one_that_talks(
     chinese, english = (commands(readme) for readme in READMES)
     assert chinese == english
     assert chinese[0] == "make run"
-    assert set(chinese) == {*RUNNERS, *DATA_COMMANDS, *API_COMMANDS, *KNOWLEDGE_COMMANDS}
+    assert set(chinese) == {
+        *RUNNERS,
+        *DATA_COMMANDS,
+        *API_COMMANDS,
+        *MCP_COMMANDS,
+        *KNOWLEDGE_COMMANDS,
+    }
     assert len(DATA_COMMANDS) == 6
 
 
@@ -220,6 +228,7 @@ KNOWLEDGE_COMMANDS = [line for line in commands(READMES[0]) if " -m assistant kn
 API_COMMANDS = [
     line for line in commands(READMES[0]) if line.endswith("assistant serve") or line.startswith("curl ")
 ]  # fmt: skip
+MCP_COMMANDS = [line for line in commands(READMES[0]) if line.endswith("assistant serve --mcp")]
 
 
 @pytest.mark.parametrize("line", [
@@ -254,18 +263,35 @@ def test_the_printed_ways_to_use_the_api():
         for readme in READMES
         for block in re.findall(r"```python\n(.*?)```", readme.read_text("utf-8"), re.DOTALL)
     }
+    with _served_by_echo(serve) as port:
+        done = shell(curl.replace("7860", str(port)))
+        assert json.loads(done.stdout)["choices"][0]["message"]["content"] == "Who are you?"
+        done = shell(shlex.join([".venv/bin/python", "-c", script.replace("7860", str(port))]))
+        assert done.stdout == "Who are you?\n", done.stderr
+
+
+def test_the_printed_mcp_server_and_its_client():
+    """By the echo engine, asked as docs/clients.md prints it."""
+    (serve,) = MCP_COMMANDS
+    page = (ROOT / "docs" / "clients.md").read_text("utf-8")
+    script = page.split("\n## mcp\n")[1].split("```python\n")[1].split("```")[0]
+    with _served_by_echo(serve) as port:
+        done = shell(shlex.join([".venv/bin/python", "-c", script.replace("7860", str(port))]))
+        assert done.stdout == "Who are you?\n", done.stderr
+
+
+@contextmanager
+def _served_by_echo(line: str) -> Iterator[int]:
+    """The printed command on a free port, once it is ready."""
     port = free_port()
-    words = [sys.executable, *shlex.split(serve)[1:], "--engine", "echo", "--port", str(port)]
+    words = [sys.executable, *shlex.split(line)[1:], "--engine", "echo", "--port", str(port)]
     with subprocess.Popen(
         words, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=surroundings()
     ) as server:  # fmt: skip
         try:
             assert server.stderr
             assert any(line.startswith("Ready") for line in server.stderr), server.wait(PATIENCE)
-            done = shell(curl.replace("7860", str(port)))
-            assert json.loads(done.stdout)["choices"][0]["message"]["content"] == "Who are you?"
-            done = shell(shlex.join([".venv/bin/python", "-c", script.replace("7860", str(port))]))
-            assert done.stdout == "Who are you?\n", done.stderr
+            yield port
         finally:
             server.kill()
 

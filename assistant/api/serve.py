@@ -24,6 +24,7 @@ from ..serving.load import load_assistant
 from ..serving.operations import operator_routes
 from ..words import Text
 from .keys import KEYS_VARIABLE, Door, door_of
+from .mcp_server import MCP_PREFIX, add_mcp, refuse_missing_mcp
 from .names import model_names
 from .routes import PREFIX, api_of
 
@@ -38,12 +39,17 @@ def serve_api(
     port: int | None,
     engine: EngineName | None,
     model: str | None,
+    mcp: bool = False,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM. Raises UsageError where nobody could get in, BlockedError for a
-    port that is taken."""
+    """Serve until Ctrl-C or SIGTERM; with `mcp`, the Model Context Protocol as well. Raises UsageError where
+    nobody could get in, or more than this machine with `mcp`, BlockedError for a port that is taken or a
+    library that is missing."""
     config = context.read_config()
     place = find_place(address, port, None, public=False)
     door = door_of(place, config, alone=True)
+    if mcp:
+        _refuse_mcp_for_others(door, place)
+        refuse_missing_mcp()
     _refuse_shut(door, place)
     refuse_taken_port(place)
     reach_this_machine_directly(place.address)
@@ -52,9 +58,11 @@ def serve_api(
     answerer = answerer_for(host, config, public=place.public)
     app = api_of(answerer, config, door, public=place.public)
     app.router.routes += operator_routes(answerer, place, config.serve.operations.metrics)
+    if mcp:
+        add_mcp(app, answerer, config.serve.sampling, door)
     ending = Ending(answerer, config.serve.operations.drain_seconds, context.say)
     with closed_at_the_end(host), _Server(app, place, config) as place:
-        _tell(context, place, door, host.state().persona)
+        _tell(context, place, door, host.state().persona, mcp)
         host.start()
         try:
             ending.wait()
@@ -81,6 +89,17 @@ def _refuse_shut(door: Door, place: ListenAddress) -> None:
         )  # fmt: skip
 
 
+def _refuse_mcp_for_others(door: Door, place: ListenAddress) -> None:
+    if door.needs_key or not place.loopback:
+        where = place.root_path or place.address
+        raise UsageError(
+            Text(f"--mcp is for programs of this machine alone, and others can reach {where}.",
+                 f"--mcp 只供本机程序使用，而别人能访问 {where}。"),
+            Text("Serve it on this machine: python -m assistant serve --mcp",
+                 "只在本机提供：python -m assistant serve --mcp"),
+        )  # fmt: skip
+
+
 class _Server:
     """uvicorn on a thread of its own: the main thread hears signals. Entering gives where it listens."""
 
@@ -88,7 +107,7 @@ class _Server:
         self._place, self._held_port = choose_port(place)
         settings = uvicorn.Config(
             app, host=place.address, port=self._place.port, log_level="warning", access_log=False,
-            lifespan="off", timeout_graceful_shutdown=CLOSING_SECONDS,
+            lifespan="on", timeout_graceful_shutdown=CLOSING_SECONDS,
         )  # fmt: skip
         self._server = uvicorn.Server(settings)
         self._thread = threading.Thread(target=self._server.run, name="serve-api", daemon=True)
@@ -113,14 +132,18 @@ class _Server:
         self._thread.join()
 
 
-def _tell(context: Context, place: ListenAddress, door: Door, persona: Persona) -> None:
+def _tell(
+    context: Context, place: ListenAddress, door: Door, persona: Persona, mcp: bool = False
+) -> None:
     """Say where it is, and how to ask it; under --json on stdout."""
     everywhere = place.address in ("0.0.0.0", "::")
     host = "localhost" if place.loopback or everywhere else place.address
-    base = f"http://{f'[{host}]' if ':' in host else host}:{place.port}{PREFIX}"
+    origin = f"http://{f'[{host}]' if ':' in host else host}:{place.port}"
+    base, mcp_url = f"{origin}{PREFIX}", f"{origin}{MCP_PREFIX}" if mcp else None
     names = list(model_names(persona))
     if context.as_json:
-        context.result({"base_url": base, "models": names, "needs_key": door.needs_key}, "")
+        told = {"base_url": base, "models": names, "needs_key": door.needs_key}
+        context.result(told | ({"mcp_url": mcp_url} if mcp_url else {}), "")
         return
     question = str(EXAMPLE)
     body = {"model": names[0], "messages": [{"role": "user", "content": question}]}
@@ -130,11 +153,12 @@ def _tell(context: Context, place: ListenAddress, door: Door, persona: Persona) 
     curl = f"curl {base}/chat/completions{key} -d {words}"
     styles = ", ".join(names[1:])
     more = Text(f"; in a style: {styles}", f"；带风格：{styles}") if styles else Text("", "")
+    also = f"MCP: {mcp_url}\n" if mcp_url else ""
     context.say(
         Text(
-            f"OpenAI's API is open: {base}  (Ctrl-C ends it)\nModel: {names[0]}{more.en}\n"
+            f"OpenAI's API is open: {base}  (Ctrl-C ends it)\nModel: {names[0]}{more.en}\n{also}"
             f"Once it is ready:\n  {curl}",
-            f"OpenAI 接口已打开：{base} （Ctrl-C 结束）\n模型：{names[0]}{more.zh}\n"
+            f"OpenAI 接口已打开：{base} （Ctrl-C 结束）\n模型：{names[0]}{more.zh}\n{also}"
             f"就绪之后试试：\n  {curl}",
         )
     )

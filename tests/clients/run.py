@@ -93,7 +93,7 @@ def served(options: Sequence[str]) -> Iterator[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    line = [sys.executable, "-m", "assistant", "serve", "--port", str(port), *options]
+    line = [sys.executable, "-m", "assistant", "serve", "--mcp", "--port", str(port), *options]
     with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr
