@@ -30,6 +30,7 @@ OPENVINO_FOLDER = "openvino"  # in a model's folder: what the CPU engine reads o
 DISK_REFUSALS = (
     errno.ENOSPC,
     errno.EDQUOT,
+    errno.EFBIG,  # the shell's limit on files (ulimit -f)
     errno.EROFS,
     errno.EACCES,
     errno.EPERM,
@@ -301,6 +302,11 @@ def _cure(error: OSError, target: Path) -> Text:
         return Text(
             f"Free some space or choose another place ({folder}).",
             f"请腾出空间，或换一个位置（{folder}）。",
+        )
+    if error.errno == errno.EFBIG:
+        return Text(
+            "Files may not be so large here: ulimit -f unlimited, or choose another place.",
+            "这里不允许这么大的文件：请运行 ulimit -f unlimited，或换一个位置。",
         )
     folder = refusing(folder)
     if os.path.isfile(folder):

@@ -5,13 +5,14 @@ stdout is for results, stderr for talk. `--json` prints one JSON object on stdou
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,15 @@ import click
 
 from .errors import AssistantError
 from .network import reach_this_machine_directly
-from .outside import failure_from_outside, readable, refuse_damaged, speak_any_text
-from .shell import both_in_same_project, command_line, in_same_project
+from .outside import (
+    failure_from_outside,
+    open_standard_streams,
+    readable,
+    refuse_damaged,
+    speak_any_text,
+    unwritten_output,
+)
+from .shell import both_in_same_project, command_line, in_same_project, this_python
 from .words import Text, terminal_language
 
 if TYPE_CHECKING:
@@ -44,12 +52,20 @@ class Context:
     sets: tuple[str, ...]
     as_json: bool
     quiet: bool
+    _read: list[Path] = field(default_factory=list)
 
     def read_config(self, tables: Mapping[str, type[Table]] | None = None) -> Config:
         """The configuration that the options name. Raises UsageError."""
         from .config import read_config
 
+        self._read.append(self.config_file)
         return read_config(self.config_file, self.sets, tables)
+
+    def note_unused_sets(self) -> None:
+        """Talk of values that were given to a command which reads no configuration."""
+        if self.sets and not self._read:
+            self.say(Text("Not used: --set. This command reads no configuration.",
+                          "未使用：--set。这个命令不读取配置。"))  # fmt: skip
 
     def note_other_tables(self, config: Config) -> None:
         """Talk of what is wrong in the tables that this command does not read but others will."""
@@ -89,7 +105,7 @@ class Context:
         if self.as_json:
             click.echo(one_line(value))
         elif str(text):
-            click.echo(str(text))
+            click.echo(this_python(str(text)))
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,15 +136,18 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
         **arguments: Any,
     ) -> None:  # fmt: skip
         context = Context(config_file, sets, as_json, quiet)
+        open_standard_streams()
         speak_any_text()
         reach_this_machine_directly()
         try:
             refuse_damaged({"set": sets, **arguments})
             command(context, **arguments)
+            context.note_unused_sets()
+            sys.stdout.flush()
         except (AssistantError, OSError, UnicodeError, ImportError) as error:
             if debug or (isinstance(error, OSError) and error.errno == errno.EPIPE):
                 raise  # a reader that has gone is no failure: click ends quietly
-            expected = failure_from_outside(error)
+            expected = unwritten_output() or failure_from_outside(error)
             if expected.cure:
                 expected.cure = context.paste(expected.cure, arguments.get("run_name"))
             report_error(expected, as_json)
@@ -146,7 +165,7 @@ def one_line(value: Mapping[str, Any]) -> str:
 def talk(text: str) -> None:
     """Print on stderr. Where its reader has gone (`… 2>&1 | head`), the work goes on unheard."""
     try:
-        click.echo(text, err=True)
+        click.echo(this_python(text), err=True)
     except OSError:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 -- for as long as the process lives
 
@@ -158,7 +177,8 @@ def report_error(error: AssistantError, as_json: bool) -> None:
     if as_json:
         said = {"message": error.message.en, "cure": error.cure.en if error.cure else None}
         code = getattr(error, "code", None)
-        click.echo(one_line({"error": said | ({"code": code} if code else {})}))
+        with contextlib.suppress(OSError):  # stdout takes no more: that is what went wrong
+            click.echo(one_line({"error": said | ({"code": code} if code else {})}))
 
 
 class TerminalProgress:

@@ -18,7 +18,42 @@ from .words import Text
 _NOT_UTF8 = range(0xDC80, 0xDD00)  # how Python holds a byte that it could not decode (PEP 383)
 _HANDLER = "assistant.as_it_can"
 _BREAKS_LINE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHOWN = 60  # characters of a damaged text that a message repeats
+
+
+def open_standard_streams() -> None:
+    """Give this process the streams that it was started without (`<&-`, `>&-`): there is nothing to
+    hear, and what is said goes nowhere. Else the next file that is opened takes their place."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest that is free
+        pass
+    os.close(number)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
+def unwritten_output() -> BlockedError | None:
+    """The failure of a stdout that takes no more, as on a full disk; None where it does. What it did
+    not take is dropped, or Python would fail on it once more at its end. Raises OSError for a reader
+    that has gone."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return BlockedError(
+            Text(
+                f"The output could not be written: {error.strerror}.",
+                f"无法写出结果：{error.strerror}。",
+            ),
+            Text("Free some space, or write it elsewhere.", "请腾出空间，或写到别处。"),
+        )
+    return None
 
 
 def hear_any_bytes() -> None:
@@ -139,9 +174,37 @@ def _of_the_disk(error: OSError) -> BlockedError:
         )  # fmt: skip
     reason = error.strerror or str(error)
     if error.filename is None:
-        return BlockedError(Text(f"The system refused: {reason}.", f"系统拒绝了操作：{reason}。"))
+        return _unusable_certificates() or BlockedError(
+            Text(f"The system refused: {reason}.", f"系统拒绝了操作：{reason}。"),
+            _cure(error, "") if error.errno in _FULL else None,
+        )
     place = shown_path(error.filename)
-    return BlockedError(Text(f"{place}: {reason}.", f"{place}：{reason}。"), _cure(error, place))
+    cure = _cure(error, place)
+    if (variable := _named_by(os.fsdecode(error.filename))) is not None:
+        cure = Text(f"{cure.en} {variable} names it.", f"{cure.zh}它来自环境变量 {variable}。")
+    return BlockedError(Text(f"{place}: {reason}.", f"{place}：{reason}。"), cure)
+
+
+def _named_by(path: str) -> str | None:
+    """The variable of the environment that a path comes from."""
+    for name in ("GRADIO_TEMP_DIR", "ASSISTANT_HOME", "TMPDIR", "XDG_CACHE_HOME"):
+        if (held := os.environ.get(name)) and path.startswith(held):
+            return name
+    return None
+
+
+def _unusable_certificates() -> BlockedError | None:
+    """The failure of a client that finds no certificates where a variable says they are."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        held = os.environ.get(name)
+        if held and not os.path.exists(held):
+            return BlockedError(
+                Text(f"{name}={shown(held)}: there is no such file.",
+                     f"{name}={shown(held)}：没有这个文件。"),
+                Text(f"Let it name the certificates, or take it away: unset {name}",
+                     f"请让它指向证书文件，或取消它：unset {name}"),
+            )  # fmt: skip
+    return None
 
 
 def shown_path(path: Any) -> str:
@@ -174,8 +237,8 @@ def _from_the_top(named: str) -> list[str]:
     return steps if os.path.isabs(named) else [".", *steps]
 
 
-def _cure(error: OSError, place: str) -> Text | None:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _cure(error: OSError, place: str) -> Text:
+    if error.errno in _FULL:
         return Text("Free some space, or choose another place.", "请腾出空间，或换一个位置。")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         place = shown_path(refusing(os.fsdecode(error.filename)))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from .outside import readable
 from .words import Text
 
 DEFAULT_CONFIG = Path("assistant.toml")
@@ -14,6 +18,7 @@ _PAGE = "python app.py"
 _DATA = "identity|generate|import|clean|lint|mix|split|show"
 _TAKES_RUN = r"train (?:data (?:identity|split)|fit|merge|check|all|status)\b"
 _TAKES_RUN_FIRST = r"deploy (?:check|model|app|verify|status|serve|quantize)\b"
+_OURS = re.compile(r"(?<![\w./-])python(?= (?:app\.py|-m (?:assistant|train|deploy))\b)")
 _COMMAND = re.compile(
     rf"python app\.py\b|python -m (?:assistant (?:ask|chat|models|bench)|train (?:data (?:{_DATA})|"
     r"fit|merge|check|all|bench|recipes|status)|"
@@ -27,7 +32,39 @@ def command_line(*words: str | PurePath) -> str:
         f"./{word}" if isinstance(word, PurePath) and str(word).startswith("-") else str(word)
         for word in words
     )  # fmt: skip
-    return " ".join(shlex.quote(word) for word in plain)
+    return " ".join(map(quoted, plain))
+
+
+def quoted(word: str) -> str:
+    """The word for a POSIX shell; in bytes where this terminal has no letters for it, as $'\\xe4'."""
+    if readable(word):
+        return shlex.quote(word)
+    held = word.encode("utf-8", "surrogateescape")
+    return "$'" + "".join(_in_bytes(byte) for byte in held) + "'"
+
+
+def _in_bytes(byte: int) -> str:
+    letter = chr(byte)
+    return (
+        letter
+        if letter.isascii() and letter.isprintable() and letter not in "\\'"
+        else f"\\x{byte:02x}"
+    )
+
+
+def this_python(text: str, place: str | None = None) -> str:
+    """The text, its commands of this kit with the interpreter that runs now where `python` is not
+    it: no environment is active, or another one. `place`: what `python` leads to."""
+    found = place or shutil.which("python")
+    here = os.path.dirname(sys.executable)
+    if found and os.path.realpath(os.path.dirname(found)) == os.path.realpath(here):
+        return text
+    program = os.path.join(here, "python")
+    if not os.path.exists(program):
+        program = sys.executable
+    below = os.path.relpath(program)
+    named = quoted(program if below.startswith(os.pardir) else below)
+    return _OURS.sub(lambda _: named, text)
 
 
 def in_same_project(

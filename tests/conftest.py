@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 os.environ["ASSISTANT_LANG"] = "en"
+# As in an active environment: `python` of a printed command is the one that runs now.
+os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["OPENPYXL_LXML"] = "False"  # tests rewrite what openpyxl writes: one spelling of it
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
+import shlex
 from pathlib import Path
 
 from ..errors import UsageError
@@ -168,8 +170,17 @@ def _no_tokenizer(folder: Path, missing: list[str]) -> UsageError:
 
 
 def _check_json(file: Path) -> None:
+    text = file.read_bytes()
+    if text.startswith(codecs.BOM_UTF8):  # transformers and tokenizers fail on it
+        name = shlex.quote(str(file))
+        raise UsageError(
+            Text(f"{file} begins with a byte order mark, which JSON may not have.",
+                 f"{file} 以字节顺序标记（BOM）开头，JSON 不允许这样。"),
+            Text(f"Save it as UTF-8 without it: sed -i '1s/^\\xEF\\xBB\\xBF//' {name}",
+                 f"请另存为不带 BOM 的 UTF-8：sed -i '1s/^\\xEF\\xBB\\xBF//' {name}"),
+        )  # fmt: skip
     try:
-        whole = isinstance(json.loads(file.read_bytes()), dict)
+        whole = isinstance(json.loads(text), dict)
     except (ValueError, RecursionError):
         whole = False
     if not whole:

@@ -20,8 +20,9 @@ from ..words import Text
 HostName = Literal["huggingface", "modelscope", "openxlab", "own"]
 PASSWORD_VARIABLE = "ASSISTANT_PASSWORD"  # never a flag: command lines are seen by other users
 DEFAULT_PORT = 7860  # Gradio's, and the one that all three hosts expect
-GRADIO_HONOURED = (  # where it listens (see `find_place`), where its files lie, what it reports
-    "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH", "GRADIO_TEMP_DIR",
+_LISTENING = ("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH")  # see `find_place`
+GRADIO_HONOURED = (  # where it listens, where its files lie, what it reports
+    *_LISTENING, "GRADIO_TEMP_DIR",
     "GRADIO_BLOCKED_PATHS", "GRADIO_ANALYTICS_ENABLED", "GRADIO_ANALYTICS_CACHE_FREQUENCY",
 )  # fmt: skip
 _OFF = ("", "0", "false", "no", "off", "none", "never")
@@ -81,8 +82,11 @@ def take_away_gradio_settings(environment: MutableMapping[str, str]) -> list[str
     of those that would have switched something on.
 
     Gradio reads some forty of them, and they may make the page public (GRADIO_SHARE), let files out
-    (GRADIO_ALLOWED_PATHS), or end it with a traceback (GRADIO_NUM_WORKERS=many).
+    (GRADIO_ALLOWED_PATHS), or end it with a traceback (GRADIO_NUM_WORKERS=many). Those that say
+    where to listen have been read by now (`find_place`), and Gradio fails on a port that is none.
     """
+    for name in _LISTENING:
+        environment.pop(name, None)
     ours = [
         name for name in sorted(environment)
         if name.startswith("GRADIO_") and name not in GRADIO_HONOURED

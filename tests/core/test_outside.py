@@ -265,21 +265,11 @@ def test_the_trial_of_an_app_knows_no_proxy(monkeypatch):
 # The environment of Gradio
 
 
-def test_gradios_variables_are_taken_away_but_where_it_listens():
+def test_gradios_variables_are_taken_away_once_it_is_known_where_to_listen():
     environment = {
         "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": "7861", "GRADIO_ROOT_PATH": "/a", "PATH": "/bin",
         "GRADIO_TEMP_DIR": "/t", "GRADIO_SHARE": "true", "GRADIO_MCP_SERVER": "False", "GRADIO_NEW_ONE": "1",
     }  # fmt: skip
-    names = take_away_gradio_settings(environment)
-    assert names == ["GRADIO_NEW_ONE", "GRADIO_SHARE"]
-    assert sorted(environment) == [
-        "GRADIO_ROOT_PATH",
-        "GRADIO_SERVER_NAME",
-        "GRADIO_SERVER_PORT",
-        "GRADIO_TEMP_DIR",
-        "PATH",
-    ]
-    assert "GRADIO_NEW_ONE, GRADIO_SHARE" in ignored_gradio_settings(names).en
     place = find_place(None, None, None, False, environment, Path("/somewhere"))
     assert (place.address, place.port, place.root_path, place.public) == (
         "127.0.0.1",
@@ -287,6 +277,10 @@ def test_gradios_variables_are_taken_away_but_where_it_listens():
         "/a",
         False,
     )
+    names = take_away_gradio_settings(environment)
+    assert names == ["GRADIO_NEW_ONE", "GRADIO_SHARE"]
+    assert sorted(environment) == ["GRADIO_TEMP_DIR", "PATH"]
+    assert "GRADIO_NEW_ONE, GRADIO_SHARE" in ignored_gradio_settings(names).en
 
 
 # Places that cannot be written
@@ -404,7 +398,7 @@ def test_a_user_without_a_home_is_told_of_the_variable(monkeypatch):
         (OSError(errno.EROFS, "Read-only file system", str(ROOT)), f"{ROOT}: Read-only file system.", f"Make {ROOT} "),
         (OSError(errno.EACCES, "Permission denied", str(ROOT / "a" / "b")), f"{ROOT}/a/b: Perm", f"Make {ROOT} "),
         (OSError(errno.EACCES, "Permission denied", "no/such"), "no/such: Permission denied.", "Make . "),
-        (OSError(errno.ENOSPC, "No space left on device"), "The system refused: No space", None),
+        (OSError(errno.ENOSPC, "No space left on device"), "The system refused: No space", "Free some space"),
         (OSError(errno.ENOSPC, "No space left on device", "x"), "x: No space left", "Free some space"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 9), "x" * 9, "shorter name"),
         (FileNotFoundError(2, "No usable temporary directory found in ['/tmp']"), "No folder for temp", "TMPDIR="),

@@ -87,6 +87,11 @@ CONTAINERS = [
     ([{"topic": "t", "items": [PAIR, OTHER]}], {"[].items": 2}, {"[].topic": 1}),
     ([[PAIR, OTHER]], {"[]": 2}, {}),
     ([{"train": [PAIR]}, {"train": [OTHER]}], {"[].train": 2}, {}),
+    ({"en": [PAIR], "zh": [OTHER]}, {"en": 1, "zh": 1}, {}),
+    ({"faq": {"de": [PAIR], "en": [OTHER]}}, {"faq.de": 1, "faq.en": 1}, {}),
+    ({"positive": [PAIR, OTHER]}, {"positive": 2}, {}),
+    ({"question": [PAIR], "answer": [OTHER]}, {"question": 1, "answer": 1}, {}),
+    ({"categories": ["c"], "conversations": [["a?", "A"], ["b?", "B"]]}, {"conversations": 2}, {"categories": 1}),
 ]  # fmt: skip
 
 
@@ -109,6 +114,75 @@ def test_what_is_longer_than_a_row_is_read_member_by_member(tmp_path, value, pla
         rows = list(JsonRows(JsonStream(source, limit=40), found))
     questions = [(row.value.get("question") or row.value["messages"][0]["content"]) for row in rows]
     assert questions == ["a?", "b?"]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"), [("positive", "negative"), ("good", "bad"), ("chosen", "rejected")]
+)
+def test_a_part_of_bad_answers_is_left_out_row_by_row(tmp_path, good, bad):
+    for value in ({good: [PAIR], bad: [OTHER]}, {"data": {good: [PAIR], bad: [OTHER]}}):
+        rows, report = imported(write(tmp_path / "a.json", value))
+        assert rows == [("a?", "A")]
+        assert left_out(report) == [(1, "in_bad_part")]
+    with pytest.raises(FailedError) as failure:
+        import_files([write(tmp_path / "a.json", {bad: [OTHER]})], tmp_path / "out.jsonl")
+    assert "another name" in failure.value.cure.en
+
+
+def test_a_talk_of_three_texts_costs_itself_alone(tmp_path):
+    talks = {"conversations": [["a?", "A"], ["b?", "B", "c"]]}
+    rows, report = imported(write(tmp_path / "a.json", talks))
+    assert rows == [("a?", "A")] and left_out(report) == [(2, "order")]
+    assert "taken in turn" in report.text().en
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl"])
+def test_arrays_of_cells_are_a_table(tmp_path, ending):
+    cells = [["question", "answer"], ["a?", "A"], ["b?", 3], ["c?", None]]
+    file = tmp_path / f"a.{ending}"
+    lines(file, *cells) if ending == "jsonl" else write(file, cells)
+    rows, report = imported(file)
+    assert rows == [("a?", "A"), ("b?", "3")]
+    assert left_out(report) == [(4, "no_answer")]
+    lines(file, *cells[1:3]) if ending == "jsonl" else write(file, cells[1:3])
+    with pytest.raises(UsageError) as failure:
+        imported(file)
+    assert "--no-header --question A --answer B" in failure.value.cure.en
+    options = Options(columns=Columns(question="A", answer="B"), header=False)
+    rows, _ = imported(file, options)
+    assert rows == [("a?", "A"), ("b?", "3")]
+
+
+@pytest.mark.parametrize(
+    ("text", "questions", "left"),
+    [
+        ("Customer,Agent\nWhich plan?,B\nOpen?,At nine.\n", ["Which plan?", "Open?"], "taken_for_header"),
+        ("Ask,Say\nBlood type?,A\nName?,Bei\n", ["Blood type?", "Name?"], "taken_for_header"),
+        ("A,B\nx?,y\n", ["x?"], ""),
+        ("B,A\ny,x?\n", ["x?"], ""),
+        ("Which?,A\nx?,y\n", ["x?"], "taken_for_header"),
+    ],
+)  # fmt: skip
+def test_letters_are_columns_unless_the_first_row_is_titled_so(tmp_path, text, questions, left):
+    file = tmp_path / "a.csv"
+    file.write_text(text)
+    rows, report = imported(file, Options(columns=Columns(question="A", answer="B")))
+    assert [row[0] for row in rows] == questions
+    assert [reason for _, reason in left_out(report)] == ([left] if left else [])
+
+
+def test_one_column_is_not_both_question_and_answer(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("Ask,Say\nx?,y\n")
+    with pytest.raises(UsageError, match="one column: A"):
+        imported(file, Options(columns=Columns(question="A", answer="A")))
+
+
+def test_the_rule_of_a_table_in_markdown_is_no_row(tmp_path):
+    file = tmp_path / "a.md"
+    file.write_text("| question | answer |\n|---|:-:|\n| a? | A |\n")
+    rows, report = imported(file)
+    assert rows == [("a?", "A")] and left_out(report) == [(2, "table_rule")]
 
 
 def test_rows_in_each_line_of_jsonl(tmp_path):
@@ -259,7 +333,7 @@ def test_content_decides_before_the_ending(tmp_path, book, name):
 
 
 @pytest.mark.parametrize(("head", "said"), [
-    (b"\xd0\xcf\x11\xe0", "save it as xlsx"), (b"\x1f\x8b\x08", "gunzip -k"), (b"%PDF-1.7", "generate --documents"),
+    (b"\xd0\xcf\x11\xe0", "save it as xlsx"), (b"\x1f\x8b\x08", "gunzip -c"), (b"%PDF-1.7", "generate --documents"),
     (b"ARROW1\0\0", "to_parquet"), (b"SQLite format 3\0", "sqlite3"), (b"<html><body>", "save it as xlsx"),
     (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), (b"{\\rtf1", "docx, pdf or txt"),
 ])  # fmt: skip
@@ -798,7 +872,7 @@ def test_mix_says_what_of_a_folder_is_not_read(tmp_path, monkeypatch):
     again = run("mix", folder, folder / "sub", "-o", "m.jsonl", "--force", "--json")
     told = json.loads(again.stdout)
     assert told["rows_out"] == 5
-    assert sorted(told["left_out"]) == [".csv", ".json", ".md", "folder"]
+    assert sorted(told["left_out"]) == [".csv", ".json", ".md"]
 
 
 def test_wrong_options_are_refused(tmp_path):

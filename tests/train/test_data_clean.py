@@ -63,9 +63,16 @@ def cleaned(
         ("notes", "姐姐生日快乐！\n\nLet me know if you need anything else.", "姐姐生日快乐！"),
         ("emoji", "生日快乐🎂🎉🎁🎈🌹", "生日快乐🎂🎉🎁"),
         ("control", "生\u200b日\x07快\ufeff乐", "生日快乐"),
+        ("control", "第一页\x0c第二页\x0b又\x85一行", "第一页\n第二页\n又\n一行"),
+        ("control", "一半是 $\x0crac{1}{2}$，\x08egin{x}", r"一半是 $\frac{1}{2}$，\begin{x}"),
         ("unicode", "生日快乐，１８岁　ＯＫ", "生日快乐，18岁 OK"),
         ("unicode", "cafe\u0301，生日快乐", "café，生日快乐"),
         ("html", "生日&nbsp;快乐 &amp; 平安<br/>爱你 &#39;", "生日\xa0快乐 & 平安\n爱你 '"),
+        (
+            "html",
+            "Soup and a &quot;dish&quot; &amp; bread<br>Tea",
+            'Soup and a "dish" & bread\nTea',
+        ),
         ("space", "生日快乐  \n\n\n\n爱你 ", "生日快乐\n\n爱你"),
     ],
 )
@@ -91,6 +98,8 @@ def test_each_rule_alone(rule, before, after):
         "他说：“走吧。”我们就走了。",
         "👨\u200d👩\u200d👧 一家三口",
         "希望你一切都好！",
+        "Use <br> to break a line and &nbsp; for a space.",
+        "用<br>换行，写 &nbsp; 得到空格",
     ],
 )
 def test_what_is_right_stays(answer):

@@ -150,6 +150,14 @@ SAMPLES: list[tuple[str, Any, tuple[str, ...] | str]] = [
     ("weclone csv", {"id": 1, "is_sender": 0, "talker": "x", "msg": "q", "src": ""}, "chat_log"),
     # other well-known sets
     ("ultrachat", {"id": "1", "data": ["q", "a", "q2", "a2"]}, TWO),
+    ("mt-bench", {"question_id": 1, "category": "w", "turns": ["q", "q2"]}, "no_speakers"),
+    ("mt-bench", {"choices": [{"index": 0, "turns": ["a", "a2"]}]}, "no_speakers"),
+    ("role and text", {"messages": [["user", "q"], ["assistant", "a"]]}, QA),
+    ("role and text", {"conversations": [["Human", "q"], ["AI", "a"], ["Human", "q2"], ["AI", "a2"]]}, TWO),
+    ("role and text", {"messages": [["Kim", "q"], ["Bei", "a"], ["Kim", "q2"], ["Bei", "a2"]]}, "role"),
+    ("role and text", {"prompt": "q2", "response": "a2", "history": [["user", "q"], ["assistant", "a"]]}, TWO),
+    ("pairs of texts", {"conversations": [["q", "a"], ["q2", "a2"]]}, TWO),
+    ("a call as text", {"messages": [user("q"), bot('<tool_call>{"name": "f"}</tool_call>')]}, "tools"),
     ("ultrachat messages", {"prompt": "q", "prompt_id": "1", "messages": [user("q"), bot("a")]}, QA),
     ("dolly", {"instruction": "q", "context": "t", "response": "a", "category": "c"}, ("q\nt", "a")),
     ("math", {"problem": "q", "solution": "a"}, QA),
@@ -227,6 +235,13 @@ def outcome(tmp_path: Path, row: Any, options: Options | None = None) -> tuple[s
     if isinstance(item, Conversation):
         return tuple(message.content for message in item.messages)
     return str(item["reason"])
+
+
+def test_what_may_be_questions_alone_is_read_where_the_person_says_so(tmp_path):
+    row = {"question_id": 1, "turns": ["q", "a"]}
+    assert outcome(tmp_path, row) == "no_speakers"
+    assert outcome(tmp_path, row, Options(shape="messages")) == QA
+    assert outcome(tmp_path, {"items": ["apple", "pear"]}) == "unknown_shape"
 
 
 @pytest.mark.parametrize(("name", "row", "expected"), SAMPLES, ids=[name for name, _, _ in SAMPLES])

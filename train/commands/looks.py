@@ -17,6 +17,8 @@ from .common import read_run, refuse_without_training, run_option
 def recipes_command(context: Context) -> None:
     from ..recipes import all_recipes
 
+    if context.sets or context.config_file.is_file():
+        context.note_other_tables(context.read_config())
     found = all_recipes().values()
     lines = [
         Text(

@@ -78,6 +78,7 @@ def files_left_out(sources: Sequence[Path]) -> dict[str, list[str]]:
     """What stands in the folders and is not read, by kind: an ending, or "folder" for folders with
     rows in them. What the kit itself wrote beside rows, and hidden files, are not among them."""
     left: dict[str, list[str]] = {}
+    named = {source.absolute() for source in sources}
     for folder in sources:
         if not folder.is_dir():
             continue
@@ -85,7 +86,7 @@ def files_left_out(sources: Sequence[Path]) -> dict[str, list[str]]:
             if item.name.startswith((".", "~$")) or item.name.endswith(_OWN):
                 continue
             if item.is_dir():
-                if _holds_rows(item):
+                if item.absolute() not in named and _holds_rows(item):
                     left.setdefault("folder", []).append(str(item))
             elif (kind := item.suffix.lower()) not in ROWS:
                 left.setdefault(kind or item.name, []).append(str(item))

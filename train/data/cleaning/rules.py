@@ -50,7 +50,7 @@ class Around:
     @cached_property
     def about_markup(self) -> bool:
         """Whether the row speaks of HTML and the like: then tags and entities are its matter."""
-        return bool(_ABOUT_MARKUP.search(self.whole))
+        return bool(_ABOUT_MARKUP.search(self.whole) or _SPOKEN_OF.search(self.whole))
 
     @cached_property
     def about_signs(self) -> bool:
@@ -83,8 +83,18 @@ _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#[xX][0-9a-fA-F]{2,5});")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 
+# A mark that stands alone as a word, behind a word that speaks of it: "use <br> to …".
+_MARK = rf"(?:{_BREAK.pattern}|&nbsp;)"
+_SPOKEN_OF = re.compile(
+    rf"(?:\b(?:an?|add|and|by|call|called|do|does|insert|is|like|means?|of|or|put|replaces?|type|use[ds]?|using|"
+    rf"what's|with|write|writes)\s+{_MARK}(?=[\s,.;:!?)，。；：！？]|$)|[用写加叫把即]\s?{_MARK}(?=\s?[\u3400-\u9fff]))",
+    re.IGNORECASE,
+)
+
+
 def html_entities(text: str, row: Around) -> str:
-    """Entities and <br> as what they stand for; in a row about HTML they are what it is about."""
+    """Entities and <br> as what they stand for; in a row that speaks of them, or of HTML, they are
+    its matter."""
 
     def mend(part: str) -> str:
         return _BREAK.sub("\n", _ENTITY.sub(lambda match: html.unescape(match[0]), part))
@@ -103,14 +113,19 @@ _JOINED = (
 _LONE_JOINER = re.compile(f"(?<![{_JOINED}])\u200d|\u200d(?![{_JOINED}])")
 
 
+# Every character that ends a line or a page; some also stand where nothing is divided.
+_LINE_END = re.compile("\r\n|[\r\u2028\u2029]|(?<=\\S)[\x0b\x0c\x85](?=\\S)")
+# The backslash of LaTeX that a JSON reader took for an escape: \frac, \begin.
+_LATEX = (
+    (re.compile("\x0c(?=rac|orall)"), r"\\f"),
+    (re.compile("\x08(?=egin\\{|eta|oldsymbol|inom|ar\\{)"), r"\\b"),
+)
+
+
 def control_characters(text: str, _: Around) -> str:
-    text = (
-        text.replace("\r\n", "\n")
-        .replace("\r", "\n")
-        .replace("\u2028", "\n")
-        .replace("\u2029", "\n")
-    )
-    return _LONE_JOINER.sub("", _CONTROL.sub("", text))
+    for pattern, command in _LATEX:
+        text = pattern.sub(command, text)
+    return _LONE_JOINER.sub("", _CONTROL.sub("", _LINE_END.sub("\n", text)))
 
 
 _WIDE = {code: code - 0xFEE0 for code in [*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B)]}  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .json_stream import BrokenError, JsonStream, TooLongError
-from .layout import is_message, is_row, layout
+from .layout import is_bad_part, is_message, is_row, layout, talks_in
 from .marks import blank
 from .records import EXCERPT, Dropped, Record
 from .values import excerpt
@@ -25,16 +25,21 @@ def records_of(
     if alone and isinstance(value, dict) and all(map(blank, value.values())):
         return  # such as {"data": []}
     if isinstance(value, dict):
-        if is_row(value, alone) or not holds_rows(value):
+        if is_row(value, alone) or not (holds_rows(value) or (alone and talks_in(value))):
             yield Record(number, value, place)
             return
         inside = place if alone else f"{place}[{number}]"
         shared = {} if alone else _shared(value)
+        talks = talks_in(value) if alone else ""
         for key, held in value.items():
             if key in shared:
                 continue
             path = f"{inside}.{key}" if inside else str(key)
-            for item in _within(held, path, outside, alone):
+            if key == talks:
+                yield from (Record(at, {key: talk}, path) for at, talk in enumerate(held, 1))
+                continue
+            items = _within(held, path, outside, alone)
+            for item in _bad(items) if is_bad_part(key, value) else items:
                 if shared and isinstance(item, Record):
                     item = item._replace(value=shared | item.value)
                 yield item
@@ -84,7 +89,17 @@ def _within(held: Any, path: str, outside: Counter[str], alone: bool) -> Iterato
         yield Record(1, held, path)
     else:
         for key, item in held.items():
-            yield from _within(item, f"{path}.{key}", outside, alone)
+            items = _within(item, f"{path}.{key}", outside, alone)
+            yield from _bad(items) if is_bad_part(key, held) else items
+
+
+def _bad(items: Iterator[Record | Dropped]) -> Iterator[Record | Dropped]:
+    """The rows of a part that holds the bad answers: none of them is learned."""
+    for item in items:
+        if isinstance(item, Record):
+            shown = excerpt(item.value, EXCERPT)
+            item = Dropped(item.number, "in_bad_part", excerpt=shown, place=item.place)
+        yield item
 
 
 def _no_row(value: Any, number: int, place: str) -> Dropped:
@@ -175,10 +190,9 @@ class JsonRows:
         try:
             for key in self._stream.members():
                 path = f"{inside}.{key}" if inside else key
-                if self._stream.peek() == "[":
-                    yield from self._held_back(path)
-                else:
-                    yield from self._member(path)
+                listed = self._stream.peek() == "["
+                items = self._held_back(path) if listed else self._member(path)
+                yield from _bad(items) if is_bad_part(key) else items
         except BrokenError as error:
             yield _broken(error, number, inside)._replace(fatal=True)
         except TooLongError:

@@ -32,6 +32,7 @@ SNIFFED_ROWS = 50
 EVEN = 0.8  # share of the rows of a table without a header that are of one width
 LONGEST_LINE = 4 << 20  # characters
 LONGEST_ROW = 1000  # lines; a quotation mark open for longer was never closed
+_RULE = re.compile(r":?-+:?")
 _EXCEL_TEXT = re.compile(r'="(.*)"', re.DOTALL)  # ="00123": how Excel keeps zeros in a csv
 
 
@@ -205,6 +206,11 @@ def _rows(lines: Iterable[str], delimiter: str, first: int) -> Iterator[Row | Dr
         if text.rstrip("\r\n").endswith(DAMAGED) and len(text) >= LONGEST_LINE:
             yield Dropped(number, "too_long", excerpt=excerpt(text, EXCERPT))
             continue
+        if delimiter == "|" and text.lstrip().startswith("|"):  # a table of Markdown
+            cells = [cell.strip() for cell in cells]
+            if all(_RULE.fullmatch(cell) for cell in cells if cell) and any(cells):
+                yield Dropped(number, "table_rule", excerpt=excerpt(text.strip(), EXCERPT))
+                continue
         yield Row(number, tuple(_cell(cell) for cell in cells))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from assistant.errors import UsageError
@@ -89,23 +89,54 @@ def column_letters(number: int) -> str:
     return letters
 
 
+def could_be_letters(name: str) -> bool:
+    """Whether a column may be meant by its letter."""
+    return bool(_LETTERS.fullmatch(name))
+
+
+def all_titled(names: Iterable[str], header: Sequence[str]) -> bool:
+    """Whether each of the names stands over a column."""
+    titles = {plain_name(title) for title in header} - {""}
+    wanted = [plain_name(name) for name in names]
+    return bool(wanted) and all(name in titles for name in wanted)
+
+
 def named_columns(columns: Columns, header: Sequence[str]) -> dict[str, int]:
     """Field -> column number for the columns a person named, by header or by letter.
 
-    Raises UsageError for one that is not there.
+    Names that are all letters are titles only where each of them is one: a cell that reads "A" is
+    mostly the answer of a row. Raises UsageError for a column that is not there, and where one
+    column is to be both question and answer.
     """
-    return {field: find_column(name, header) for field, name in columns.named().items()}
+    named = columns.named()
+    titles = header
+    if all(map(could_be_letters, named.values())) and not all_titled(named.values(), header):
+        titles = [""] * len(header)
+    found = {field: _place(name, titles, header) for field, name in named.items()}
+    if "question" in found and found["question"] == found.get("answer"):
+        raise UsageError(
+            Text(
+                f"Question and answer are one column: {named['question']}.",
+                f"问题和回答是同一列：{named['question']}。",
+            ),
+            seen_columns(header),
+        )
+    return found
 
 
 def find_column(name: str, header: Sequence[str]) -> int:
     """The number of the column called `name`, or lettered so. Raises UsageError."""
-    for number, title in enumerate(header):
+    return _place(name, header, header)
+
+
+def _place(name: str, titles: Sequence[str], shown: Sequence[str]) -> int:
+    for number, title in enumerate(titles):
         if plain_name(title) == plain_name(name) and plain_name(name):
             return number
-    if _LETTERS.fullmatch(name) and column_number(name) < max(len(header), 1):
+    if could_be_letters(name) and column_number(name) < max(len(titles), 1):
         return column_number(name)
     raise UsageError(
-        Text(f"There is no column {name!r}.", f"没有叫 {name!r} 的列。"), seen_columns(header)
+        Text(f"There is no column {name!r}.", f"没有叫 {name!r} 的列。"), seen_columns(shown)
     )
 
 

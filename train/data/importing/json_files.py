@@ -16,9 +16,18 @@ from .encodings import (
     open_text,
     share_read,
 )
-from .json_stream import DECODER, MOST_READ_AGAIN, JsonStream, blanked, comment_at
+from .json_stream import (
+    DECODER,
+    MOST_READ_AGAIN,
+    BrokenError,
+    JsonStream,
+    TooLongError,
+    blanked,
+    comment_at,
+)
 from .records import EXCERPT, Dropped, Options, Reading, Record
-from .values import excerpt
+from .tables import Row, table_records
+from .values import excerpt, text_of
 
 LONGEST_LINE = 16 << 20  # characters
 LOOKED_AT = 1 << 16  # characters
@@ -34,8 +43,12 @@ def json_records(file: Path, options: Options, reading: Reading) -> Iterator[Rec
         by_line, alone = _is_by_line(source)
     reading.format = "jsonl" if by_line and not (alone and file.suffix == ".json") else "json"
     with open_text(file, encoding) as source:
+        table = _is_table(source, by_line)
+    with open_text(file, encoding) as source:
         reading.share_read = share_read(source)
-        if by_line:
+        if table:
+            yield from table_records(_table_rows(source, by_line), options, reading)
+        elif by_line:
             yield from _by_line(source, reading.outside, alone)
         else:
             stream = JsonStream(source, LONGEST_LINE)
@@ -56,6 +69,55 @@ def _is_by_line(source: TextIO) -> tuple[bool, bool]:
     # A damaged first line does not make the file something else: the next ones tell.
     told = any(line.startswith("{") and _parses(line) for line in islice(filled, 5))
     return told, False
+
+
+def _is_table(source: TextIO, by_line: bool) -> bool:
+    """Whether the first value is a row of cells, as [["question", "answer"], ["a?", "A"]] has."""
+    stream = JsonStream(source, LONGEST_LINE)
+    try:
+        if not by_line and stream.peek() == "[":
+            stream.step()
+        return stream.peek() == "[" and _is_cells(stream.value())
+    except ValueError:
+        return False
+
+
+def _is_cells(value: Any) -> bool:
+    """Whether a list holds the cells of a row: two or more, and texts among them."""
+    scalars = (str, int, float, type(None))
+    return (
+        isinstance(value, list)
+        and len(value) > 1
+        and all(isinstance(cell, scalars) for cell in value)
+        and any(isinstance(cell, str) and cell.strip() for cell in value)
+    )
+
+
+def _table_rows(source: TextIO, by_line: bool) -> Iterator[Row | Dropped]:
+    """The rows of arrays of cells: all in one array, or one a line."""
+    stream = JsonStream(source, LONGEST_LINE)
+    number = 0
+    try:
+        if by_line:
+            while stream.peek():
+                number += 1
+                yield _table_row(stream.value(), number)
+        else:
+            stream.peek()
+            for _ in stream.items():
+                number += 1
+                yield _table_row(stream.value(), number)
+    except BrokenError as error:
+        shown = excerpt(error.shown, EXCERPT)
+        yield Dropped(number + 1, "broken", str(error), shown, fatal=True)
+    except TooLongError:
+        yield Dropped(number + 1, "too_long", fatal=True)
+
+
+def _table_row(value: Any, number: int) -> Row | Dropped:
+    if not isinstance(value, list) or any(isinstance(cell, (list, dict)) for cell in value):
+        return Dropped(number, "not_object", excerpt=excerpt(value, EXCERPT))
+    return Row(number, tuple(cell if isinstance(cell, str) else text_of(cell) for cell in value))
 
 
 def _uncommented(lines: Iterator[str]) -> Iterator[str]:

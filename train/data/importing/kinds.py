@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ from assistant.errors import UsageError
 from assistant.outside import in_line
 from assistant.words import Text
 
+from ..generating.reading import ENDINGS
 from ..lines import cannot_read, refuse_streams
-from .encodings import told_by_head
+from .encodings import DAMAGED, told_by_head
 from .records import CURES, Dropped, Options, Reading, Record
 
 Reader = Callable[[Path, Options, Reading], Iterator[Record | Dropped]]
@@ -43,22 +45,24 @@ _AS_JSON = Text(*(
     says + " python -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, default=str)' "
     "< FILE > rows.json" for says in ("Make JSON of it and import that:", "请先转成 JSON 再导入: ")
 ))  # fmt: skip
-_UNPACK = Text("Unpack it first: {how} {file}", "请先解压：{how} {file}")
+_UNPACK = Text("Unpack it first: {how}", "请先解压：{how}")
 
 
 def _unpack(how: str) -> Text:
+    """The cure for a packed file. `{new}` in `how` is its name without the ending: the programs that
+    unpack want to see theirs."""
     return Text(*(text.replace("{how}", how) for text in _UNPACK))
 
 
 # First bytes -> what it is, and what to do.
 _REFUSED: tuple[tuple[bytes, Text, Text], ...] = (
     (b"\xd0\xcf\x11\xe0", Text("an Office file of the old kind (xls, doc)", "旧格式的 Office 文件（xls、doc）"), _AS_XLSX),
-    (b"\x1f\x8b", Text("packed with gzip", "gzip 压缩文件"), _unpack("gunzip -k")),
-    (b"BZh", Text("packed with bzip2", "bzip2 压缩文件"), _unpack("bunzip2 -k")),
-    (b"\xfd7zXZ\x00", Text("packed with xz", "xz 压缩文件"), _unpack("unxz -k")),
-    (b"\x28\xb5\x2f\xfd", Text("packed with zstd", "zstd 压缩文件"), _unpack("unzstd")),
-    (b"7z\xbc\xaf\x27\x1c", Text("a 7z archive", "7z 压缩包"), _unpack("7z x")),
-    (b"Rar!", Text("a rar archive", "rar 压缩包"), _unpack("unrar x")),
+    (b"\x1f\x8b", Text("packed with gzip", "gzip 压缩文件"), _unpack("gunzip -c < {file} > {new}")),
+    (b"BZh", Text("packed with bzip2", "bzip2 压缩文件"), _unpack("bunzip2 -c < {file} > {new}")),
+    (b"\xfd7zXZ\x00", Text("packed with xz", "xz 压缩文件"), _unpack("unxz -c < {file} > {new}")),
+    (b"\x28\xb5\x2f\xfd", Text("packed with zstd", "zstd 压缩文件"), _unpack("unzstd -c < {file} > {new}")),
+    (b"7z\xbc\xaf\x27\x1c", Text("a 7z archive", "7z 压缩包"), _unpack("7z x {file}")),
+    (b"Rar!", Text("a rar archive", "rar 压缩包"), _unpack("unrar x {file}")),
     (b"%PDF", Text("a PDF", "PDF 文件"), _DOCUMENTS),
     (b"ARROW1", Text("an Arrow file", "Arrow 文件"),
      Text("Save it as parquet; datasets: Dataset.from_file(FILE).to_parquet(NEW)",
@@ -118,7 +122,16 @@ def reader_of(file: Path, options: Options) -> tuple[str, Reader]:
         return suffix.lstrip(".") if suffix in _TABLE_ENDINGS else "csv", delimited_records
     if suffix in _JSON_ENDINGS:
         return "json", json_records  # damaged from the first line on
-    raise _unknown(file)
+    if _is_tar(file):
+        raise _refused(file, Text("a tar archive", "tar 归档文件"), _unpack("tar xf {file}"))
+    raise _unknown(file, text)
+
+
+def _is_tar(file: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(file)
+    except OSError:
+        return False
 
 
 def _as_text(head: bytes) -> str:
@@ -155,24 +168,43 @@ def _check_zip(file: Path) -> None:
         if name in names:
             raise _refused(file, what, cure)
     if not any(name.startswith("xl/") for name in names):
-        raise _refused(file, Text("a zip archive", "zip 压缩包"), _unpack("unzip"))
+        raise _refused(file, Text("a zip archive", "zip 压缩包"), _unpack("unzip {file}"))
 
 
 def _refused(file: Path, what: Text, cure: Text) -> UsageError:
-    quoted = shlex.quote(str(file))
+    quoted, unpacked = shlex.quote(str(file)), shlex.quote(str(_unpacked(file)))
+    cure = Text(*(text.replace("{new}", unpacked) for text in cure))
     return UsageError(
         Text(f"{in_line(file)} is {what.en}: no rows can be read from it.", f"{in_line(file)} 是{what.zh}，无法从中读取数据行。"),
         Text(*(re.sub(r"\{file\}|\bFILE\b", lambda _: quoted, text) for text in cure)),
     )  # fmt: skip
 
 
-def _unknown(file: Path) -> UsageError:
+def _unpacked(file: Path) -> Path:
+    """Where to unpack a file to: its name without the packer's ending, else another name."""
+    if file.suffix.lower() == ".tgz":
+        return file.with_suffix(".tar")
+    if file.suffix.lower() in (".gz", ".bz2", ".xz", ".zst"):
+        return file.with_suffix("")
+    return file.with_name(f"{file.stem}-unpacked{file.suffix}")
+
+
+def _unknown(file: Path, text: str) -> UsageError:
+    """A text may be one to ask about; nothing is known of bytes."""
+    cure = Text(
+        "Save it as xlsx, csv, tsv, json, jsonl or parquet.",
+        "请另存为 xlsx、csv、tsv、json、jsonl 或 parquet。",
+    )
+    if not ({"\0", DAMAGED} & set(text)):
+        document, first = shlex.quote(str(file)), ""
+        if file.suffix.lower() not in ENDINGS:
+            document = shlex.quote(f"{file}.txt")
+            first = f"cp {shlex.quote(str(file))} {document} && "
+        command = f"{first}python -m train data generate --documents {document}"
+        cure = Text(
+            f"{cure.en} Questions from a text: {command}", f"{cure.zh}从文本出题：{command}"
+        )
     return UsageError(
         Text(f"{in_line(file)} is of no kind known here.", f"{in_line(file)} 不是可识别的类型。"),
-        Text(
-            "Save it as xlsx, csv, tsv, json, jsonl or parquet. "
-            + _DOCUMENTS.en.replace("{file}", shlex.quote(str(file))),
-            "请另存为 xlsx、csv、tsv、json、jsonl 或 parquet。"
-            + _DOCUMENTS.zh.replace("{file}", shlex.quote(str(file))),
-        ),
+        cure,
     )

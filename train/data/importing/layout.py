@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -45,6 +45,12 @@ _PAIRED = (
     ("goodresponse", "badresponse"),
     ("positive", "negative"),
 )
+_TALKS = ("conversations", "dialogues", "dialogs", "chats")
+# What parts of a file are called that hold what not to say.
+_BAD_PARTS = {
+    *REJECTED, "negative", "negatives", "negativeexamples", "bad", "badexamples", "badanswers", "wrong",
+    "incorrect", "反例", "负例", "负样本", "差评", "不合格",
+}  # fmt: skip
 REASONING = {
     "reasoning", "reasoningcontent", "thinking", "think", "thought", "thoughts", "cot", "complexcot",
     "chainofthought", "innerthoughts", "思考", "思考过程", "思维链", "推理", "推理过程",
@@ -219,6 +225,8 @@ def is_row(value: Any, alone: bool = False) -> bool:
     seen = layout(tuple(value))
     if span_answer(value) is not None:
         return True
+    if _holds_rows_beside_turns(value, seen) or (alone and talks_in(value)):
+        return False
     if seen.chosen or seen.segments or (seen.refused and seen.refused != "tree"):
         return True
     for key in seen.turns:
@@ -231,10 +239,31 @@ def is_row(value: Any, alone: bool = False) -> bool:
         if (
             (turns := value.get(key))
             and isinstance(turns, (list, tuple))
-            and looks_like_turns(turns)
+            and looks_like_turns(turns, key)
         ):
             return True
     return bool(seen.turns) or headers.usable(seen.fields) or bool(seen.refused)
+
+
+def _holds_rows_beside_turns(value: Mapping[str, Any], seen: Layout) -> bool:
+    """Whether an object without a question and an answer of its own holds arrays of rows, whatever
+    it calls them: {"en": [rows], "zh": [rows]}."""
+    asked = [value[seen.fields[field]] for field in ("question", "answer") if field in seen.fields]
+    if len(asked) == 2 and not any(isinstance(held, list) for held in asked):
+        return False
+    turns = {*seen.turns, *seen.loose_turns, seen.segments, seen.fields.get("history", "")}
+    return any(_are_rows(held) for key, held in value.items() if key not in turns)
+
+
+def _are_rows(held: Any) -> bool:
+    """Whether a value is an array of rows with a question and an answer, or with turns."""
+    first = held[0] if isinstance(held, list) and held else None
+    if not isinstance(first, dict) or is_message(first):
+        return False
+    seen = layout(tuple(first))
+    if headers.usable(seen.fields):
+        return True
+    return any(isinstance(first[key], (list, tuple)) for key in seen.turns)
 
 
 def span_answer(value: Mapping[str, Any]) -> str | None:
@@ -268,8 +297,32 @@ def holds_conversations(turns: Sequence[Any], key: str, alone: bool) -> bool:
     return alone and plural and headers.usable(headers.recognise([str(key) for key in first]))
 
 
-def looks_like_turns(turns: Sequence[Any]) -> bool:
-    """Whether a list is one of turns: messages with a speaker, or texts in turn."""
+def looks_like_turns(turns: Sequence[Any], key: str) -> bool:
+    """Whether a list is one of turns: messages with a speaker, or texts in turn. Texts are more
+    often anything else under `items` and `text`."""
     if all(is_message(turn) for turn in turns):
         return True
-    return len(turns) > 1 and all(isinstance(turn, str) for turn in turns)
+    told = plain_name(key) not in ("items", "text")
+    return told and len(turns) > 1 and all(isinstance(turn, str) for turn in turns)
+
+
+def talks_in(value: Mapping[str, Any]) -> str:
+    """The key of an object that is all of a file under which lists of texts stand, each a talk of
+    its own (ChatterBot's corpus); "" for none."""
+    for key in layout(tuple(value)).turns:
+        held = value[key]
+        plural = plain_name(key) in _TALKS
+        if plural and isinstance(held, list) and held and all(map(_is_talk, held)):
+            return key
+    return ""
+
+
+def _is_talk(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(turn, str) for turn in value)
+
+
+def is_bad_part(key: str, beside: Iterable[str] = ()) -> bool:
+    """Whether what stands under a key of a container are the bad answers. `beside`: the other keys."""
+    name = plain_name(key)
+    others = {plain_name(other) for other in beside}
+    return name in _BAD_PARTS or any(name == bad and good in others for good, bad in _PAIRED)

@@ -115,6 +115,7 @@ REASONS: dict[str, Text] = {
     "comment": Text("a comment, not a row", "注释，不是数据行"),
     "above_header": Text("stands above the header row", "在表头之上"),
     "header_again": Text("the header row once more", "又一次出现的表头"),
+    "table_rule": Text("the line below the header of a table", "表头下的分隔线"),
     "taken_for_header": Text("was taken for the header row", "被当作表头"),
     "broken": Text("cannot be read", "无法读取"),
     "too_many_cells": Text(
@@ -131,6 +132,9 @@ REASONS: dict[str, Text] = {
     "empty_turn": Text("a message is empty", "有一条消息为空"),
     "order": Text("the roles are out of order", "角色顺序不对"),
     "role": Text("a role that is not system, user or assistant", "角色不是系统、用户或助手"),
+    "no_speakers": Text(
+        "texts without their speakers: they may all be questions", "只有文字，没有说话人：可能全是问题"
+    ),
     "not_text": Text("a value is not text", "有的值不是文字"),
     "error_value": Text("a cell shows an error", "单元格显示错误值"),
     "no_stored_value": Text(
@@ -139,6 +143,7 @@ REASONS: dict[str, Text] = {
     ),
     # What says: do not learn this.
     "judged_bad": Text("judged bad", "被标为不好的回答"),
+    "in_bad_part": Text("stands among the bad answers", "在不好的回答之列"),
     "not_to_learn": Text("marked as not to be learned", "被标为不参与训练"),
     "turn_not_to_learn": Text(
         "its first answer is marked as not to be learned", "第一个回答被标为不参与训练"
@@ -194,6 +199,14 @@ CURES: dict[str, Text] = {
     "role": Text(
         "If these are names, say who answers: --assistant NAME",
         "如果是人名，请指明谁是回答的一方：--assistant 名字",
+    ),
+    "no_speakers": Text(
+        "If question and answer stand there in turn: --shape messages",
+        "如果是一问一答依次排列：--shape messages",
+    ),
+    "in_bad_part": Text(
+        "If they are good answers, give that part of the file another name.",
+        "如果其实是好的回答，请给文件里的这一部分换个名字。",
     ),
     "judged_bad": Text(
         "If {key} says something else: --ignore {key}", "如果 {key} 另有含义：--ignore {key}"
@@ -285,7 +298,11 @@ NOTES: dict[str, Text] = {
     "picture_links": Text(
         "the text links pictures, which this kit does not learn", "文本里链接了图片，本工具学不到图片内容"
     ),
+    "in_turn": Text(
+        "no speakers are told: taken in turn, the user first", "没有写明说话人：按一问一答读取，用户在先"
+    ),
     "merged": Text("messages of one speaker in a row were joined", "同一人的连续消息被合并"),
     "opening": Text("answers before the first question were left out", "第一个问题之前的回答被去掉"),
 }  # fmt: skip
-UNCHANGED = {"picture_links"}  # notes of what was seen and left as it is
+# Notes of what was seen and not changed -> what was done with it.
+UNCHANGED = {"picture_links": "kept", "in_turn": "read"}

@@ -23,13 +23,16 @@ _TELLING = {
     "role", "judged_bad", "not_to_learn", "below_least", "media", "tools", "not_text", "not_object", "broken",
     "unknown_shape", "plain_text", "ranked", "stepwise", "critique", "summary", "tree", "columnar", "chat_log",
     "single_message", "pair", "triplet", "translation", "intent", "patterns", "choices", "yes_no", "prompt_only", "no_chosen", "tokens", "too_many_cells", "no_answer", "no_question",
+    "no_speakers",
 }  # fmt: skip
 _FIELDS = {
     "question": Text("question", "问题"), "answer": Text("answer", "回答"), "input": Text("input", "输入"),
     "system": Text("system", "系统提示"), "history": Text("history", "历史"), "messages": Text("messages", "消息"),
     "completion": Text("completion", "回答"),
 }  # fmt: skip
-_CHANGED, _AS_IT_IS = Text("changed", "行有改动"), Text("kept as they are", "行原样保留")
+_DONE = {
+    "changed": Text("changed", "行有改动"), "kept": Text("kept as they are", "行原样保留"), "read": Text("read", "行已读取"),
+}  # fmt: skip
 _DELIMITERS = {"\t": "tab"}
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -228,7 +231,7 @@ class ImportReport:
             lines.append(self._reason_line(reason, count, cures))
         for note, count in sum((file.notes for file in self.files), Counter()).most_common():
             said = NOTES[note]
-            done = _AS_IT_IS if note in UNCHANGED else _CHANGED
+            done = _DONE[UNCHANGED.get(note, "changed")]
             lines.append(
                 Text(f"{count:>8} {done.en}: {said.en}", f"{count:>8} {done.zh}：{said.zh}")
             )

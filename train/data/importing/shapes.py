@@ -234,7 +234,7 @@ def _turns(value: Mapping[str, Any], seen: Layout, options: Options, found: Foun
         return _listed(value, seen, key, listed, options, found)
     for key in seen.loose_turns:
         listed = turn_list(value[key])
-        if listed and looks_like_turns(listed) and not headers.usable(seen.fields):
+        if listed and looks_like_turns(listed, key) and not headers.usable(seen.fields):
             return _listed(value, seen, key, listed, options, found)
     return None
 

@@ -137,7 +137,8 @@ def _find_header(first: Sequence[Row], options: Options) -> _Header:
         if is_header(row.cells, options.columns):
             return _header(place, row.cells, options.columns, first)
     header = _header(0, first[0].cells, options.columns, first)
-    return header._replace(guessed=bool(options.columns.named()))
+    named = options.columns.named().values()
+    return header._replace(guessed=bool(named) and not headers.all_titled(named, first[0].cells))
 
 
 def is_header(cells: Sequence[str], columns: Columns) -> bool:
@@ -148,7 +149,11 @@ def is_header(cells: Sequence[str], columns: Columns) -> bool:
     titles = {headers.plain_name(cell) for cell in cells} - {""}
     if not columns.named() and titles & set(TURNS) and len(titles) > 1:
         return True
-    return any(headers.plain_name(name) in titles for name in columns.named().values())
+    return any(
+        headers.plain_name(name) in titles
+        for name in columns.named().values()
+        if not headers.could_be_letters(name)
+    )
 
 
 def _no_header(first: Sequence[Row], columns: Columns) -> _Header:

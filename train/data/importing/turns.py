@@ -29,6 +29,9 @@ _TOOL_ROLES = {
     "tool", "tools", "function", "functioncall", "functionresponse", "observation", "toolcall", "toolresponse",
     "toolresult", "ipython", "environment", "api", "plugin", "工具",
 }  # fmt: skip
+# Keys whose texts may be what is asked, one after another (MT-Bench), or said by many.
+QUESTIONS_ALONE = ("turns", "utterances", "chats", "dialogues", "消息")
+_LONGEST_NAME = 24  # characters of a speaker's name
 _THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>(.*?)</\1>\s*", re.DOTALL)
 _MOSS = re.compile(r"\s*<\|(?:Human|MOSS|[A-Za-z ]+)\|>\s*:?\s*|\s*<eo[a-z]>\s*")
 
@@ -72,8 +75,10 @@ def read_turns(turns: Sequence[Any], key: str, options: Options, found: Found) -
         return []
     if not isinstance(turns[0], dict):
         if all(isinstance(turn, str) for turn in turns):
-            return _flat(turns, key)
+            return _flat(turns, key, options, found)
         if all(_is_pair(turn) for turn in turns):
+            if _named_speakers(turns, options):
+                return [_said_by(turn[0], turn[1], key, options, found) for turn in turns]
             return [spoken for turn in turns for spoken in _both(turn[0], turn[1], key, found)]
     spoken: list[Spoken] = []
     for turn in turns:
@@ -90,14 +95,38 @@ def read_turns(turns: Sequence[Any], key: str, options: Options, found: Found) -
     return spoken
 
 
-def _flat(turns: Sequence[str], key: str) -> list[Spoken]:
-    """Question and answer in turn."""
+def _flat(turns: Sequence[str], key: str, options: Options, found: Found) -> list[Spoken]:
+    """Question and answer in turn. A list that may hold the questions alone is refused, unless the
+    person says that they are messages."""
+    if options.shape == "auto" and plain_name(key) in QUESTIONS_ALONE:
+        raise UnusableError("no_speakers", key)
     if len(turns) % 2:
         raise UnusableError("order", f"{key} holds {len(turns)} texts")
+    found.note("in_turn")
     return [
         Spoken(("user", "assistant")[place % 2], text)  # type: ignore[arg-type]
         for place, text in enumerate(turns)
     ]
+
+
+def _named_speakers(pairs: Sequence[Any], options: Options) -> bool:
+    """Whether the first text of each pair says who speaks, as in ["user", "hi"]: it is a role's
+    name, or of a few short words that come again and again."""
+    firsts = [pair[0] for pair in pairs]
+    if not all(isinstance(first, str) for first in firsts):
+        return False
+    names = {first.strip().casefold() for first in firsts}
+    if names <= ROLES.keys() | _TOOL_ROLES:
+        return True
+    if {plain_name(name) for name in options.assistant} & {plain_name(name) for name in names}:
+        return True
+    short = all(len(name) <= _LONGEST_NAME and name[-1:].isalnum() for name in names)
+    return short and len(firsts) >= 2 * len(names) and len(names) > 1
+
+
+def _said_by(speaker: str, said: Any, key: str, options: Options, found: Found) -> Spoken:
+    role = role_of(speaker, options, key)
+    return Spoken(role, content_of(said, key, found, answer=role == "assistant"))
 
 
 def _is_pair(turn: Any) -> bool:
