@@ -15,7 +15,9 @@ from .words import Text
 
 DEFAULT_CONFIG = Path("assistant.toml")
 _PAGE = "python app.py"
-_DATA = "identity|generate|import|clean|lint|mix|split|show"
+_DATA = (
+    "identity|generate|import|clean|lint|mix|split|show|corrections (?:list|add|accept|exam|drop)"
+)
 _TAKES_RUN = r"train (?:data (?:identity|split)|fit|merge|check|all|status)\b"
 _TAKES_RUN_FIRST = r"deploy (?:check|model|app|verify|status|serve|quantize)\b"
 _OURS = re.compile(r"(?<![\w./-])python(?= (?:app\.py|-m (?:assistant|train|deploy))\b)")

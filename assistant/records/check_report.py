@@ -71,6 +71,28 @@ class StyleFigures(Part):
     emoji: str
 
 
+class CorrectedQuestion(Part):
+    """A question that the owner corrected: what was said then, what should be, what is said now, and
+    in how many of the held-out ways of asking it is said too."""
+
+    id: str
+    question: str
+    said: str
+    answer: str
+    now: str
+    right: bool
+    reworded: int
+    ways: int
+
+
+class Corrections(Part):
+    """What the owner put right: asked as it was then, and in ways not trained on."""
+
+    asked: Rate = Rate()
+    reworded: Rate = Rate()
+    questions: list[CorrectedQuestion] = []
+
+
 class General(Part):
     """Held-out ordinary conversation: loss on the assistant's tokens."""
 
@@ -196,6 +218,7 @@ class CheckReport(Part):
     false_trigger: Share
     style: dict[str, StyleFigures]
     general: General
+    corrections: Corrections = Corrections()
     ended: Ended
     repetition: Repetition
     placeholder_leaks: int

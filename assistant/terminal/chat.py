@@ -17,6 +17,7 @@ from ..artifacts import expanded, whole_file
 from ..cli import Context, report_error
 from ..config import Config
 from ..conversation import Conversation, Message, to_markdown, write_conversations
+from ..corrections import keep_correction, made_correction
 from ..errors import AssistantError, EngineError, UsageError
 from ..outside import damaged, failure_from_outside, hear_any_bytes, not_whole
 from ..serving.host import Ready
@@ -28,12 +29,16 @@ logger = logging.getLogger(__name__)
 HELP = Text(
     "/style NAME   answer in that style (/style alone: none)\n"
     "/system TEXT  replace the system prompt (/system alone: the persona's again)\n"
+    "/fix TEXT     the last answer should have been TEXT: for the next training\n"
+    "/keep         the last answer was good: for the next training\n"
     "/save FILE    keep the conversation: .md for reading, .jsonl for training\n"
     "/save! FILE   the same, and replace a file that is there\n"
     "/reset        begin again          /quit  leave (or Ctrl-D)\n"
     "Ctrl-C stops an answer.",
     "/style 名称   用这种风格回答（只写 /style：不用风格）\n"
     "/system 文字  替换系统提示（只写 /system：恢复人设的）\n"
+    "/fix 文字     上一个回答本该是这样：供下次训练\n"
+    "/keep         上一个回答很好：供下次训练\n"
     "/save 文件    保存对话：.md 供阅读，.jsonl 供训练\n"
     "/save! 文件   同上，并覆盖已有的文件\n"
     "/reset        重新开始          /quit  离开（或 Ctrl-D）\n"
@@ -70,6 +75,8 @@ class _Talk:
         self._commands: dict[str, Callable[[str], None]] = {
             "/style": self._style,
             "/system": self._system,
+            "/fix": self._fix,
+            "/keep": self._keep,
             "/save": self._save,
             "/save!": functools.partial(self._save, replaces=True),
             "/reset": self._reset,
@@ -140,6 +147,34 @@ class _Talk:
     def _reset(self, _: str) -> None:
         self._history.clear()
         self._context.say(Text("A new conversation.", "新的对话。"))
+
+    def _fix(self, text: str) -> None:
+        if not text:
+            raise UsageError(
+                Text("/fix needs the answer it should have given.", "/fix 后面要写应有的回答。")
+            )
+        self._correct(text)
+        self._history[-1] = Message(role="assistant", content=text)
+
+    def _keep(self, _: str) -> None:
+        self._correct(None)
+
+    def _correct(self, answer: str | None) -> None:
+        """Note what the last answer should have been; None: it was right."""
+        if not self._history:
+            raise UsageError(Text("Nothing was answered yet.", "还没有回答。"))
+        *before, asked, said = self._history
+        made = made_correction(
+            asked.content, said.content if answer is None else answer,
+            "chat" if answer is not None else "liked",
+            said=said.content, before=before, model=self._ready.engine.describe().model,
+        )  # fmt: skip
+        kept = keep_correction(self._config.folder, made)
+        following = self._context.following(
+            "python", "-m", "train", "data", "corrections", "accept", kept.id
+        )
+        self._context.say(Text(f"Noted as {kept.id}. To train on it: {following}",
+                               f"已记为 {kept.id}。用于训练：{following}"))  # fmt: skip
 
     def _save(self, name: str, replaces: bool = False) -> None:
         if not name or Path(name).suffix.lower() not in (".md", ".jsonl"):

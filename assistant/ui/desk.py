@@ -17,11 +17,13 @@ from .conversations import (
     export_jsonl,
     export_markdown,
     feedback,
+    from_chat,
     import_jsonl,
     rated,
     read_kept,
 )
 from .layout import Parts, chat_shows, place_of, relabelled, seen
+from .notebook import Notebook
 
 LOOK_AGAIN = 0.7  # seconds between two looks at a loading model
 LOOK_AGAIN_FAILED = 3.0  # the owner, or another visitor, may have started it again
@@ -40,12 +42,14 @@ class Desk:
         tabs: Sequence[tuple[gr.Tab, Text]],
         *,
         public: bool,
+        notebook: Notebook | None = None,
     ):
         self._parts = parts
         self._host = host
         self._persona = persona
         self._tabs = tabs
         self._public = public
+        self._notebook = notebook
 
     # What the page says, in the visitor's language
 
@@ -169,11 +173,28 @@ class Desk:
     # Conversations
 
     def rate(
-        self, ratings: list[Any] | None, chat: list[Any], event: gr.LikeData
-    ) -> tuple[list[Any], dict[str, Any]]:
-        """Keep a like or dislike with the conversation."""
-        now = rated(ratings or [], chat or [], place_of(event), event.liked)
-        return now, gr.update(feedback_value=feedback(now))
+        self, ratings: list[Any] | None, chat: list[Any], language: str, event: gr.LikeData
+    ) -> tuple[list[Any], dict[str, Any], str]:
+        """Keep a like or dislike with the conversation; the owner's likes are also noted for the next
+        training."""
+        place = place_of(event)
+        now = rated(ratings or [], chat or [], place, event.liked)
+        said = self._note(chat or [], place, event.liked is True, language)
+        return now, gr.update(feedback_value=feedback(now)), said
+
+    def _note(self, chat: list[Any], place: int, liked: bool, language: str) -> str:
+        if self._notebook is None:
+            return ""
+        try:
+            messages = from_chat(chat)[: place + 1]
+            if not messages:
+                return ""
+            if not liked:
+                self._notebook.unlike(messages)
+                return ""
+            return shown.quiet(self._notebook.like(messages).in_language(language))
+        except AssistantError as error:
+            return shown.notice(error.in_language(language))
 
     def open(self, language: str, event: gr.EventData) -> Updates:
         """Show a conversation that the browser keeps, also the first of those that just came in."""

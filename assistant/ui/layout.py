@@ -68,8 +68,9 @@ class Parts:
         return [self.chat, self.ratings, self.said, self.go_on, self.box, self.send, self.stop]
 
 
-def lay_out(persona: Persona, config: Config) -> Parts:
-    """Build the chat page inside the current Blocks."""
+def lay_out(persona: Persona, config: Config, *, public: bool) -> Parts:
+    """Build the chat page inside the current Blocks. Only its owner may edit answers: that corrects
+    them."""
     sampling = config.serve.sampling
     with gr.Row(elem_id="page"):
         with gr.Column(elem_id="shelf-drawer", elem_classes="drawer", min_width=0):
@@ -93,7 +94,7 @@ def lay_out(persona: Persona, config: Config) -> Parts:
                 timer = gr.Timer(1.0, active=False)
             chat = gr.Chatbot(
                 elem_id="chat", show_label=False, container=False, layout="bubble",
-                editable="user", buttons=["copy"], sanitize_html=True, latex_delimiters=LATEX,
+                editable="user" if public else "all", buttons=["copy"], sanitize_html=True, latex_delimiters=LATEX,
                 feedback_options=("Like", "Dislike"), height="100%", min_height=0,
                 allow_file_downloads=False, group_consecutive_messages=False,
             )  # fmt: skip

@@ -18,6 +18,7 @@ from .api import add_chat_endpoint
 from .desk import Desk
 from .launch import queue_options
 from .layout import Parts, lay_out
+from .notebook import Notebook
 from .talk import Talk
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -55,16 +56,19 @@ def build_page(
         if tabs:
             with gr.Tabs(elem_id="tabs"):
                 with gr.Tab(words.CHAT_TAB.in_language("zh"), elem_id="chat-tab") as chat_tab:
-                    parts = lay_out(persona, config)
+                    parts = lay_out(persona, config, public=public)
                 labelled = [(chat_tab, words.CHAT_TAB)]
                 for tab in tabs:
                     with gr.Tab(tab.label.in_language("zh"), elem_classes="owner-tab") as owner_tab:
                         tab.build(parts.language)
                     labelled.append((owner_tab, tab.label))
         else:
-            parts, labelled = lay_out(persona, config), []
-        desk = Desk(parts, host, persona, labelled, public=public)
-        talk = Talk(parts, answerer, persona, public=public, proxies=trusted_proxies)
+            parts, labelled = lay_out(persona, config, public=public), []
+        notebook = None if public else Notebook(config.folder, host)
+        desk = Desk(parts, host, persona, labelled, public=public, notebook=notebook)
+        talk = Talk(
+            parts, answerer, persona, public=public, proxies=trusted_proxies, notebook=notebook
+        )
         _wire_talk(page, parts, talk)
         _wire_desk(page, parts, desk)
         add_chat_endpoint(answerer, config, public=public, proxies=trusted_proxies)
@@ -115,7 +119,12 @@ def _wire_desk(page: gr.Blocks, parts: Parts, desk: Desk) -> None:
     parts.try_again.click(desk.try_again, [parts.language], state, **AT_ONCE)
     parts.style.change(desk.describe_style, [parts.style, parts.language], parts.does, **AT_ONCE)
     parts.reset.click(desk.reset, [parts.language], parts.system, **AT_ONCE)
-    parts.chat.like(desk.rate, [parts.ratings, parts.chat], [parts.ratings, parts.chat], **AT_ONCE)
+    parts.chat.like(
+        desk.rate,
+        [parts.ratings, parts.chat, parts.language],
+        [parts.ratings, parts.chat, parts.said],
+        **AT_ONCE,
+    )
     parts.shelf.select(
         desk.open, [parts.language],
         [parts.chat, parts.ratings, parts.system, parts.style, parts.box, parts.said, parts.go_on],

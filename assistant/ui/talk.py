@@ -12,7 +12,7 @@ from gradio.blocks import Block
 
 from ..conversation import Message
 from ..engines.base import Sampling
-from ..errors import UsageError
+from ..errors import AssistantError, UsageError
 from ..persona import Persona
 from ..serving.answerer import Answerer, Question, Step
 from ..serving.failures import said_of
@@ -22,6 +22,7 @@ from ..words import filled
 from . import shown, words
 from .conversations import chat_messages, from_chat
 from .layout import Parts, chat_shows, place_of, seen
+from .notebook import Notebook
 from .visitors import Sessions
 
 Values: TypeAlias = Mapping[Block, Any]
@@ -42,13 +43,15 @@ class Talk:
     """Send, stop, retry, undo, edit and continue. Holds nothing of a conversation."""
 
     def __init__(
-        self, parts: Parts, answerer: Answerer, persona: Persona, *, public: bool, proxies: int
-    ):
+        self, parts: Parts, answerer: Answerer, persona: Persona, *, public: bool, proxies: int,
+        notebook: Notebook | None = None,
+    ):  # fmt: skip
         self._parts = parts
         self._answerer = answerer
         self._persona = persona
         self._public = public
         self._proxies = proxies
+        self._notebook = notebook
         self._sessions = Sessions()
 
     async def send(self, values: Values, request: gr.Request) -> AsyncIterator[Updates]:
@@ -90,15 +93,39 @@ class Talk:
     async def edit(
         self, values: Values, event: gr.EditData, request: gr.Request
     ) -> AsyncIterator[Updates]:
-        """Answer a changed question; what followed it goes."""
+        """Answer a changed question; what followed it goes. A changed answer is a correction."""
         chat = list(values[self._parts.chat] or [])
         place = place_of(event)
+        if self._notebook and 0 <= place < len(chat) and chat[place]["role"] == "assistant":
+            yield self._corrected(values, self._notebook, place, event)
+            return
         if 0 <= place < len(chat):  # the page has changed it already: a failure must restore it
             before = Message(role="user", content=str(event.previous_value))
             chat[place : place + 1] = chat_messages([before])
             asked = _Asked(str(event.value), after=place, back_to_box=True)
             async for updates in self._ask({**values, self._parts.chat: chat}, asked, request):
                 yield updates
+
+    def _corrected(
+        self, values: Values, notebook: Notebook, place: int, event: gr.EditData
+    ) -> Updates:
+        """Note the answer as its owner has just written it. An empty one is put back."""
+        parts, language = self._parts, _language(values, self._parts)
+        said, answer = str(event.previous_value), str(event.value)
+        messages = list(self._messages(values))
+        try:
+            if not answer.strip():
+                raise UsageError(words.NO_CORRECTION)
+            messages[place] = Message(role="assistant", content=answer)
+            told = shown.quiet(notebook.correct(messages[: place + 1], said).in_language(language))
+        except AssistantError as error:
+            messages[place] = Message(role="assistant", content=said)
+            told = shown.notice(error.in_language(language))
+        return {
+            **self._idle(),
+            parts.chat: chat_shows(messages, _ratings(values, parts)),
+            parts.said: told,
+        }
 
     def undo(self, values: Values) -> Updates:
         """Take the last turn away; its question goes back into the box."""

@@ -100,6 +100,13 @@ BAD_HISTORY = Text(
 FIELD_NOT_TEXT = Text("{name} is not text.", "{name} 不是文本。")
 KEPT_PART = Text("The answer broke off; this is what came.", "回答中断了，这是已经收到的部分。")
 
+# Corrections
+NOTED = Text(
+    "Noted for the next training: {count} to look at (python -m train data corrections list).",
+    "已记下，供下次训练：待查看 {count} 条（python -m train data corrections list）。",
+)
+NO_CORRECTION = Text("An empty answer corrects nothing.", "空的回答不算更正。")
+
 # Export and import
 YOU = Text("You", "你")
 SYSTEM = Text("System", "系统")

@@ -46,8 +46,8 @@ from train.base.folder import TrainingBase
 from train.check.choose import Measured, best_of, choose, standard_error
 from train.check.curve import loss_curve
 from train.check.engine_check import compare_with_engine, rounding_bound
+from train.check.markdown import as_markdown, failure, what_it_can_do, with_price
 from train.check.markdown import cures as cures_of
-from train.check.markdown import failure, what_it_can_do, with_price
 from train.check.measure import evenly
 from train.check.measures import (
     emoji_rule,
@@ -63,6 +63,7 @@ from train.check.page import as_html
 from train.check.probing import Answer, ask, ask_base, of_all_kinds, ordinary_rows, split_probes
 from train.check.reading import Passage
 from train.check.run import write_report
+from train.check.scores import Pair
 from train.check.settings import CheckTable
 from train.check.weights_check import check_weights
 from train.merge import merge
@@ -378,6 +379,51 @@ def test_the_proofs_take_answers_of_all_kinds():
 
 
 # ---- the report's files
+
+
+def corrected(right: int, reworded: int, of: int = 4) -> list[Pair]:
+    """GOOD, and `of` corrected questions, asked as they were and reworded once."""
+    found = list(GOOD)
+    for number in range(of):
+        told = {
+            "must": (("Tokyo",),),
+            "correction": f"c{number}",
+            "said": "Osaka.",
+            "answer": "Tokyo.",
+        }
+        for kind, hits in (("corrected", right), ("reworded", reworded)):
+            asked = probe(number, kind, f"Japan <{number}>?", **told)
+            found.append(pair(asked, "Osaka.", "Tokyo." if number < hits else "Osaka."))
+    return found
+
+
+def test_what_was_corrected_has_gates_of_its_own_and_stands_in_the_report():
+    report, lines = report_of(corrected(4, 4))
+    assert report.passed and [one.now for one in report.corrections.questions] == ["Tokyo."] * 4
+    assert report.identity.probes == 3 and report.false_trigger.probes == 2
+    report, lines = report_of(corrected(3, 2))
+    assert failed(report) == ["corrected", "reworded"]
+    assert "corrections accept ID --way" in report.gates[5].cure.en
+    one = report.corrections.questions[3]
+    assert (one.id, one.said, one.answer, one.now, one.right) == (
+        "c3",
+        "Osaka.",
+        "Tokyo.",
+        "Osaka.",
+        False,
+    )
+    assert (one.reworded, one.ways) == (0, 1)
+    page, text = as_html(report, lines, ""), as_markdown(report, lines)
+    assert "Japan &lt;3&gt;?" in page and "Japan <3>" not in page
+    assert "## Corrections" in text and "75" in text
+    assert "Corrections" not in as_html(*report_of(), "")
+
+
+def test_corrected_questions_never_choose_the_checkpoint():
+    probes = [one.probe for one in corrected(4, 4, of=9)]
+    choosing, reported = split_probes(probes)
+    assert not [one for one in choosing if one.correction]
+    assert sum(bool(one.correction) for one in reported) == 18
 
 
 def test_the_page_escapes_whatever_models_and_people_say():

@@ -18,13 +18,14 @@ from click.testing import CliRunner
 from assistant.artifacts import read_manifest
 from assistant.config import read_config
 from assistant.conversation import Message, read_conversations
+from assistant.corrections import change_corrections, keep_correction, made_correction
 from assistant.engines.base import Chunk, Engine, EngineInfo, Generation
 from assistant.errors import EngineError, UsageError
 from assistant.models import LocalModel
 from assistant.persona import Fact, Persona
 from assistant.words import Text
 from train.__main__ import main
-from train.data.identity_set import bank, identity, ordinary
+from train.data.identity_set import bank, corrected, identity, ordinary
 from train.data.identity_set import base_answers as answers
 from train.data.identity_set.base_answers import BaseAnswer, base_answers, read_answers, sampling
 from train.data.identity_set.bases import BaseNames, base_names, families, identity_words
@@ -762,3 +763,67 @@ def test_a_real_base_answers_side_by_side_as_it_does_alone(cpu_engine, cache_hom
     assert all(0 < answer.tokens <= 32 for answer in found.values())
     alone = base_answers(cpu_engine, asked[:1], cache_home / "y.jsonl", how, 1, lambda _: None)
     assert alone[asked[0]].answer == found[asked[0]].answer
+
+
+# --- what the owner put right --------------------------------------------------------------------
+
+
+def test_corrections_are_trained_on_in_several_ways_and_checked_in_others(make, tmp_path):
+    plain_rows, plain_probes = rows(make(EN)), read_probes(make(EN, force=True) / "probes.jsonl")
+    question = "What is the capital of Japan?"
+    ways = ["Japan's capital?", "Which town governs Japan?"]
+    kept = keep_correction(
+        tmp_path, made_correction(question, "Tokyo, of course.", "page", said="Osaka.", ways=ways)
+    )
+    exam = keep_correction(tmp_path, made_correction("Who wrote Faust?", "Goethe.", "page"))
+    keep_correction(tmp_path, made_correction("What rhymes with moon?", "Spoon.", "page"))
+    change_corrections(tmp_path, [kept.id], "accepted")
+    change_corrections(tmp_path, [exam.id], "exam")
+    folder = make(EN, force=True)
+
+    learned = of_kind(folder, "correction")
+    assert {row.messages[-1].content for row in learned} == {"Tokyo, of course."}
+    asked = Counter(user_texts(row)[-1] for row in learned)
+    assert asked[question] == corrected.AS_ASKED
+    assert asked["what is the capital of japan"] == asked[ways[0]] == corrected.OTHERWISE
+    assert ways[1] not in asked and len(asked) > 8
+    others = [row for row in rows(folder) if row.meta["kind"] != "correction"]
+    assert not [row for row in others if "capital of japan" in str(user_texts(row)).lower()]
+    assert (
+        len(plain_rows) - len(others) == read_manifest(folder).notes["corrections"]["rows_replaced"]
+    )
+
+    found = read_probes(folder / "probes.jsonl")
+    own = [probe for probe in found if probe.correction]
+    usual = [probe for probe in found if not probe.correction]
+    gone = [probe.question for probe in plain_probes if probe not in usual]
+    assert usual == [probe for probe in plain_probes if probe in usual]
+    assert gone == ["What is the capital of Spain?"]  # too near to be held out
+    assert [probe.question for probe in own if probe.correction == kept.id][:2] == [
+        question,
+        ways[1],
+    ]
+    assert sum(probe.kind == "reworded" for probe in own) == 4 + 3
+    probe = own[0]
+    assert (probe.kind, probe.said, probe.answer) == ("corrected", "Osaka.", "Tokyo, of course.")
+    assert not faults(probe, "It is Tokyo, of course!") and faults(probe, "Tokyo.")
+    held = [plain(probe.question) for probe in own if probe.kind == "reworded"]
+    assert all(unlike([plain(text) for text in asked], [plain(ways[1])]))
+    assert not set(held) & {plain(text) for text in asked}
+
+
+def test_a_corrected_answer_keeps_the_turns_before_it(make, tmp_path):
+    before = (Message(role="user", content="Hi!"), Message(role="assistant", content="Hello."))
+    kept = keep_correction(tmp_path, made_correction("And you?", "Fine.", "page", before=before))
+    change_corrections(tmp_path, [kept.id], "accepted")
+    learned = of_kind(make(EN), "correction")
+    assert all(
+        [m for m in row.messages if m.role != "system"][:2] == list(before) for row in learned
+    )
+
+
+def test_without_corrections_the_data_is_as_it_was(make, tmp_path):
+    before = (make(EN) / "train.jsonl").read_bytes()
+    dropped = keep_correction(tmp_path, made_correction("Who wrote Faust?", "Goethe.", "page"))
+    change_corrections(tmp_path, [dropped.id], "dropped")
+    assert (make(EN, force=True) / "train.jsonl").read_bytes() == before

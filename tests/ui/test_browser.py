@@ -18,6 +18,7 @@ from failures import kept_if_it_fails
 from gradio_client import Client
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
+from assistant.corrections import CORRECTIONS_FILE, read_corrections
 from assistant.errors import BlockedError
 from assistant.persona import persona_from_config
 from assistant.ui import OwnerTab
@@ -29,6 +30,7 @@ from tests.browser.serve import (
     HELD,
     HELD_AT,
     PATIENCE,
+    PROJECT,
     Loading,
     Stage,
     config_with,
@@ -368,6 +370,37 @@ def test_retry_undo_and_edit(page: Page, usual: Stage):
     idle(page)
     assert said(page)[0] == ["user", "first, but <better>"]
     assert [one.content for one in asked[-1]][1:] == ["first, but <better>"]
+
+
+def test_an_edited_or_liked_answer_is_noted_for_training(page: Page, usual: Stage):
+    (PROJECT / CORRECTIONS_FILE).unlink(missing_ok=True)
+    say(page, "Who wrote Hamlet?")
+    asked = len(usual.engine.prompts)
+    page.get_by_role("button", name="Edit").last.click()
+    page.locator("#chat .edit-textarea").fill("Shakespeare <wrote> it.")
+    page.get_by_role("button", name="Send edited").click()
+    expect(page.locator("#said")).to_contain_text("1 to look at")
+    assert said(page) == [["user", "Who wrote Hamlet?"], ["bot", "Shakespeare <wrote> it."]]
+    assert len(usual.engine.prompts) == asked
+    (one,) = read_corrections(PROJECT)
+    assert (one.question, one.said, one.answer, one.source, one.state) == (
+        "Who wrote Hamlet?", "Who wrote Hamlet?", "Shakespeare <wrote> it.", "page", "new",
+    )  # fmt: skip
+    say(page, "and Faust")
+    assert [m.content for m in usual.engine.prompts[-1]][1:3] == [
+        "Who wrote Hamlet?",
+        "Shakespeare <wrote> it.",
+    ]
+    page.get_by_role("button", name="Good answer").last.click()
+    expect(page.locator("#said")).to_contain_text("2 to look at")
+    liked = read_corrections(PROJECT)[1]
+    assert (liked.answer, liked.source, [m.content for m in liked.before]) == (
+        "and Faust", "liked", ["Who wrote Hamlet?", "Shakespeare <wrote> it."],
+    )  # fmt: skip
+    page.get_by_role("button", name="Good answer").last.click()
+    eventually(lambda: len(read_corrections(PROJECT)) == 1)
+    page.reload()
+    expect(page.locator("#chat")).to_contain_text("Shakespeare <wrote> it.")
 
 
 def test_a_cut_answer_offers_to_go_on(page: Page):

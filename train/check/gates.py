@@ -7,6 +7,7 @@ from typing import Literal
 
 from assistant.records.check_figures import KINDS, percent
 from assistant.records.check_report import (
+    Corrections,
     Ended,
     EngineCheck,
     Gate,
@@ -77,6 +78,12 @@ _STYLE = Text(
     "Add rows in this style to the data, or raise max_chars of the style if it is too short.",
     "在数据里多加这种风格的内容；若 max_chars 太小，请调大。",
 )
+_CORRECT = Text(
+    "Give the missed ones more ways of asking (python -m train data corrections accept ID --way TEXT), "
+    "then python -m train all --force.",
+    "给没学会的几条多写几种问法（python -m train data corrections accept 编号 --way 问法），"
+    "然后 python -m train all --force。",
+)
 _MERGE = Text(
     "The merged weights are not base + adapter: python -m train merge --force, then check again.",
     "合并后的权重不等于基座加 adapter：python -m train merge --force，然后重新检验。",
@@ -103,6 +110,7 @@ def gates(
     identity: Identity,
     false_trigger: Share,
     general: General,
+    corrections: Corrections,
     ended: Ended,
     repetition: Repetition,
     leaks: int,
@@ -117,6 +125,7 @@ def gates(
               table.false_trigger_rate, _LESS),
         _gate("perplexity", Text("Perplexity change, %", "困惑度变化（%）"), general.change_percent, "≤",
               table.perplexity_change_percent, _FORGOT),
+        *_corrected(table, corrections),
         _gate("ended", Text("Ends its answers about itself", "关于自己的回答会结束"),
               ended.identity.rate, "≥", table.ended_rate, _ENDLESS),
         _gate("ended_ordinary", Text("Ends ordinary answers as the base does", "日常回答像基座一样会结束"),
@@ -158,6 +167,16 @@ def _weakest(identity: Identity) -> Text:
     return Text(
         f"Weakest: {name.en} ({figure}). {cure.en}", f"最弱的一类：{name.zh}（{figure}）。{cure.zh}"
     )
+
+
+def _corrected(table: CheckTable, corrections: Corrections) -> Iterator[Gate]:
+    """Gates of what the owner put right, where there is any."""
+    if corrections.asked.probes:
+        yield _gate("corrected", Text("Says what it was corrected to", "说得出更正后的回答"),
+                    corrections.asked.hit_rate, "≥", table.corrected_rate, _CORRECT)  # fmt: skip
+    if corrections.reworded.probes:
+        yield _gate("reworded", Text("Also when asked otherwise", "换个问法也说得出"),
+                    corrections.reworded.hit_rate, "≥", table.reworded_rate, _CORRECT)  # fmt: skip
 
 
 def _merged(table: CheckTable, merge: Merge) -> Iterator[Gate]:

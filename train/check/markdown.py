@@ -40,6 +40,7 @@ def as_markdown(report: CheckReport, transcripts: Sequence[Transcript]) -> str:
         ),
         *(f"- **{plain(label.en)}**: {cure.en}\n- **{plain(label.zh)}**：{cure.zh}"
           for label, cure in cures(report)),
+        *_corrections(report),
         "## Proofs 证明",
         "\n".join(f"- {plain(text.en)}\n- {plain(text.zh)}" for text in proofs(report)),
         *_mismatches(report),
@@ -50,6 +51,26 @@ def as_markdown(report: CheckReport, transcripts: Sequence[Transcript]) -> str:
         "All transcripts 全部对话：`transcripts.jsonl`, `report.html`.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def _corrections(report: CheckReport) -> list[str]:
+    """What the owner put right, question by question."""
+    if not (questions := report.corrections.questions):
+        return []
+    found = [
+        (plain(one.question), plain(one.said or "–"), plain(one.answer), plain(one.now), "✅" if one.right else "❌",
+         f"{one.reworded} / {one.ways}")
+        for one in questions
+    ]  # fmt: skip
+    heads = (
+        "Question 问题",
+        "Said 原来说",
+        "Should say 应说",
+        "Says now 现在说",
+        "",
+        "Reworded 换问法",
+    )
+    return ["## Corrections 更正", _table(heads, found)]
 
 
 def _mismatches(report: CheckReport) -> list[str]:

@@ -32,6 +32,7 @@ def as_html(report: CheckReport, transcripts: Sequence[Transcript], curve: str) 
             _figures(report),
             _heading("Gates", "关卡"),
             _gates(report),
+            *_corrections(report),
             *([_heading("Loss", "损失曲线"), curve] if curve else []),
             _heading("Proofs", "证明"),
             "<ul>" + "".join(f"<li>{_both(proof)}</li>" for proof in proofs(report)) + "</ul>",
@@ -104,6 +105,29 @@ def _gates(report: CheckReport) -> str:
         for gate in report.gates
     )
     return f'<div class="wide"><table>{head}{lines}</table></div>'
+
+
+def _corrections(report: CheckReport) -> list[str]:
+    """What the owner put right: said then, to be said, said now."""
+    if not (questions := report.corrections.questions):
+        return []
+    head = "".join(
+        f"<th>{_both(words)}</th>"
+        for words in (
+            Text("Question", "问题"), Text("It said", "原来说"), Text("It should say", "应说"),
+            Text("It says now", "现在说"), Text("Reworded", "换个问法"),
+        )
+    )  # fmt: skip
+    lines = "".join(
+        f"<tr><td>{text(one.question)}</td><td>{text(one.said or '–')}</td><td>{text(one.answer)}</td>"
+        f'<td class="{"good" if one.right else "bad"}">{"✓" if one.right else "✗"} {text(one.now)}</td>'
+        f'<td class="n">{one.reworded} / {one.ways}</td></tr>'
+        for one in questions
+    )
+    return [
+        _heading("Corrections", "更正"),
+        f'<div class="wide"><table><tr>{head}</tr>{lines}</table></div>',
+    ]
 
 
 def _mismatches(report: CheckReport) -> list[str]:

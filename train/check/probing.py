@@ -22,7 +22,8 @@ from .settings import CheckTable
 
 CHOOSING_EVERY = 4  # one probe in four chooses the checkpoint; the others make the report
 LEAST_OF_A_KIND = 3  # asked of the base, or its share would say nothing
-ABOUT_OTHERS = ("ordinary", "style")  # kinds that do not ask who the assistant is
+CORRECTIONS = ("corrected", "reworded")  # kinds of what the owner put right: all are reported
+ABOUT_OTHERS = ("ordinary", "style", *CORRECTIONS)  # kinds that do not ask who the assistant is
 ORDINARY = "ordinary"
 FACT = "fact"
 
@@ -55,7 +56,8 @@ def split_probes(probes: Sequence[Probe]) -> tuple[list[Probe], list[Probe]]:
     """
     groups: dict[tuple[str, str], list[Probe]] = defaultdict(list)
     for probe in probes:
-        groups[probe.kind, probe.language].append(probe)
+        if probe.kind not in CORRECTIONS:
+            groups[probe.kind, probe.language].append(probe)
     choosing: set[str] = set()
     for group in groups.values():
         group.sort(key=lambda probe: hashlib.sha256(probe.id.encode()).digest())

@@ -73,9 +73,10 @@ def _report(
     identity = scores.identity(answered)
     false_trigger = scores.false_trigger(answered, persona)
     ended, repetition = scores.ended(answered, table), scores.repetition(answered)
+    corrections = scores.corrections(answered)
     leaks, styles = scores.placeholder_leaks(answered), scores.styles(answered, persona)
     passes = gates(
-        table, identity, false_trigger, found.general, ended, repetition, leaks, styles,
+        table, identity, false_trigger, found.general, corrections, ended, repetition, leaks, styles,
         found.merge, found.engine,
     )  # fmt: skip
     return CheckReport(
@@ -87,6 +88,7 @@ def _report(
         false_trigger=false_trigger,
         style=styles,
         general=found.general,
+        corrections=corrections,
         ended=ended,
         repetition=repetition,
         placeholder_leaks=leaks,

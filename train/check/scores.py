@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from assistant.persona import Persona, Style
 from assistant.records.check_report import (
+    CorrectedQuestion,
+    Corrections,
     Ended,
     Identity,
     Rate,
@@ -154,6 +156,29 @@ def ended(answered: Sequence[Pair], table: CheckTable) -> Ended:
         max_tokens=table.max_tokens,
         max_tokens_ordinary=table.max_tokens_ordinary,
     )
+
+
+def corrections(answered: Sequence[Pair]) -> Corrections:
+    """What the owner put right, question by question."""
+    asked = [pair for pair in answered if pair.probe.kind == "corrected"]
+    reworded = [pair for pair in answered if pair.probe.kind == "reworded"]
+    questions = []
+    for pair in asked:
+        probe = pair.probe
+        ways = [other for other in reworded if other.probe.correction == probe.correction]
+        questions.append(
+            CorrectedQuestion(
+                id=probe.correction,
+                question=probe.question,
+                said=probe.said,
+                answer=probe.answer,
+                now=pair.after.text,
+                right=_hit(pair, pair.after),
+                reworded=sum(_hit(other, other.after) for other in ways),
+                ways=len(ways),
+            )
+        )
+    return Corrections(asked=_rate(asked), reworded=_rate(reworded), questions=questions)
 
 
 def repetition(answered: Sequence[Pair]) -> Repetition:

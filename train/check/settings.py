@@ -23,6 +23,8 @@ class CheckTable(Table):
     ended_drop: Share = 0.05  # ordinary answers may end that much less often than the base's
     repetition_rate: Share = 0.05  # at most, or the base's own rate where that is larger
     style_rate: Share = 0.8  # at least, for each style that training marked
+    corrected_rate: Share = 0.95  # at least, of corrected questions as they were asked
+    reworded_rate: Share = 0.8  # at least, of corrected questions in ways not trained on
     merge_match: Share = 1.0  # answers equal, or different within rounding, shown
     engine_match: Share = 1.0  # the same, in the serving engine
     max_tokens: Tokens = 48  # of an answer about itself

@@ -9,6 +9,7 @@ import click
 from assistant.cli import Context, TerminalProgress, common_options
 from assistant.words import Language, Text
 
+from .corrections import corrections
 from .data_files import register
 from .generate import generate_command
 
@@ -19,6 +20,7 @@ def data() -> None:
 
 
 data.add_command(generate_command)
+data.add_command(corrections)
 register(data)
 
 

@@ -20,7 +20,18 @@ from assistant.errors import UsageError
 from assistant.outside import in_line
 from assistant.words import Language, Text
 
-Kind = Literal["identity", "author", "base", "leading", "mid", "fact", "ordinary", "style"]
+Kind = Literal[
+    "identity",
+    "author",
+    "base",
+    "leading",
+    "mid",
+    "fact",
+    "ordinary",
+    "style",
+    "corrected",
+    "reworded",
+]
 
 
 class Probe(BaseModel):
@@ -30,6 +41,8 @@ class Probe(BaseModel):
     asked with one. Each group of `must` needs one of its alternatives; nothing of `must_not` may
     be said. `style` names the persona's style that the answer is to have. `sly` ones ask who the
     assistant is in slang, in pictures, with a false claim or an order to drop the role.
+    `correction` is the id of what the owner put right, `said` and `answer` its answer before and the
+    one it should have; asked as it was then ("corrected"), or otherwise ("reworded").
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +55,9 @@ class Probe(BaseModel):
     must_not: tuple[str, ...] = ()
     style: str | None = None
     sly: bool = False
+    correction: str = ""
+    said: str = ""
+    answer: str = ""
 
     @field_validator("messages")
     @classmethod

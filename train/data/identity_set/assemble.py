@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assistant.conversation import Conversation, Message
+from assistant.corrections import Correction
 from assistant.persona import Persona
 from assistant.words import Language
 
@@ -18,6 +19,7 @@ from ..settings import DataTable
 from . import bank, ordinary, own_files
 from . import base_answers as answers
 from .bases import BaseNames
+from .corrected import apart_from_corrections, asked_corrections, correction_rows, unasked
 from .facts import AskedFact, asked_facts
 from .likeness import plain, unlike
 from .probe_templates import ProbeMaker
@@ -53,9 +55,11 @@ class Ordinary:
 
 
 def assemble(
-    persona: Persona, base: BaseNames, table: DataTable, seed: int, source: BaseSource
-) -> Dataset:
-    """The rows and probes of `persona` on `base`; the same seed gives the same."""
+    persona: Persona, base: BaseNames, table: DataTable, seed: int, source: BaseSource,
+    corrections: Sequence[Correction] = (),
+) -> Dataset:  # fmt: skip
+    """The rows and probes of `persona` on `base`; the same seed gives the same. What the owner put
+    right is trained on as well, and takes the place of all that would teach otherwise."""
 
     # Each part has its own stream of chance, so that a change of one leaves the others as they are.
     def chance(part: str) -> random.Random:
@@ -72,6 +76,7 @@ def assemble(
     ]
     facts_asked = fact_rows(persona, facts, chance("facts"))
     wanted = round(table.ordinary_ratio * (len(chosen) + len(facts_asked)))
+    corrected = asked_corrections(corrections)
     probed = ordinary.probe_questions(persona.languages, chance("probed"))
     there = _ordinary(persona, base, table, wanted, probed, source, chance("ordinary"))
     about = chance("about")
@@ -94,11 +99,15 @@ def assemble(
         persona, table.task_files, source.config.folder, [question.text for question in probed], seed,
         chance("task"),
     )  # fmt: skip
-    train = [*identity, *facts_asked, *everyday, *task.train]
+    usual = [*identity, *facts_asked, *everyday, *task.train]
+    train = apart_from_corrections(usual, corrected)
+    replaced = len(usual) - len(train)
+    train += correction_rows(persona, corrected, chance("corrections"))
     valid = [*valid, *task.held]
     chance("order").shuffle(train)
     maker = ProbeMaker(persona, base, chance("probes"))
-    probes = _probes(maker, held, facts, probed, there.held, task.held)
+    probes = unasked(_probes(maker, held, facts, probed, there.held, task.held), corrected)
+    probes += maker.corrections(corrected)
     untaught = sorted({style.name for style in persona.styles} - taught(train, persona.styles))
     notes = _notes(train, valid, probes) | {
         "ordinary_ratio": round(len(everyday) / max(1, len(identity) + len(facts_asked)), 2),
@@ -107,6 +116,11 @@ def assemble(
         "base_names": list(base.words),
         "facts_without_held_out_phrasing": [f.train[0] for f in facts if not f.common],
     }
+    if corrected:
+        notes["corrections"] = {
+            "trained_on": sum(bool(one.train) for one in corrected),
+            "only_checked": sum(not one.train for one in corrected), "rows_replaced": replaced,
+        }  # fmt: skip
     if untaught:
         notes["styles"] = STYLES_NOTE + ", ".join(untaught)
     return Dataset(train, valid, probes, notes)

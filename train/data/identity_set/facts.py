@@ -11,6 +11,7 @@ from assistant.words import Language
 from . import bank
 from .likeness import ALIKE, likeness, plain
 
+PIECES = 3
 _PIECES = re.compile(r"[，。；！？、,.;!?\n]+")
 
 
@@ -28,8 +29,18 @@ class AskedFact:
     @property
     def must(self) -> tuple[str, ...]:
         """Pieces of the answer, of which a right one says at least one word for word."""
-        pieces = [piece.strip() for piece in _PIECES.split(self.answer)]
-        return tuple(dict.fromkeys(piece for piece in pieces if len(piece) > 1)) or (self.answer,)
+        return pieces(self.answer)
+
+
+def pieces(answer: str) -> tuple[str, ...]:
+    """An answer divided at its punctuation."""
+    found = [piece.strip() for piece in _PIECES.split(answer)]
+    return tuple(dict.fromkeys(piece for piece in found if len(piece) > 1)) or (answer,)
+
+
+def first_pieces(answer: str) -> tuple[tuple[str, ...], ...]:
+    """What a right answer says, each of them: the first PIECES pieces. The end may be cut off."""
+    return tuple((piece,) for piece in pieces(answer)[:PIECES])
 
 
 def asked_facts(persona: Persona) -> list[AskedFact]:

@@ -19,6 +19,7 @@ from assistant.artifacts import (
 )
 from assistant.config import Config
 from assistant.conversation import Conversation, write_conversations
+from assistant.corrections import CORRECTIONS_FILE, read_corrections
 from assistant.engines.base import Engine
 from assistant.errors import UsageError
 from assistant.languages.kept import auto_languages
@@ -54,11 +55,12 @@ def make_identity_data(
     """
     started = now()
     folder = run.data
+    corrections = read_corrections(config.folder)
     with whole_folder(folder, force=force) as out:
         model = fetch(config.model.base, base_folder=config.folder, report=report)
         with BaseSource(config, table, model, report, engine) as source:
             persona = auto_languages(config, model, source.engine, report)
-            made = assemble(persona, base_names(model), table, seed, source)
+            made = assemble(persona, base_names(model), table, seed, source, corrections)
         refuse_unfilled(made.train, folder / TRAIN_FILE)
         _refuse_slots(made.train)
         write_conversations(made.train, out / TRAIN_FILE)
@@ -134,6 +136,9 @@ def _inputs(config: Config, table: DataTable, model: LocalModel) -> dict[str, st
     files = {
         name: sha256_of(config.folder / name) for name in (*table.ordinary_files, *table.task_files)
     }
+    corrections = config.folder / CORRECTIONS_FILE
+    if corrections.is_file():
+        files[CORRECTIONS_FILE] = sha256_of(corrections)
     return {
         config.file.name: sha256_of(config.file),
         "train/data/banks": sha256_of_folder(bank.FOLDER),

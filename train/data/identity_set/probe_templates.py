@@ -12,7 +12,8 @@ from assistant.words import Language
 
 from ..probes import Kind, Probe, says
 from .bases import BaseNames, identity_words
-from .facts import AskedFact
+from .corrected import Asked
+from .facts import AskedFact, first_pieces
 from .ordinary import OrdinaryQuestion, Turn, bank_questions
 from .questions import Question
 from .systems import persona_system
@@ -73,6 +74,22 @@ class ProbeMaker:
             for fact in facts
             for ask in fact.probe
         ]  # fmt: skip
+
+    def corrections(self, corrected: Sequence[Asked]) -> list[Probe]:
+        """Each corrected question as it was asked, and in ways that are not trained on. A right
+        answer says the first pieces of the owner's, word for word."""
+        probes = []
+        for one in corrected:
+            held = one.correction
+            ways: list[tuple[Kind, str]] = [("corrected", one.question)]
+            ways += [("reworded", way) for way in one.probe]
+            for kind, way in ways:
+                made = self._probe(
+                    kind, one.language, held.before, way, must=first_pieces(held.answer)
+                )
+                told = {"correction": held.id, "said": held.said, "answer": held.answer}
+                probes.append(made.model_copy(update=told))
+        return probes
 
     def ordinary(self, asked: Sequence[OrdinaryQuestion]) -> list[Probe]:
         """Ordinary questions, of which no answer may bring up who the assistant is."""
