@@ -6,8 +6,9 @@ corrections`), and training reads what was accepted.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +73,17 @@ class Correction(BaseModel):
             if messages[-1].role != "assistant" or messages[0].role == "system":
                 raise ValueError("the turns before it are not whole")
         return messages
+
+
+def used(corrections: Iterable[Correction]) -> list[Correction]:
+    """Those that were looked through: to train on, or only to check with."""
+    return [one for one in corrections if one.state in ("accepted", "exam")]
+
+
+def digest_of_used(corrections: Iterable[Correction]) -> str:
+    """The sha256 of what training and check use of the corrections; "" where that is nothing."""
+    lines = [one.model_dump_json() for one in used(corrections)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
 
 
 def made_correction(

@@ -220,7 +220,7 @@ def test_both_readmes_print_the_same_commands_and_begin_with_the_one_that_talks(
         *MCP_COMMANDS,
         *KNOWLEDGE_COMMANDS,
     }
-    assert len(DATA_COMMANDS) == 6
+    assert len(DATA_COMMANDS) == 9
 
 
 DATA_COMMANDS = [line for line in commands(READMES[0]) if " -m train data " in line]

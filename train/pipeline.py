@@ -54,11 +54,17 @@ def train_all(config: Config, run: Run, *, force: bool, report: Report, say: Say
 def _data(
     config: Config, run: Run, force: bool, report: Report, say: Say, done: StageResults
 ) -> bool:
-    from .data.identity_set.identity import make_identity_data, what_is_left_out
+    from .data.identity_set.identity import (
+        corrected_since,
+        make_identity_data,
+        what_is_left_out,
+    )
     from .settings import TrainTable
 
     table: TrainTable = config.tables["train"]
     if run.has_data and not force:
+        if said := corrected_since(config, run):
+            say(said)
         return False
     folder = make_identity_data(config, run, table.data, table.seed, force=True, report=report)
     if said := what_is_left_out(folder):

@@ -781,6 +781,11 @@ def test_corrections_are_trained_on_in_several_ways_and_checked_in_others(make, 
     change_corrections(tmp_path, [exam.id], "exam")
     folder = make(EN, force=True)
 
+    config = read_config(tmp_path / "assistant.toml")
+    assert identity.corrected_since(config, config.run_named("r")) is None
+    change_corrections(tmp_path, ["all"], "accepted")
+    assert "--force" in identity.corrected_since(config, config.run_named("r")).en
+
     learned = of_kind(folder, "correction")
     assert {row.messages[-1].content for row in learned} == {"Tokyo, of course."}
     asked = Counter(user_texts(row)[-1] for row in learned)

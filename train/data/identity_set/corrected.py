@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assistant.conversation import Conversation, Message
-from assistant.corrections import Correction
+from assistant.corrections import Correction, used
 from assistant.persona import Persona
 from assistant.words import Language
 
@@ -41,7 +41,7 @@ class Asked:
 
 def asked_corrections(corrections: Sequence[Correction]) -> list[Asked]:
     """The corrections that were accepted, and those that are only to check with."""
-    return [_asked(one) for one in corrections if one.state in ("accepted", "exam")]
+    return [_asked(one) for one in used(corrections)]
 
 
 def _asked(correction: Correction) -> Asked:

@@ -19,7 +19,7 @@ from assistant.artifacts import (
 )
 from assistant.config import Config
 from assistant.conversation import Conversation, write_conversations
-from assistant.corrections import CORRECTIONS_FILE, read_corrections
+from assistant.corrections import CORRECTIONS_FILE, digest_of_used, read_corrections
 from assistant.engines.base import Engine
 from assistant.errors import UsageError
 from assistant.languages.kept import auto_languages
@@ -107,6 +107,18 @@ def what_is_left_out(folder: Path) -> Text | None:
     )
 
 
+def corrected_since(config: Config, run: Run) -> Text | None:
+    """Say that the run's data was made of other corrections than those accepted now; None where it was
+    not."""
+    now_used = digest_of_used(read_corrections(config.folder))
+    if now_used == read_manifest(run.data).inputs.get(CORRECTIONS_FILE, ""):
+        return None
+    return Text(
+        "The data was made before the latest corrections: --force makes it anew and trains on them.",
+        "数据是在最近的更正之前生成的：加 --force 重新生成，并用它们训练。",
+    )
+
+
 def _languages(config: Config, persona: Persona) -> dict[str, Any]:
     """The languages of the data; where the base chose them, the facts that are left out for it."""
     notes: dict[str, Any] = {"languages": list(persona.languages)}
@@ -136,9 +148,8 @@ def _inputs(config: Config, table: DataTable, model: LocalModel) -> dict[str, st
     files = {
         name: sha256_of(config.folder / name) for name in (*table.ordinary_files, *table.task_files)
     }
-    corrections = config.folder / CORRECTIONS_FILE
-    if corrections.is_file():
-        files[CORRECTIONS_FILE] = sha256_of(corrections)
+    if digest := digest_of_used(read_corrections(config.folder)):
+        files[CORRECTIONS_FILE] = digest
     return {
         config.file.name: sha256_of(config.file),
         "train/data/banks": sha256_of_folder(bank.FOLDER),
