@@ -84,13 +84,19 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
 
 
 def owner_tabs(context: Context) -> tuple[OwnerTab, ...]:
-    """What the owner's own page has beside the chat. A published app comes without `deploy`."""
-    if importlib.util.find_spec("deploy") is None:
-        return ()
-    from deploy.page import share_tab
-    from deploy.settings import ShareTable
+    """What the owner's own page has beside the chat. A published app comes without `train` and
+    `deploy`."""
+    tabs = []
+    if importlib.util.find_spec("train") is not None:
+        from train.page import corrections_tab
 
-    return (share_tab(lambda: context.read_config(tables={"share": ShareTable})),)
+        tabs.append(corrections_tab(context.read_config))
+    if importlib.util.find_spec("deploy") is not None:
+        from deploy.page import share_tab
+        from deploy.settings import ShareTable
+
+        tabs.append(share_tab(lambda: context.read_config(tables={"share": ShareTable})))
+    return tuple(tabs)
 
 
 if __name__ == "__main__":

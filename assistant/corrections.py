@@ -182,9 +182,12 @@ def change_corrections(
     state: State,
     answer: str | None = None,
     ways: Sequence[str] = (),
+    *,
+    replaces_ways: bool = False,
 ) -> list[Correction]:
     """Give the corrections of these ids a state; "all" stands for all that are to look at. With an
-    `answer` or more `ways` of asking, those too. Returns what was changed.
+    `answer`, or more `ways` of asking (all there are, with `replaces_ways`), those too. Returns what
+    was changed.
 
     Raises UsageError for an id that is not there, having changed nothing.
     """
@@ -201,9 +204,10 @@ def change_corrections(
         result = []
         for one in held:
             if one.id in ids or ("all" in ids and one.state == "new"):
+                kept = () if replaces_ways else one.ways
                 one = _valid(
                     one.model_dump()
-                    | {"state": state, "ways": tuple(dict.fromkeys((*one.ways, *ways)))}
+                    | {"state": state, "ways": tuple(dict.fromkeys((*kept, *ways)))}
                     | ({} if answer is None else {"answer": answer})
                 )
                 found.append(one)

@@ -25,6 +25,7 @@ HEAVY = {
 ROOMS = {
     "assistant/ui": {"gradio"},
     "deploy/page": {"gradio"},
+    "train/page": {"gradio"},
     "train/trainer/finetune.py": {"torch", "transformers", "peft", "xtuner"},
     "train/trainer/hooks.py": {"torch", "mmengine"},
 }

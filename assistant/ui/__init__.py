@@ -2,6 +2,6 @@
 
 from . import importing  # noqa: F401  (before any other module imports Gradio)
 from .launch import launch_options
-from .page import OwnerTab, build_page
+from .page import Opened, OwnerTab, build_page
 
-__all__ = ["OwnerTab", "build_page", "launch_options"]
+__all__ = ["Opened", "OwnerTab", "build_page", "launch_options"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
+from gradio.blocks import Block
 
 from ..config import Config
 from ..persona import persona_from_config
@@ -26,12 +27,21 @@ AT_ONCE: dict[str, Any] = {**PRIVATE, "queue": False}
 SAVE = "(...kept) => { window.assistantPage.save(...kept); return []; }"
 
 
+class Opened(NamedTuple):
+    """What a tab does each time it is opened: `look` gets what `reads` hold, and changes `shows`."""
+
+    look: Callable[..., Any]
+    reads: Sequence[Block]
+    shows: Sequence[Block]
+
+
 @dataclass(frozen=True)
 class OwnerTab:
-    """A tab that only the owner sees. `build` fills it; it gets the page's language switch."""
+    """A tab that only the owner sees. `build` fills it; it gets the page's language switch, and tells
+    what to do when the tab is opened, if anything."""
 
     label: Text
-    build: Callable[[gr.Radio], None]
+    build: Callable[[gr.Radio], Opened | None]
 
 
 def build_page(
@@ -60,7 +70,9 @@ def build_page(
                 labelled = [(chat_tab, words.CHAT_TAB)]
                 for tab in tabs:
                     with gr.Tab(tab.label.in_language("zh"), elem_classes="owner-tab") as owner_tab:
-                        tab.build(parts.language)
+                        opened = tab.build(parts.language)
+                        if isinstance(opened, Opened):
+                            owner_tab.select(opened.look, opened.reads, opened.shows, **AT_ONCE)
                     labelled.append((owner_tab, tab.label))
         else:
             parts, labelled = lay_out(persona, config, public=public), []

@@ -102,8 +102,8 @@ KEPT_PART = Text("The answer broke off; this is what came.", "回答中断了，
 
 # Corrections
 NOTED = Text(
-    "Noted for the next training: {count} to look at (python -m train data corrections list).",
-    "已记下，供下次训练：待查看 {count} 条（python -m train data corrections list）。",
+    "Noted for the next training: {count} to look at (the Corrections tab).",
+    "已记下，供下次训练：待查看 {count} 条（“更正”页）。",
 )
 NO_CORRECTION = Text("An empty answer corrects nothing.", "空的回答不算更正。")
 

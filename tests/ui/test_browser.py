@@ -18,7 +18,12 @@ from failures import kept_if_it_fails
 from gradio_client import Client
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-from assistant.corrections import CORRECTIONS_FILE, read_corrections
+from assistant.corrections import (
+    CORRECTIONS_FILE,
+    keep_correction,
+    made_correction,
+    read_corrections,
+)
 from assistant.errors import BlockedError
 from assistant.persona import persona_from_config
 from assistant.ui import OwnerTab
@@ -37,6 +42,7 @@ from tests.browser.serve import (
     loaded,
     served,
 )
+from train.page import corrections_tab
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -953,6 +959,35 @@ def test_owner_tabs_fill_the_page_and_follow_the_language(
 # ---- public, and other programs
 
 
+def test_corrections_are_looked_through(visit: Callable[..., Page], tmp_path: Path):
+    config = config_with(file=tmp_path / "assistant.toml")
+    with served(config=config, owner_tabs=[corrections_tab(lambda: config)]) as stage:
+        page = visit(stage.address)
+        say(page, "Who wrote Hamlet?")
+        for question in ("<b>And Faust?</b>", "When do you open?"):
+            keep_correction(tmp_path, made_correction(question, "a", "page", said="<i>b</i>"))
+        page.get_by_role("tab", name="Corrections").click()
+        card = page.locator("#corrections-card")
+        expect(card).to_contain_text("1 of 2")
+        expect(card).to_contain_text("<b>And Faust?</b>")
+        page.locator("#corrections-answer textarea").fill("Goethe.")
+        page.locator("#corrections-ways textarea").fill("Faust is whose?\n\n Who made Faust? ")
+        page.get_by_role("button", name="Train on it").click()
+        expect(card).to_contain_text("1 of 1")
+        expect(page.locator("#corrections-said")).to_contain_text("To be trained on.")
+        page.locator("#corrections-answer textarea").fill(" ")
+        page.get_by_role("button", name="Drop").click()
+        expect(page.locator("#corrections-said")).to_contain_text("No correction")
+        first, second = read_corrections(tmp_path)
+        assert (first.state, first.answer, first.ways) == (
+            "accepted", "Goethe.", ("Faust is whose?", "Who made Faust?"),
+        )  # fmt: skip
+        assert (second.state, second.answer) == ("new", "a")
+        page.get_by_role("radio", name="to train on 1").check()
+        expect(page.locator("#corrections-answer textarea")).to_have_value("Goethe.")
+        expect(page.get_by_role("button", name="Train on it")).to_be_hidden()
+
+
 def test_public_is_chat_alone(visit: Callable[..., Page], public: Stage):
     broken = BlockedError(Text("No file /srv/secret.", "没有。"))
     loading = Loading(error=broken)
@@ -976,6 +1011,7 @@ def test_the_rate_is_said_in_public(visit: Callable[..., Page], public: Stage):
     public.begin_again(loaded())
     page = visit(public.address)
     say(page, "one")
+    expect(page.get_by_role("button", name="Edit")).to_have_count(1)  # the question; answers stay
     box(page).fill("two")
     box(page).press("Enter")
     expect(page.locator("#said .notice")).to_contain_text("many messages")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.artifacts import (
+    MANIFEST_FILE,
     Manifest,
     fingerprint,
     library_versions,
@@ -110,6 +111,8 @@ def what_is_left_out(folder: Path) -> Text | None:
 def corrected_since(config: Config, run: Run) -> Text | None:
     """Say that the run's data was made of other corrections than those accepted now; None where it was
     not."""
+    if not (run.data / MANIFEST_FILE).is_file():  # a person's own data
+        return None
     now_used = digest_of_used(read_corrections(config.folder))
     if now_used == read_manifest(run.data).inputs.get(CORRECTIONS_FILE, ""):
         return None
