@@ -1,6 +1,7 @@
 """The house: which package and room may know which, and where a heavy library may be imported."""
 
 import ast
+import functools
 import graphlib
 import subprocess
 import sys
@@ -90,6 +91,7 @@ def dotted(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@functools.cache
 def import_graph() -> dict[str, set[str]]:
     """Which modules of the house each module imports, also inside functions."""
     files = {dotted(file): file for package in PACKAGES for file in modules(package)}
