@@ -4,6 +4,6 @@ import sys
 
 __version__ = "0.1.0"
 
-# OpenVINO tells Google Analytics of each import, unasked, and keeps an id of the person in ~/intel;
+# OpenVINO tells Google Analytics of each import, unasked, and keeps an id of the person;
 # where this module cannot be imported, it tells nobody.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

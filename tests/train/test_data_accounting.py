@@ -129,6 +129,12 @@ def test_a_part_of_bad_answers_is_left_out_row_by_row(tmp_path, good, bad):
     assert "another name" in failure.value.cure.en
 
 
+def test_an_empty_name_is_no_list_of_talks(tmp_path):
+    value = {"messages": {"messages": None}, "": None, "rows": [PAIR]}
+    rows, _ = imported(write(tmp_path / "a.json", value))
+    assert rows == [("a?", "A")]
+
+
 def test_a_talk_of_three_texts_costs_itself_alone(tmp_path):
     talks = {"conversations": [["a?", "A"], ["b?", "B", "c"]]}
     rows, report = imported(write(tmp_path / "a.json", talks))

@@ -35,7 +35,7 @@ def records_of(
             if key in shared:
                 continue
             path = f"{inside}.{key}" if inside else str(key)
-            if key == talks:
+            if talks and key == talks:
                 yield from (Record(at, {key: talk}, path) for at, talk in enumerate(held, 1))
                 continue
             items = _within(held, path, outside, alone)
