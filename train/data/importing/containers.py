@@ -89,6 +89,9 @@ def _within(held: Any, path: str, outside: Counter[str], alone: bool) -> Iterato
         yield Record(1, held, path)
     else:
         for key, item in held.items():
+            if key == "columns" and isinstance(item, dict):  # LLaMA-Factory's list of data sets
+                outside[_NUMBERS.sub("[]", f"{path}.{key}")] += len(item)
+                continue
             items = _within(item, f"{path}.{key}", outside, alone)
             yield from _bad(items) if is_bad_part(key, held) else items
 
