@@ -91,7 +91,17 @@ def text_of(rows: list[Any], chance: random.Random) -> str:
         lambda: "".join(json.dumps(row) for row in rows),
         lambda: json.dumps({str(number): row for number, row in enumerate(rows)}),
         lambda: table_of(rows, chance),
+        lambda: json.dumps({"en": rows, "zh": rows[:1], "": None}, indent=indent),
+        lambda: json.dumps({"faq": {"good": rows, "bad": rows[:2]}, "negative": rows[1:]}),
+        lambda: json.dumps([["question", "answer"], *(cells_of(row) for row in rows)], indent=indent),
+        lambda: "\n".join(json.dumps(cells_of(row)) for row in rows),
+        lambda: json.dumps({"conversations": [cells_of(row) for row in rows], "x": chance.choice(LEAVES)}),
     ))()  # fmt: skip
+
+
+def cells_of(row: Any) -> list[Any]:
+    """The values of a row alone."""
+    return list(row.values()) if isinstance(row, dict) else [row]
 
 
 def table_of(rows: list[Any], chance: random.Random) -> str:

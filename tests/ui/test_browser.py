@@ -237,6 +237,22 @@ def say(page: Page, text: str) -> None:
     idle(page)
 
 
+def ended(page: Page, does: Callable[[], object]) -> None:
+    """Do something that is answered, and wait until all of the answer is on the page: a failure shows
+    its notice before it puts the text back."""
+    page.evaluate(
+        """() => {
+          const page = window.assistantPage;
+          const before = page.ended;
+          window.ending = new Promise((done) => {
+            page.ended = (...kept) => { page.ended = before; before(...kept); done(true); };
+          });
+        }"""
+    )
+    does()
+    assert page.evaluate("() => window.ending")
+
+
 def begin_long(page: Page) -> None:
     """Have an answer under way."""
     box(page).fill(LONG)
@@ -725,14 +741,12 @@ def test_a_failed_load_says_why_and_can_be_tried_again(
 def test_a_failure_is_a_notice_and_the_text_comes_back(page: Page):
     say(page, "fine")
     too_long = "x" * 8001
-    box(page).fill(too_long)
-    box(page).press("Enter")
+    ended(page, lambda: (box(page).fill(too_long), box(page).press("Enter")))
     expect(page.locator("#said .notice")).to_contain_text("8001 characters; at most 8000")
     idle(page)
     assert box(page).input_value() == too_long
     assert said(page) == [["user", "fine"], ["bot", "fine"]]
-    box(page).fill("   ")
-    box(page).press("Enter")
+    ended(page, lambda: (box(page).fill("   "), box(page).press("Enter")))
     expect(page.locator("#said .notice")).to_contain_text("Write something first")
     say(page, "fine again")
     expect(page.locator("#said .notice")).to_have_count(0)
