@@ -66,6 +66,19 @@ def wrapped(paragraph, *tags: str) -> None:
     element.append(paragraph)
 
 
+def test_a_formula_is_read_as_it_is_written(tmp_path):
+    from docx.oxml import parse_xml
+
+    document = docx.Document()
+    paragraph = document.add_paragraph("The area is ")
+    math = "http://schemas.openxmlformats.org/officeDocument/2006/math"
+    formula = f'<m:oMath xmlns:m="{math}"><m:r><m:t>a\u00b7b</m:t></m:r></m:oMath>'
+    paragraph._p.append(parse_xml(formula))
+    paragraph.add_run(", always.")
+    document.save(str(tmp_path / "a.docx"))
+    assert read_document(tmp_path / "a.docx") == "The area is a\u00b7b, always."
+
+
 def test_controls_boxes_insertions_are_read_and_deletions_are_not(tmp_path):
     document = docx.Document()
     control = document.add_paragraph("In a content control.")

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_TEXTS = (
+    f"{_W}t",
+    "{http://schemas.openxmlformats.org/officeDocument/2006/math}t",
+)  # of formulas too
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _BOX = f"{_W}txbxContent"
 _HEADINGS = ("heading", "title", "标题")
@@ -68,7 +72,7 @@ def _paragraph(element: Any, headings: set[str]) -> Iterator[str]:
 def _texts(element: Any) -> Iterator[str]:
     """What is written in an element; deleted text and text boxes are not."""
     for child in element:
-        if child.tag == f"{_W}t":
+        if child.tag in _TEXTS:
             yield child.text or ""
         elif child.tag in _BREAKS:
             yield _BREAKS[child.tag]
