@@ -75,8 +75,9 @@ def assemble(
         )
     ]
     facts_asked = fact_rows(persona, facts, chance("facts"))
-    wanted = round(table.ordinary_ratio * (len(chosen) + len(facts_asked)))
     corrected = asked_corrections(corrections)
+    put_right = correction_rows(persona, corrected, chance("corrections"))
+    wanted = round(table.ordinary_ratio * (len(chosen) + len(facts_asked) + len(put_right)))
     probed = ordinary.probe_questions(persona.languages, chance("probed"))
     there = _ordinary(persona, base, table, wanted, probed, source, chance("ordinary"))
     about = chance("about")
@@ -102,7 +103,7 @@ def assemble(
     usual = [*identity, *facts_asked, *everyday, *task.train]
     train = apart_from_corrections(usual, corrected)
     replaced = len(usual) - len(train)
-    train += correction_rows(persona, corrected, chance("corrections"))
+    train += put_right
     valid = [*valid, *task.held]
     chance("order").shuffle(train)
     maker = ProbeMaker(persona, base, chance("probes"))

@@ -21,8 +21,8 @@ from .bases import chinese_in
 from .likeness import plain, unlike
 from .systems import shared_out
 
-AS_ASKED = 3  # rows of a question as it was asked
-OTHERWISE = 1  # rows of each other way
+AS_ASKED = 4  # rows of a question as it was asked
+OTHERWISE = 2  # rows of each other way
 
 
 @dataclass(frozen=True)
