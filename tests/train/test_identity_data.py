@@ -769,7 +769,8 @@ def test_a_real_base_answers_side_by_side_as_it_does_alone(cpu_engine, cache_hom
 
 
 def test_corrections_are_trained_on_in_several_ways_and_checked_in_others(make, tmp_path):
-    plain_rows, plain_probes = rows(make(EN)), read_probes(make(EN, force=True) / "probes.jsonl")
+    plain_folder = make(EN, run="plain")
+    plain_probes = read_probes(plain_folder / "probes.jsonl")
     question = "What is the capital of Japan?"
     ways = ["Japan's capital?", "Which town governs Japan?"]
     kept = keep_correction(
@@ -794,9 +795,10 @@ def test_corrections_are_trained_on_in_several_ways_and_checked_in_others(make, 
     assert ways[1] not in asked and len(asked) > 8
     others = [row for row in rows(folder) if row.meta["kind"] != "correction"]
     assert not [row for row in others if "capital of japan" in str(user_texts(row)).lower()]
-    assert (
-        len(plain_rows) - len(others) == read_manifest(folder).notes["corrections"]["rows_replaced"]
-    )
+    notes = read_manifest(folder).notes
+    assert notes["corrections"]["trained_on"] == notes["corrections"]["only_checked"] == 1
+    plain_notes = read_manifest(plain_folder).notes
+    assert notes["ordinary_ratio"] == pytest.approx(plain_notes["ordinary_ratio"], abs=0.05)
 
     found = read_probes(folder / "probes.jsonl")
     own = [probe for probe in found if probe.correction]

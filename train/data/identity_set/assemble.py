@@ -79,7 +79,9 @@ def assemble(
     put_right = correction_rows(persona, corrected, chance("corrections"))
     wanted = round(table.ordinary_ratio * (len(chosen) + len(facts_asked) + len(put_right)))
     probed = ordinary.probe_questions(persona.languages, chance("probed"))
-    there = _ordinary(persona, base, table, wanted, probed, source, chance("ordinary"))
+    there = _ordinary(
+        persona, base, table, wanted, probed, source, chance("ordinary"), chance("held")
+    )
     about = chance("about")
 
     def about_itself(language: Language) -> tuple[Message, Message]:
@@ -111,7 +113,9 @@ def assemble(
     probes += maker.corrections(corrected)
     untaught = sorted({style.name for style in persona.styles} - taught(train, persona.styles))
     notes = _notes(train, valid, probes) | {
-        "ordinary_ratio": round(len(everyday) / max(1, len(identity) + len(facts_asked)), 2),
+        "ordinary_ratio": round(
+            len(everyday) / max(1, len(identity) + len(facts_asked) + len(put_right)), 2
+        ),
         "near_probes_dropped": dropped,
         "answers_cut_to_whole_sentences": sum(row.meta.get("ended") is False for row in train),
         "base_names": list(base.words),
@@ -150,7 +154,9 @@ def _split(
 def _ordinary(
     persona: Persona, base: BaseNames, table: DataTable, wanted: int,
     probed: Sequence[ordinary.OrdinaryQuestion], source: BaseSource, chance: random.Random,
+    held_chance: random.Random,
 ) -> Ordinary:  # fmt: skip
+    """`held_chance` is apart, so that more rows to train on leave those held out as they are."""
     if table.ordinary_files:
         rows = own_files.rows_of_files(table.ordinary_files, source.config.folder)
         train, held = own_files.divided(rows, [question.text for question in probed], chance)
@@ -160,7 +166,7 @@ def _ordinary(
     languages = persona.languages
     chosen = ordinary.choose_questions(languages, base, "train", wanted, chance)
     least = min(ordinary.HELD_ROWS, math.ceil(wanted / 10))
-    kept = ordinary.choose_questions(languages, base, "probe", least, chance)
+    kept = ordinary.choose_questions(languages, base, "probe", least, held_chance)
     # One call, so that the engine is started once and has always enough to do.
     known = source.ask([question.text for question in (*chosen, *kept) if not question.reply])
 
