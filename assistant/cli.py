@@ -100,12 +100,15 @@ class Context:
         if not self.quiet:
             talk(str(text))
 
-    def result(self, value: Mapping[str, Any], text: Text | str) -> None:
-        """The command's result, on stdout: `value` under --json, else `text` for reading."""
+    def result(
+        self, value: Mapping[str, Any], text: Text | str, *, quotes: bool = False
+    ) -> None:  # fmt: skip
+        """The command's result, on stdout: `value` under --json, else `text` for reading. One that
+        `quotes` what somebody wrote is printed as it is."""
         if self.as_json:
             click.echo(one_line(value))
         elif str(text):
-            click.echo(this_python(str(text)))
+            click.echo(str(text) if quotes else this_python(str(text)))
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:

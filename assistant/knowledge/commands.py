@@ -76,7 +76,7 @@ def find(context: Context, name: str, text: str, most: int) -> None:
         f"{hit.score:.2f}  {_where(hit.file, hit.chunk.page, hit.chunk.heading)}\n{hit.chunk.text}\n"
         for hit in hits
     ]
-    context.result({"hits": [hit.as_dict() for hit in hits]}, "\n".join(lines))
+    context.result({"hits": [hit.as_dict() for hit in hits]}, "\n".join(lines), quotes=True)
 
 
 def ask(context: Context, name: str, text: str) -> None:
@@ -89,7 +89,7 @@ def ask(context: Context, name: str, text: str) -> None:
         f"[{number}] {_where(hit.file, hit.chunk.page, hit.chunk.heading)}"
         for number, (_, hit) in enumerate(found.quotes, 1)
     ]
-    context.result(value, "\n".join([value["answer"], *sources]))
+    context.result(value, "\n".join([value["answer"], *sources]), quotes=True)
 
 
 def _where(file: str, page: int | None, heading: str) -> str:

@@ -135,6 +135,11 @@ def test_a_printed_command_runs_where_no_environment_is_active(rows):
     )
     following = done.stderr.split("Next: ")[1].splitlines()[0]
     assert in_shell(following, PATH=path).returncode == 0
+    written = "Run python app.py, then python -m train fit."
+    rows.write_text(json.dumps({"question": " q ", "answer": f"{written} "}) + "\n", "utf-8")
+    in_shell(f"{PROGRAM} -m train data import {rows} -o {rows.parent / 'c.jsonl'}", PATH=path)
+    done = in_shell(f"{PROGRAM} -m train data clean {rows.parent / 'c.jsonl'} --diff 5", PATH=path)
+    assert f"+ {written}" in done.stdout  # what somebody wrote stays
 
 
 def test_a_name_that_the_terminal_cannot_show_is_printed_in_bytes(rows):

@@ -45,7 +45,7 @@ def list_command(context: Context) -> None:
     context.result(
         {"file": str(folder / CORRECTIONS_FILE), "corrections": [_value(one) for one in held],
          "counts": {state: counts[state] for state in STATES}},
-        "\n".join(map(str, lines)),
+        "\n".join(map(str, lines)), quotes=True,
     )  # fmt: skip
     if counts["new"]:
         following = context.following(
@@ -71,7 +71,7 @@ def add_command(
     folder = context.read_config().folder
     made = made_correction(question, answer, "command", said=said, ways=ways)
     kept = keep_correction(folder, made)
-    context.result({"correction": _value(kept)}, str(_shown(kept)))
+    context.result({"correction": _value(kept)}, str(_shown(kept)), quotes=True)
     following = context.following("python", "-m", "train", "data", "corrections", "accept", kept.id)
     context.say(Text(f"Next: {following}", f"下一步：{following}"))
 
@@ -126,7 +126,9 @@ def _changed(
     changed = change_corrections(context.read_config().folder, ids, state, answer, ways)
     lines: list[Text | str] = [_shown(one) for one in changed]
     lines.append(Text(f"{len(changed)} changed", f"改动 {len(changed)} 条"))
-    context.result({"changed": [_value(one) for one in changed]}, "\n".join(map(str, lines)))
+    context.result(
+        {"changed": [_value(one) for one in changed]}, "\n".join(map(str, lines)), quotes=True
+    )
     if changed and state in ("accepted", "exam"):
         following = context.following("python", "-m", "train", "all", "--force")
         context.say(Text(f"Next: {following}", f"下一步：{following}"))

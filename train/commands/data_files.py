@@ -247,7 +247,7 @@ def clean_command(
     with TerminalProgress(context.quiet) as progress:
         done = clean_files(files, target, cleaner, dry_run=dry_run, force=force, report=progress)
     parts = [diff(done.changes, shown), str(summary(done))]
-    context.result(done.as_json(), "\n\n".join(part for part in parts if part))
+    context.result(done.as_json(), "\n\n".join(part for part in parts if part), quotes=True)
     rules = ", ".join(done.ran)
     if not (generated or only):
         context.say(Text(f"Rules: {rules}. For rows that a model wrote, --generated runs all of them.",
