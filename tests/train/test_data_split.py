@@ -207,6 +207,14 @@ def test_mix_never_writes_over_what_it_reads(folder, tmp_path):
         assert mix(dict.fromkeys(files_in([folder], out), 1.0), out, force=True).rows == 50
 
 
+@pytest.mark.parametrize(("weight", "total"), [(1.0, 10**12), (1e9, None), (1e300, None)])
+def test_mix_refuses_more_rows_than_memory_holds(folder, tmp_path, weight, total):
+    weights = dict.fromkeys(files_in([folder], OUT), weight)
+    with pytest.raises(UsageError, match="at most 10,000,000"):
+        mix(weights, tmp_path / "mixed.jsonl", total=total)
+    assert not (tmp_path / "mixed.jsonl").exists()
+
+
 def test_mix_refuses_what_is_no_conversation_and_nothing_at_all(folder, tmp_path):
     with pytest.raises(FailedError):
         mix(dict.fromkeys(files_in([folder], OUT), 0.0), tmp_path / "mixed.jsonl")

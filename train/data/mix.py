@@ -41,6 +41,7 @@ class Mix:
         }  # fmt: skip
 
 
+MOST_ROWS = 10_000_000  # each is a pair of numbers in memory
 ROWS = (".jsonl", ".ndjson")
 IMPORTED = (".json", ".csv", ".tsv", ".tab", ".txt", ".xlsx", ".xlsm", ".xls", ".parquet")
 _OWN = (*SIDES, ".report.json")  # what the kit itself writes beside rows
@@ -176,6 +177,7 @@ def mix(
     )
     places = [_offsets(file, report) for file in files]
     counts = _counts(weights, [len(offsets) for offsets in places], total)
+    _refuse_too_many(sum(counts))
     rows: list[tuple[int, int]] = []
     for number, (file, offsets, count) in enumerate(zip(files, places, counts, strict=True)):
         whole, rest = divmod(count, len(offsets)) if offsets else (0, 0)
@@ -194,6 +196,15 @@ def mix(
     _copy(files, places, rows, out, report)
     write_json(result.as_json(), report_file)
     return result
+
+
+def _refuse_too_many(rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise UsageError(
+            Text(f"That would be {rows:,} rows; at most {MOST_ROWS:,} are mixed at a time.",
+                 f"那将是 {rows:,} 行；一次最多混合 {MOST_ROWS:,} 行。"),
+            Text("Name a smaller --rows, or smaller weights.", "请减小 --rows 或权重。"),
+        )  # fmt: skip
 
 
 def _offsets(file: Path, report: Report) -> array[int]:
