@@ -76,6 +76,8 @@ def refuse_unfit(model: Path, how: Calibration) -> None:
     """Raise UsageError where AWQ's groups do not divide the model's layers."""
     try:
         config: dict[str, Any] = json.loads((model / "config.json").read_bytes())
+        if not isinstance(config, dict):
+            raise ValueError("not an object")
     except (OSError, ValueError):
         raise UsageError(
             Text(f"Nothing to quantise: {model} has no config.json.", f"没有可量化的模型：{model} 没有 config.json。"),
@@ -85,7 +87,7 @@ def refuse_unfit(model: Path, how: Calibration) -> None:
         raise UsageError(Text(f"{model} is quantised already.", f"{model} 已经量化过。"))
     for key in ("hidden_size", "intermediate_size"):
         size = config.get(key, 0)
-        if size % how.group:
+        if isinstance(size, int) and size % how.group:
             raise UsageError(
                 Text(f"{key} = {size} is not a multiple of {how.group}, the group that TurboMind reads.",
                      f"{key} = {size} 不是 {how.group} 的倍数，而 TurboMind 只读这种分组。"),

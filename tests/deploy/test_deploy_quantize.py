@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from assistant.artifacts import Manifest, read_manifest, sha256_of, write_manifest
+from assistant.errors import UsageError
 from deploy import quantize as stage
 from deploy.__main__ import main
 
@@ -168,3 +169,10 @@ def test_no_gpu_is_blocked(project, monkeypatch):
     done = run()
     assert done.exit_code == 3
     assert "1 GPU(s) are needed" in done.output
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "x"])
+def test_a_configuration_that_is_no_object_is_said(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UsageError, match="Nothing to quantise"):
+        stage.refuse_unfit(tmp_path, stage.Calibration())
