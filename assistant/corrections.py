@@ -140,13 +140,40 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
     return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
 
 
+def note_answer(
+    folder: Path,
+    messages: Sequence[Message],
+    source: Source,
+    said: str | None = None,
+    model: str = "",
+) -> Correction:
+    """Keep that the last of `messages`, an answer, is as it should be.
+
+    Args:
+        said: what the model had answered; None: just that.
+
+    Raises UsageError, BlockedError.
+    """
+    *before, asked, answer = messages
+    said = answer.content if said is None else said
+    return keep_correction(
+        folder,
+        made_correction(
+            asked.content, answer.content, source, said=said, before=before, model=model
+        ),
+    )
+
+
 def keep_correction(folder: Path, correction: Correction) -> Correction:
     """Add a correction. One of the same question after the same turns takes the place of the earlier
-    one and its id: the person has changed their mind. Raises UsageError, BlockedError."""
+    one and its id: the person has changed their mind. To like what was corrected so already changes
+    nothing. Raises UsageError, BlockedError."""
 
     def changed(held: list[Correction]) -> list[Correction]:
         for place, other in enumerate(held):
             if (other.question, other.before) == (correction.question, correction.before):
+                if correction.source == "liked" and correction.answer == other.answer:
+                    return held
                 said = other.said or correction.said
                 ways = correction.ways or other.ways
                 held[place] = correction.model_copy(

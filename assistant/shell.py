@@ -54,10 +54,12 @@ def _in_bytes(byte: int) -> str:
     )
 
 
-def this_python(text: str, place: str | None = None) -> str:
+def this_python(text: str) -> str:
     """The text, its commands of this kit with the interpreter that runs now where `python` is not
-    it: no environment is active, or another one. `place`: what `python` leads to."""
-    found = place or shutil.which("python")
+    it: no environment is active, or another one."""
+    if not _OURS.search(text):
+        return text
+    found = shutil.which("python")
     here = os.path.dirname(sys.executable)
     if found and os.path.realpath(os.path.dirname(found)) == os.path.realpath(here):
         return text

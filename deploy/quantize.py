@@ -80,7 +80,7 @@ def refuse_unfit(model: Path, how: Calibration) -> None:
             raise ValueError("not an object")
     except (OSError, ValueError):
         raise UsageError(
-            Text(f"Nothing to quantise: {model} has no config.json.", f"没有可量化的模型：{model} 没有 config.json。"),
+            Text(f"Nothing to quantise: {model} has no config.json that can be read.", f"没有可量化的模型：{model} 没有可读的 config.json。"),
             Text("Train and merge first: python -m train all", "请先训练并合并：python -m train all"),
         ) from None  # fmt: skip
     if "quantization_config" in config:

@@ -7,7 +7,7 @@ import functools
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from ..artifacts import expanded, whole_file
 from ..cli import Context, report_error
 from ..config import Config
 from ..conversation import Conversation, Message, to_markdown, write_conversations
-from ..corrections import keep_correction, made_correction
+from ..corrections import Source, note_answer
 from ..errors import AssistantError, EngineError, UsageError
 from ..outside import damaged, failure_from_outside, hear_any_bytes, not_whole
 from ..serving.host import Ready
@@ -153,23 +153,24 @@ class _Talk:
             raise UsageError(
                 Text("/fix needs the answer it should have given.", "/fix 后面要写应有的回答。")
             )
-        self._correct(text)
-        self._history[-1] = Message(role="assistant", content=text)
+        said = self._last_answer()
+        answer = Message(role="assistant", content=text)
+        self._note([*self._history[:-1], answer], "chat", said.content)
+        self._history[-1] = answer
 
     def _keep(self, _: str) -> None:
-        self._correct(None)
+        self._last_answer()
+        self._note(self._history, "liked")
 
-    def _correct(self, answer: str | None) -> None:
-        """Note what the last answer should have been; None: it was right."""
+    def _last_answer(self) -> Message:
         if not self._history:
             raise UsageError(Text("Nothing was answered yet.", "还没有回答。"))
-        *before, asked, said = self._history
-        made = made_correction(
-            asked.content, said.content if answer is None else answer,
-            "chat" if answer is not None else "liked",
-            said=said.content, before=before, model=self._ready.engine.describe().model,
-        )  # fmt: skip
-        kept = keep_correction(self._config.folder, made)
+        return self._history[-1]
+
+    def _note(self, messages: Sequence[Message], source: Source, said: str | None = None) -> None:
+        """Note the last of `messages` for the next training, and say what comes next."""
+        model = self._ready.engine.describe().model
+        kept = note_answer(self._config.folder, messages, source, said, model)
         following = self._context.following(
             "python", "-m", "train", "data", "corrections", "accept", kept.id
         )

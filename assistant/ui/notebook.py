@@ -6,13 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..conversation import Message
-from ..corrections import (
-    Correction,
-    forget_liked,
-    keep_correction,
-    made_correction,
-    read_corrections,
-)
+from ..corrections import forget_liked, note_answer, read_corrections
 from ..serving.host import Host
 from ..words import Text, filled
 from . import words
@@ -28,36 +22,18 @@ class Notebook:
     def correct(self, messages: Sequence[Message], said: str) -> Text:
         """Note that the last of `messages`, an answer, should have been as it stands, and not `said`.
         Returns what the owner is told. Raises UsageError, BlockedError."""
-        *before, asked, answer = messages
-        self._keep(
-            made_correction(
-                asked.content, answer.content, "page", said=said, before=before, model=self._model()
-            )
-        )
+        note_answer(self._folder, messages, "page", said, self._model())
         return self._noted()
 
     def like(self, messages: Sequence[Message]) -> Text:
         """Note that the last of `messages`, an answer, was good."""
-        *before, asked, answer = messages
-        self._keep(
-            made_correction(
-                asked.content,
-                answer.content,
-                "liked",
-                said=answer.content,
-                before=before,
-                model=self._model(),
-            )
-        )
+        note_answer(self._folder, messages, "liked", model=self._model())
         return self._noted()
 
     def unlike(self, messages: Sequence[Message]) -> None:
         """Take back a like that nobody has accepted yet."""
         *before, asked, _ = messages
         forget_liked(self._folder, asked.content, before)
-
-    def _keep(self, correction: Correction) -> None:
-        keep_correction(self._folder, correction)
 
     def _model(self) -> str:
         info = self._host.state().info

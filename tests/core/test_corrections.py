@@ -61,6 +61,15 @@ def test_the_same_question_corrected_again_takes_the_place_of_the_first(project)
     assert again == held[0] and other.before == TURNS
 
 
+def test_to_like_what_was_corrected_so_changes_nothing(project):
+    kept = keep_correction(project, made_correction("q?", "a", "page", said="wrong"))
+    change_corrections(project, [kept.id], "accepted")
+    before = read_corrections(project)
+    assert keep_correction(project, made_correction("q?", "a", "liked", said="a")) == before[0]
+    forget_liked(project, "q?", ())
+    assert read_corrections(project) == before
+
+
 def test_a_like_is_taken_back_only_until_it_is_accepted(project):
     keep_correction(project, made_correction("q?", "a", "liked", said="a"))
     forget_liked(project, "q?", ())

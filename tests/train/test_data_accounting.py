@@ -177,6 +177,13 @@ def test_letters_are_columns_unless_the_first_row_is_titled_so(tmp_path, text, q
     assert [reason for _, reason in left_out(report)] == ([left] if left else [])
 
 
+def test_a_short_title_that_no_column_is_lettered_is_a_title_below_other_rows_too(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("Our questions,\nque,rep\nx?,y\n")
+    rows, report = imported(file, Options(columns=Columns(question="que", answer="rep")))
+    assert rows == [("x?", "y")] and left_out(report) == [(1, "above_header")]
+
+
 def test_one_column_is_not_both_question_and_answer(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("Ask,Say\nx?,y\n")

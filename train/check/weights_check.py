@@ -3,9 +3,9 @@
 A merged weight is a sum rounded to the dtype it is stored in, so it may differ from the exact sum
 by one step of that dtype and no more: half a step for rounding the sum, half for rounding what
 the adapter adds. Besides, what it adds is a sum of products in fp32, in whatever order, which is off
-by up to gamma_r = r u / (1 - r u) times the sum of the products' sizes (r products, u = 2^-24; Higham,
-Accuracy and Stability of Numerical Algorithms, 3.1): much where the products cancel and the base's
-own weight is nothing. Whatever differs more was not made by this merge.
+by up to gamma_n = n u / (1 - n u) times the sum of the products' sizes (n = r + 1 roundings: r products
+added up and scaled; u = 2^-24; Higham, Accuracy and Stability of Numerical Algorithms, 3.1): much where
+the products cancel and the base's own weight is nothing. Whatever differs more was not made by this merge.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import torch
 
 ALLOWED_STEPS = 1.01
-ALLOWED_STEPS_FLOAT32 = 64.0  # the products themselves are summed in fp32, in another order
 _UNIT = 2.0**-24  # fp32's unit roundoff
 _PREFIX = "base_model.model."
 _SHOWN = 5
@@ -44,7 +43,7 @@ def check_weights(base: Path, adapter: Path, merged: Path) -> WeightsCheck:
         deltas = {} if whole else _Deltas(adapter, stack).by_target()
         unexplained = sorted((set(before) ^ set(after)) - _tied(merged))
         unexplained += [f"adapter: {name}" for name in deltas if name not in before]
-        worst, allowed = 0.0, ALLOWED_STEPS
+        worst = 0.0
         for name in sorted(set(before) & set(after)):
             old, new = before[name](), after[name]()
             if old.shape != new.shape or old.dtype != new.dtype:
@@ -53,11 +52,9 @@ def check_weights(base: Path, adapter: Path, merged: Path) -> WeightsCheck:
             if name in deltas:
                 delta, slack = deltas[name]()
                 steps = _steps(old, delta, slack, new)
-                if new.dtype == torch.float32:
-                    allowed = ALLOWED_STEPS_FLOAT32
             else:
                 steps = 0.0 if torch.equal(old, new) else math.inf
-            if steps <= allowed:
+            if steps <= ALLOWED_STEPS:
                 worst = max(worst, steps)
             else:  # NaN too
                 unexplained.append(name)
@@ -65,7 +62,7 @@ def check_weights(base: Path, adapter: Path, merged: Path) -> WeightsCheck:
         tensors=len(after),
         adapted=len(deltas),
         max_rounding_steps=worst,
-        allowed_steps=allowed,
+        allowed_steps=ALLOWED_STEPS,
         unexplained_tensors=len(unexplained),
         unexplained=unexplained[:_SHOWN],
         proven=not unexplained,
@@ -129,5 +126,6 @@ class _Deltas:
         scale = self._config["lora_alpha"] / (
             math.sqrt(rank) if self._config.get("use_rslora") else rank
         )
-        gamma = rank * _UNIT / (1 - rank * _UNIT)
+        roundings = (rank + 1) * _UNIT
+        gamma = roundings / (1 - roundings)
         return scale * (up @ down), scale * gamma * (up.abs() @ down.abs())

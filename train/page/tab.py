@@ -20,9 +20,9 @@ from assistant.corrections import (
     read_corrections,
 )
 from assistant.errors import AssistantError
-from assistant.serving.text import escaped
 from assistant.ui import Opened, OwnerTab
 from assistant.ui.layout import seen
+from assistant.ui.shown import notice, quiet
 from assistant.words import Text, filled
 
 from . import words
@@ -83,7 +83,7 @@ class _Tab:
         try:
             held = read_corrections(self._read().folder)
         except AssistantError as error:
-            held, told = [], _notice(error, language)
+            held, told = [], notice(error.in_language(language))
         shown = [one for one in held if one.state == which]
         ids = [one.id for one in shown]
         place = ids.index(at) + step if at in ids else place
@@ -125,25 +125,23 @@ class _Tab:
     ) -> Updates:
         """Give the correction that is shown a state, with the answer and the ways as they now stand;
         then show the one that comes after it."""
-        folder = self._read().folder
-        ids = [one.id for one in read_corrections(folder) if one.state == which]
-        place = ids.index(at) if at in ids else 0
         asked = [line.strip() for line in ways.splitlines() if line.strip()]
         try:
+            folder = self._read().folder
+            ids = [one.id for one in read_corrections(folder) if one.state == which]
             change_corrections(folder, [at], state, answer, asked, replaces_ways=True)
         except AssistantError as error:
-            updates = self.show(language, which, at, told=_notice(error, language))
-            return {**updates, self._answer: answer, self._ways: ways}
-        told = f'<p class="quiet" role="status">{words.DONE[state].in_language(language)}</p>'
-        return self.show(language, which, at, place=place, told=told)
+            told = notice(error.in_language(language))
+            return {
+                **self.show(language, which, at, told=told),
+                self._answer: answer, self._ways: ways,
+            }  # fmt: skip
+        told = quiet(words.DONE[state].in_language(language))
+        return self.show(language, which, at, place=ids.index(at) if at in ids else 0, told=told)
 
 
 def _seen(visible: bool) -> Any:
     return seen(visible)["visible"]
-
-
-def _notice(error: AssistantError, language: str) -> str:
-    return f'<p class="notice" role="alert">{escaped(error.in_language(language))}</p>'
 
 
 def _card(one: Correction | None, place: int, count: int, language: str) -> str:

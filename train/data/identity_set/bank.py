@@ -81,7 +81,7 @@ class FactBank(Table):
 
     frames: tuple[Filled, ...]
     probe_frames: tuple[Filled, ...]
-    reworded_frames: tuple[Filled, ...]  # held out, for corrected questions
+    more_probe_frames: tuple[Filled, ...]  # for corrected questions
     group: tuple[FactGroup, ...]
 
 

@@ -52,7 +52,8 @@ def _asked(correction: Correction) -> Asked:
     held = [last] if own else []
     own = own or [way for way in (last,) if way]
     framed = [frame.replace("{q}", question) for frame in words.frames]
-    probe = [frame.replace("{q}", question) for frame in words.reworded_frames]
+    unseen = (*words.probe_frames, *words.more_probe_frames)
+    probe = [frame.replace("{q}", question) for frame in unseen]
     ways = tuple(dict.fromkeys((question, *own, _bare(question), *framed)))
     trained = ways if correction.state == "accepted" else ()
     return Asked(correction, language, trained, tuple(dict.fromkeys((*held, *probe))))

@@ -20,7 +20,7 @@ from assistant.artifacts import (
 )
 from assistant.config import Config
 from assistant.conversation import Conversation, write_conversations
-from assistant.corrections import CORRECTIONS_FILE, digest_of_used, read_corrections
+from assistant.corrections import CORRECTIONS_FILE, Correction, digest_of_used, read_corrections
 from assistant.engines.base import Engine
 from assistant.errors import UsageError
 from assistant.languages.kept import auto_languages
@@ -69,7 +69,7 @@ def make_identity_data(
         write_probes(made.probes, out / PROBES_FILE)
         manifest = Manifest(
             stage="data identity",
-            inputs=_inputs(config, table, model),
+            inputs=_inputs(config, table, model, corrections),
             settings=table.model_dump(mode="json"),
             seed=seed,
             libraries=library_versions("rapidfuzz", "openvino-genai"),
@@ -147,11 +147,13 @@ def _refuse_slots(rows: Sequence[Conversation]) -> None:
                     )
 
 
-def _inputs(config: Config, table: DataTable, model: LocalModel) -> dict[str, str]:
+def _inputs(
+    config: Config, table: DataTable, model: LocalModel, corrections: Sequence[Correction]
+) -> dict[str, str]:
     files = {
         name: sha256_of(config.folder / name) for name in (*table.ordinary_files, *table.task_files)
     }
-    if digest := digest_of_used(read_corrections(config.folder)):
+    if digest := digest_of_used(corrections):
         files[CORRECTIONS_FILE] = digest
     return {
         config.file.name: sha256_of(config.file),

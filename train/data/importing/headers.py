@@ -89,9 +89,9 @@ def column_letters(number: int) -> str:
     return letters
 
 
-def could_be_letters(name: str) -> bool:
-    """Whether a column may be meant by its letter."""
-    return bool(_LETTERS.fullmatch(name))
+def is_letter_of(name: str, columns: int) -> bool:
+    """Whether a name may mean one of so many columns by its letter."""
+    return bool(_LETTERS.fullmatch(name)) and column_number(name) < max(columns, 1)
 
 
 def all_titled(names: Iterable[str], header: Sequence[str]) -> bool:
@@ -110,7 +110,8 @@ def named_columns(columns: Columns, header: Sequence[str]) -> dict[str, int]:
     """
     named = columns.named()
     titles = header
-    if all(map(could_be_letters, named.values())) and not all_titled(named.values(), header):
+    lettered = all(is_letter_of(name, len(header)) for name in named.values())
+    if lettered and not all_titled(named.values(), header):
         titles = [""] * len(header)
     found = {field: _place(name, titles, header) for field, name in named.items()}
     if "question" in found and found["question"] == found.get("answer"):
@@ -133,7 +134,7 @@ def _place(name: str, titles: Sequence[str], shown: Sequence[str]) -> int:
     for number, title in enumerate(titles):
         if plain_name(title) == plain_name(name) and plain_name(name):
             return number
-    if could_be_letters(name) and column_number(name) < max(len(titles), 1):
+    if is_letter_of(name, len(titles)):
         return column_number(name)
     raise UsageError(
         Text(f"There is no column {name!r}.", f"没有叫 {name!r} 的列。"), seen_columns(shown)

@@ -305,4 +305,4 @@ NOTES: dict[str, Text] = {
     "opening": Text("answers before the first question were left out", "第一个问题之前的回答被去掉"),
 }  # fmt: skip
 # Notes of what was seen and not changed -> what was done with it.
-UNCHANGED = {"picture_links": "kept", "in_turn": "read"}
+LEFT_AS_IT_IS = {"picture_links": "kept", "in_turn": "read"}

@@ -14,7 +14,7 @@ from assistant.artifacts import now
 from assistant.outside import in_line
 from assistant.words import Text
 
-from .records import CURES, NOTES, REASONS, UNCHANGED, nothing_read
+from .records import CURES, LEFT_AS_IT_IS, NOTES, REASONS, nothing_read
 
 DETAILS_KEPT = 50  # different details of a reason that are counted one by one
 SHOWN = 12  # names on a line for people
@@ -231,7 +231,7 @@ class ImportReport:
             lines.append(self._reason_line(reason, count, cures))
         for note, count in sum((file.notes for file in self.files), Counter()).most_common():
             said = NOTES[note]
-            done = _DONE[UNCHANGED.get(note, "changed")]
+            done = _DONE[LEFT_AS_IT_IS.get(note, "changed")]
             lines.append(
                 Text(f"{count:>8} {done.en}: {said.en}", f"{count:>8} {done.zh}：{said.zh}")
             )

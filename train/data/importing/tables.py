@@ -152,7 +152,7 @@ def is_header(cells: Sequence[str], columns: Columns) -> bool:
     return any(
         headers.plain_name(name) in titles
         for name in columns.named().values()
-        if not headers.could_be_letters(name)
+        if not headers.is_letter_of(name, len(cells))
     )
 
 
