@@ -124,13 +124,13 @@ from peft import LoraConfig
 from torch.optim import AdamW
 from transformers import BitsAndBytesConfig
 from xtuner.dataset.collate_fns import default_collate_fn
-from xtuner.dataset.samplers import LengthGroupedSampler
 from xtuner.engine.runner import TrainLoop
 
 from train.data.dataset import ConversationDataset
 from train.trainer.finetune import Finetune, load_base
 from train.trainer.hooks import (PlainCheckpointHook, ResumePointHook, SamplesHook, ThreadsHook,
                                  WatchLossHook)
+from train.trainer.sampler import ShuffledBatchSampler
 
 # ---- what one changes -------------------------------------------------------------------------
 base = $base
@@ -161,7 +161,7 @@ train_dataloader = dict(
     dataset=dict(
         type=ConversationDataset, file=train_file, tokenizer=base, max_length=max_length),
     sampler=dict(
-        type=LengthGroupedSampler, per_device_batch_size=batch_size * accumulation, seed=seed),
+        type=ShuffledBatchSampler, per_device_batch_size=batch_size * accumulation, seed=seed),
     collate_fn=dict(type=default_collate_fn, use_varlen_attn=False))
 
 # ---- optimiser ----------------------------------------------------------------------------------
