@@ -6,8 +6,9 @@ PYTHON ?= python3
 ARGS ?=
 KIND ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 
-REQUIREMENTS_gpu := requirements.txt
-REQUIREMENTS_cpu := requirements-cpu.txt
+# On a laptop with llama.cpp, which is the quicker one for one person; a public page has no use for it.
+REQUIREMENTS_gpu := -r requirements.txt
+REQUIREMENTS_cpu := -r requirements-cpu.txt -r assistant/engines/llamacpp/requirements.txt
 PY := $(VENV)/bin/python
 # Python compiles what it imports, once; compiling all that is installed takes as long as installing it.
 LAZILY := $(if $(PYTHONDONTWRITEBYTECODE),,--no-compile)
@@ -72,9 +73,9 @@ $(PY):
 	$(PIP) --upgrade pip
 
 # A stamp stands for an installed set; it is renewed when its list changes.
-$(VENV)/.cpu $(VENV)/.gpu: $(VENV)/.%: requirements.txt requirements-cpu.txt | $(PY)
+$(VENV)/.cpu $(VENV)/.gpu: $(VENV)/.%: requirements.txt requirements-cpu.txt assistant/engines/llamacpp/requirements.txt | $(PY)
 	@echo "Installing what the page needs (once) … 正在安装页面所需（只需一次）…" >&2
-	$(PIP) -r $(REQUIREMENTS_$*)
+	$(PIP) $(REQUIREMENTS_$*)
 	@touch $@
 
 $(VENV)/.train: train/requirements.txt train/data/requirements.txt train/requirements-nodeps.txt | $(VENV)/.cpu

@@ -56,11 +56,14 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
     from assistant.engines.transformers import zero_gpu
     from assistant.persona import persona_from_config
     from assistant.serving.host import Host, closed_at_the_end
-    from assistant.serving.load import load_assistant
+    from assistant.serving.load import is_single_user, load_assistant
     from assistant.ui.page import answerer_for, build_page
     from assistant.ui.serve import serve
 
-    load = functools.partial(load_assistant, config, engine=engine, model=model)
+    load = functools.partial(
+        load_assistant, config, engine=engine, model=model,
+        single_user=is_single_user(config.serve.limits, public=place.public),
+    )  # fmt: skip
     host = Host(aloud(load, context), persona_from_config(config))
 
     loads_first = zero_gpu.here()  # which looks what needs a GPU when the page opens

@@ -48,6 +48,14 @@ def written_language(text: str) -> Language:
     return "zh" if any("\u4e00" <= letter <= "\u9fff" for letter in text) else "en"
 
 
+def joined(*texts: Text | None) -> Text | None:
+    """The sentences one after the other, in both languages; None where there is none."""
+    said = [text for text in texts if text]
+    if not said:
+        return None
+    return Text(" ".join(text.en for text in said), "".join(text.zh for text in said))
+
+
 def filled(text: Text, **values: object) -> Text:
     """`text` with its placeholders filled in, in both languages."""
     return Text(*(said.format(**values) for said in text))

@@ -20,7 +20,7 @@ from ..serving.answerer import answerer_for
 from ..serving.ending import Ending
 from ..serving.host import Host, closed_at_the_end
 from ..serving.listen import ListenAddress, choose_port, find_place, refuse_taken_port
-from ..serving.load import load_assistant
+from ..serving.load import is_single_user, load_assistant
 from ..serving.operations import operator_routes
 from ..words import Text
 from .keys import KEYS_VARIABLE, Door, door_of
@@ -53,7 +53,10 @@ def serve_api(
     _refuse_shut(door, place)
     refuse_taken_port(place)
     reach_this_machine_directly(place.address)
-    load = functools.partial(load_assistant, config, engine=engine, model=model)
+    load = functools.partial(
+        load_assistant, config, engine=engine, model=model,
+        single_user=is_single_user(config.serve.limits, public=place.public),
+    )  # fmt: skip
     host = Host(aloud(load, context), persona_from_config(config))
     answerer = answerer_for(host, config, public=place.public)
     app = api_of(answerer, config, door, public=place.public)

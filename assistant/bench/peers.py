@@ -10,6 +10,7 @@ from typing import Any
 
 from ..conversation import Message
 from ..engines.cpu.engine import CpuSettings, open_pipeline
+from ..engines.llamacpp.process import cores
 
 
 class BareOpenVino:
@@ -43,6 +44,30 @@ class BareOpenVino:
                     made += sum(len(out.generated_ids) for out in handle.read().values())
             first = first or (time.perf_counter() - started if made else 0.0)
         return first, made / (time.perf_counter() - started)
+
+
+class BareLlamaCpp:
+    """llama.cpp in this process, one slot, as xllamacpp's own examples open it."""
+
+    def __init__(self, weights: Path, context_length: int):
+        import xllamacpp
+
+        settings = xllamacpp.CommonParams()
+        settings.model.path = str(weights)
+        settings.n_ctx = context_length
+        settings.n_parallel = 1
+        settings.cpuparams.n_threads = cores()
+        settings.warmup = False
+        self._server = xllamacpp.Server(settings)
+
+    def decode(self, prompt: Sequence[Message], tokens: int) -> float:
+        """Tokens a second over the whole answer, greedy."""
+        started = time.perf_counter()
+        answer: Any = self._server.handle_chat_completions({
+            "messages": [message.model_dump() for message in prompt],
+            "max_tokens": tokens, "temperature": 0, "ignore_eos": True,
+        })  # fmt: skip
+        return int(answer["usage"]["completion_tokens"]) / (time.perf_counter() - started)
 
 
 class BareTransformers:

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 
 from ..config import Config
 from ..conversation import Message
+from ..engines import open_engine
 from ..engines.base import Engine, Sampling
 from ..engines.cpu.engine import CpuEngine, CpuSettings
 from ..engines.cpu.weights import Readable, openvino_weights
+from ..engines.llamacpp.process import is_installed
 from ..errors import FailedError
 from ..libraries import KIT
 from ..models import LocalModel, fetch
@@ -31,7 +33,7 @@ from ..shell import command_line
 from ..weights import choose_weights
 from ..words import Text
 from .load import LONG_WORDS, STORY, memory_mb
-from .peers import BareOpenVino, BareTransformers
+from .peers import BareLlamaCpp, BareOpenVino, BareTransformers
 from .report import BenchRow, Report, against, new_report
 
 APP = str(KIT / "app.py")  # wherever the command was started
@@ -56,7 +58,7 @@ def run_bench(config: Config, model: str | None, quick: bool, tell: Tell, comman
     readable = openvino_weights(local, tell)
     for what, measure in (
         (Text("start-up", "启动"), lambda: _start_up(config, rounds)),
-        (Text("engine", "引擎"), lambda: _engine(config, local, readable, rounds)),
+        (Text("engine", "引擎"), lambda: _engine(config, local, readable, rounds, tell)),
     ):
         tell(Progress(Text(f"Measuring: {what.en}", f"正在测量：{what.zh}")))
         report.rows += measure()
@@ -125,7 +127,7 @@ def _page_time(config: Config) -> float:
 
 
 def _engine(
-    config: Config, local: LocalModel, readable: Readable, rounds: Rounds
+    config: Config, local: LocalModel, readable: Readable, rounds: Rounds, tell: Tell
 ) -> list[BenchRow]:
     settings = CpuSettings(cache_gb=config.serve.cache_gb, concurrent=VISITORS,
                            precision=config.serve.cpu_precision)  # fmt: skip
@@ -136,6 +138,7 @@ def _engine(
     try:
         rows = [BenchRow("model loaded", loaded, "s")]
         rows += _decode(config, engine, bare, local, rounds)
+        rows += _decode_alone(config, local, rounds, tell)
         rows += _together(engine, bare, rounds)
         rows += _first_token(engine, rounds)
         rows += _stop(engine, rounds)
@@ -171,6 +174,29 @@ def _decode(
                     "transformers generate", statistics.median(torches))
         )  # fmt: skip
     return rows
+
+
+def _decode_alone(config: Config, local: LocalModel, rounds: Rounds, tell: Tell) -> list[BenchRow]:
+    """What one person has who uses it alone, where that is llama.cpp's."""
+    if local.format != "gguf" or not is_installed():
+        return []
+    persona = persona_from_config(config)
+    sampling = Sampling(temperature=0, max_tokens=DECODE_TOKENS, repetition_penalty=1.0)
+    engine = open_engine("cpu", local, config.serve, tell, single_user=True).engine
+    bare = BareLlamaCpp(local.path, engine.describe().context_length)
+    ours, theirs = [], []
+    try:
+        for number in range(rounds.speed):
+            prompt = f"{number}. {STORY}"
+            ours.append(_rate(lambda p=prompt: reply(persona, engine, [], p, None, sampling, "")))  # type: ignore[misc]
+            messages = [*system_messages(persona.system_prompt, None), _asked(prompt)]
+            theirs.append(bare.decode(messages, DECODE_TOKENS))
+    finally:
+        engine.close()
+    return [
+        against("decode, one person alone", statistics.median(ours), "tokens/s", "bare llama.cpp",
+                statistics.median(theirs), "ratio ≥ 0.95", lambda ratio: ratio >= 0.95),
+    ]  # fmt: skip
 
 
 def _transformers(local: LocalModel) -> BareTransformers | None:

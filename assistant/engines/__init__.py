@@ -15,12 +15,23 @@ from ..errors import EngineError
 from ..models.local import LocalModel
 from ..outside import in_line
 from ..progress import Report
-from ..words import Text
+from ..words import Text, joined
 from .base import Engine
 from .transformers import zero_gpu
 
 if TYPE_CHECKING:
     from .turbomind import TurbomindEngine
+
+
+FOR_ONE_PERSON = Text(
+    "By llama.cpp: quicker for one person than OpenVINO, which is quicker for many.",
+    "由 llama.cpp 运行：一个人用时它比 OpenVINO 快，多人用时 OpenVINO 快。",
+)
+BY_OPENVINO = Text("OpenVINO runs it instead.", "改由 OpenVINO 运行。")
+TWICE_AS_FAST = Text(
+    "For one person llama.cpp is quicker: pip install -r assistant/engines/llamacpp/requirements.txt",
+    "一个人用时 llama.cpp 更快：pip install -r assistant/engines/llamacpp/requirements.txt",
+)
 
 
 @dataclass(frozen=True)
@@ -32,13 +43,21 @@ class Opened:
 
 
 def open_engine(
-    name: EngineName, model: LocalModel | None, settings: ServeTable, report: Report
+    name: EngineName,
+    model: LocalModel | None,
+    settings: ServeTable,
+    report: Report,
+    *,
+    single_user: bool = False,
 ) -> Opened:
     """Start the engine of that name for `model` (None only for engines without local weights).
 
-    Only "auto" chooses, and says why. Raises EngineError("unavailable") where a named engine
-    cannot run.
+    Only "auto" chooses the engine, and says why; "cpu" chooses its library: llama.cpp for a
+    `single_user`, where it is installed and the model is a GGUF, else OpenVINO. Raises
+    EngineError("unavailable") where a named engine cannot run.
     """
+    if name == "cpu":
+        return _open_cpu(model, settings, report, single_user)
     if name != "auto":
         return Opened(_OPENERS[name](model, settings, report))
     if zero_gpu.here():
@@ -48,7 +67,8 @@ def open_engine(
     if reason is None:
         engine = _turbomind(model, settings, report, may_fall_back=True)
         return Opened(engine, engine.note)
-    return Opened(_open_cpu(model, settings, report), reason)
+    opened = _open_cpu(model, settings, report, single_user)
+    return Opened(opened.engine, joined(reason, opened.note))
 
 
 def needs_weights(name: EngineName) -> bool:
@@ -70,13 +90,30 @@ def _open_echo(model: LocalModel | None, settings: ServeTable, report: Report) -
     return EchoEngine()
 
 
-def _open_cpu(model: LocalModel | None, settings: ServeTable, report: Report) -> Engine:
-    from .cpu.engine import CpuEngine, CpuSettings
-    from .cpu.weights import openvino_weights, reads
+def _open_cpu(
+    model: LocalModel | None, settings: ServeTable, report: Report, single_user: bool
+) -> Opened:
+    from .cpu.weights import reads
+    from .llamacpp.process import is_installed
 
     assert model is not None
     if not reads(model):
-        return _open_llamacpp(model, settings, report)
+        return Opened(_open_llamacpp(model, settings, report))
+    if not single_user or model.format != "gguf":
+        return Opened(_open_openvino(model, settings, report))
+    if not is_installed():
+        return Opened(_open_openvino(model, settings, report), TWICE_AS_FAST)
+    try:
+        return Opened(_open_llamacpp(model, settings, report, "cpu"), FOR_ONE_PERSON)
+    except EngineError as error:  # this processor lacks an instruction, or the file is damaged
+        engine = _open_openvino(model, settings, report)
+        return Opened(engine, joined(error.message, BY_OPENVINO))
+
+
+def _open_openvino(model: LocalModel, settings: ServeTable, report: Report) -> Engine:
+    from .cpu.engine import CpuEngine, CpuSettings
+    from .cpu.weights import openvino_weights
+
     readable = openvino_weights(model, report)
     return CpuEngine(
         readable.path,
@@ -92,7 +129,12 @@ def _open_cpu(model: LocalModel | None, settings: ServeTable, report: Report) ->
     )
 
 
-def _open_llamacpp(model: LocalModel | None, settings: ServeTable, report: Report) -> Engine:
+def _open_llamacpp(
+    model: LocalModel | None,
+    settings: ServeTable,
+    report: Report,
+    shown_as: EngineName = "llamacpp",
+) -> Engine:
     from .cpu.weights import gguf_context_length
     from .llamacpp import LlamaCppEngine, LlamaCppSettings
 
@@ -110,6 +152,7 @@ def _open_llamacpp(model: LocalModel | None, settings: ServeTable, report: Repor
         gguf_context_length(model.path),
         LlamaCppSettings(settings.context_length, settings.cache_gb, settings.limits.concurrent),
         report,
+        shown_as,
     )
 
 
@@ -173,7 +216,6 @@ def _open_remote(model: LocalModel | None, settings: ServeTable, report: Report)
 
 _OPENERS: dict[str, Callable[[LocalModel | None, ServeTable, Report], Engine]] = {
     "echo": _open_echo,
-    "cpu": _open_cpu,
     "llamacpp": _open_llamacpp,
     "turbomind": _open_turbomind,
     "transformers": _open_transformers,

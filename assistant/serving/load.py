@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..config import Config, EngineName
+from ..config import Config, EngineName, LimitsTable
 from ..engines import needs_weights, open_engine
 from ..engines.base import Engine
 from ..engines.transformers import zero_gpu
@@ -13,16 +13,27 @@ from ..models import LocalModel, fetch
 from ..persona import Persona, persona_from_config, read_persona
 from ..progress import Report
 from ..weights import Choice, choose_weights, refuse_unpinned_remote_code
-from ..words import LANGUAGE_NAMES, Language, Text
+from ..words import LANGUAGE_NAMES, Language, Text, joined
 from .host import PersonaSource, Ready
 
 
+def is_single_user(limits: LimitsTable, *, public: bool) -> bool:
+    """Whether one person alone uses it: the owner, unless `[serve.limits] concurrent` tells how many."""
+    return not public and (limits.concurrent == 1 or "concurrent" not in limits.model_fields_set)
+
+
 def load_assistant(
-    config: Config, report: Report, engine: EngineName | None = None, model: str | None = None
+    config: Config,
+    report: Report,
+    engine: EngineName | None = None,
+    model: str | None = None,
+    *,
+    single_user: bool = False,
 ) -> Ready:
     """Fetch the weights, read who they are, start the engine.
 
-    `engine` and `model` replace the configuration's. Raises UsageError, BlockedError, EngineError.
+    `engine` and `model` replace the configuration's. For a `single_user` the CPU engine is the one
+    that answers one person soonest. Raises UsageError, BlockedError, EngineError.
     """
     refuse_unpinned_remote_code(config)
     name = engine or config.serve.engine
@@ -31,7 +42,7 @@ def load_assistant(
     if needs_weights(name):
         local = fetch(choice.reference, base_folder=config.folder, report=report)
     persona, source = _persona(config, local)
-    opened = open_engine(name, local, config.serve, report)
+    opened = open_engine(name, local, config.serve, report, single_user=single_user)
     unknown: tuple[Language, ...] = ()
     if local is not None and source == "config" and len(persona.languages) > 1:
         persona, unknown = _as_the_base_can(persona, local, opened.engine, report)
@@ -74,6 +85,4 @@ def _note(
             Text(f"It does not know {name.en}; for a base that does, change [model] base in assistant.toml.",
                  f"它不会{name.zh}；要{name.zh}，请在 assistant.toml 的 [model] base 换一个会的基座。")
         )  # fmt: skip
-    if not notes:
-        return None
-    return Text(" ".join(note.en for note in notes), "".join(note.zh for note in notes))
+    return joined(*notes)

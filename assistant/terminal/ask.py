@@ -48,7 +48,7 @@ def load(context: Context, config: Config, choices: Choices) -> Ready:
     from ..serving.load import load_assistant
 
     with TerminalProgress(context.quiet) as progress:
-        return load_assistant(config, progress, choices.engine, choices.model)
+        return load_assistant(config, progress, choices.engine, choices.model, single_user=True)
 
 
 def sampling_from(table: SamplingTable) -> Sampling:

@@ -22,7 +22,9 @@ class ShuffledBatchSampler(LengthGroupedSampler):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
         rows = get_length_grouped_indices(self.length, self.group_batch_size, generator)
-        repeated = -(-self.total_size // len(rows))  # the last batch is filled up from the beginning
+        repeated = -(
+            -self.total_size // len(rows)
+        )  # the last batch is filled up from the beginning
         batches = torch.tensor(rows * repeated)[: self.total_size].split(self.total_batch_size)
         order = 1 + torch.randperm(len(batches) - 1, generator=generator)
         shuffled = torch.cat([batches[0], *(batches[number] for number in order)])

@@ -32,6 +32,7 @@ class LlamaCppEngine(RemoteEngine):
         trained_length: int,
         settings: LlamaCppSettings = LlamaCppSettings(),
         report: Report = unreported,
+        shown_as: str = "llamacpp",
     ):
         if not read_fields(weights, TEMPLATE).get(TEMPLATE):
             raise no_chat_template(name)
@@ -51,8 +52,8 @@ class LlamaCppEngine(RemoteEngine):
         except BaseException:
             self._process.close()
             raise
-        details = {"at once": str(there.slots)}
-        self._info = EngineInfo("llamacpp", "CPU", name, there.context_length, details)
+        details = {"library": "llama.cpp", "at once": str(there.slots)}
+        self._info = EngineInfo(shown_as, "CPU", name, there.context_length, details)
         self._warm_up(report)
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Generation:

@@ -48,7 +48,7 @@ class ServerProcess:
     def _tell(self, model: Path, room: Room) -> str:
         wanted = {
             "model": str(model), "slots": room.slots, "context_length": room.context_length,
-            "threads": _cores(), "key": self.key,
+            "threads": cores(), "key": self.key,
         }  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -66,16 +66,22 @@ class ServerProcess:
             self._process.wait()
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _refuse_missing_library() -> None:
+def is_installed() -> bool:
+    """Whether llama.cpp is here."""
     from importlib.util import find_spec
 
-    if find_spec("xllamacpp") is None:
+    return find_spec("xllamacpp") is not None
+
+
+def _refuse_missing_library() -> None:
+    if not is_installed():
         raise EngineError(
             "unavailable",
             Text("llama.cpp (xllamacpp) is not installed.", "没有安装 llama.cpp（xllamacpp）。"),
