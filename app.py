@@ -66,7 +66,8 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
     )  # fmt: skip
     host = Host(aloud(load, context), persona_from_config(config))
 
-    loads_first = zero_gpu.here()  # which looks what needs a GPU when the page opens
+    # ZeroGPU looks what needs a GPU when the page opens.
+    loads_first = zero_gpu.here() and (engine or config.serve.engine) in ("auto", "transformers")
 
     def opened() -> None:
         gc.freeze()

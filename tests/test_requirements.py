@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.apps.bundle import ON_ZEROGPU
+from deploy.apps.profiles import PROFILES
+
 ROOT = Path(__file__).resolve().parent.parent
 FOUND = ROOT / ".pytest_cache" / "resolved"
 SUPPORTED = ("3.10", "3.11", "3.12")
@@ -55,6 +58,14 @@ def test_zerogpu_can_install_its_list_with_what_a_space_adds(python, tmp_path):
     both = tmp_path / "both.txt"
     both.write_text("\n".join([listed, *ADDED_BY_ZEROGPU]), encoding="utf-8")
     assert "\ntorch==2.10.0\n" in resolve(str(both), python)
+
+
+def test_zerogpu_can_install_a_laptops_list_too(tmp_path):
+    both = tmp_path / "both.txt"
+    listed = (ROOT / "requirements-cpu.txt").read_text("utf-8")
+    both.write_text("\n".join([listed, ON_ZEROGPU, *ADDED_BY_ZEROGPU]), encoding="utf-8")
+    found = resolve(str(both), PROFILES["hf-zerogpu-cpu"].python.rpartition(".")[0])
+    assert "\nopenvino==" in found and "\nspaces==0.51.3\n" in found
 
 
 def test_a_laptop_gets_no_torch_and_no_cuda():

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from ..config import Config, EngineName, LimitsTable
 from ..engines import needs_weights, open_engine
 from ..engines.base import Engine
-from ..engines.transformers import zero_gpu
 from ..languages.kept import known_languages
 from ..models import LocalModel, fetch
 from ..persona import Persona, persona_from_config, read_persona
@@ -53,7 +52,7 @@ def _as_the_base_can(
     persona: Persona, base: LocalModel, engine: Engine, report: Report
 ) -> tuple[Persona, tuple[Language, ...]]:
     """The persona in the languages that an untrained base knows, and those that it does not."""
-    known = known_languages(base, None if zero_gpu.here() else lambda: engine, report)
+    known = known_languages(base, (lambda: engine) if engine.may_be_tried else None, report)
     if known is None:
         return persona, ()
     narrowed = persona.speaking(known)

@@ -4,6 +4,7 @@ that a host reads."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,18 @@ from .profiles import Profile
 
 PROJECT = Path(__file__).resolve().parents[2]
 _CODE = (".py", ".js", ".css", ".json", ".toml", ".svg", ".png")
+ON_ZEROGPU = "spaces>=0.42,<1\n"
+_MAIN = 'if __name__ == "__main__":\n'
+GPU_FUNCTION = '''\
+if importlib.util.find_spec("spaces"):  # not where the app is tried before it is sent
+    import spaces
+
+    @spaces.GPU
+    def for_zerogpu() -> None:
+        """Never called. ZeroGPU starts no Space in which nothing asks for a GPU."""
+
+
+'''
 STUDIO_FILE = "ms_deploy.json"
 
 
@@ -37,6 +50,8 @@ def make_bundle(
             place = partial / file
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(PROJECT / file, place)
+        if profile.on_zerogpu:
+            _write(partial / "app.py", with_gpu_function((PROJECT / "app.py").read_text("utf-8")))
         _write(partial / "assistant.toml", pinned_config(config, weights, profile))
         _write(partial / "requirements.txt", requirements(profile, weights))
         _write(partial / "packages.txt", (PROJECT / "packages.txt").read_text("utf-8"))
@@ -81,7 +96,17 @@ def requirements(profile: Profile, weights: Reference) -> str:
     text = (PROJECT / profile.requirements).read_text(encoding="utf-8")
     if weights.scheme == "modelscope":
         text += "modelscope-hub>=0.5,<0.6\n"
+    if profile.on_zerogpu and not re.search(r"^spaces\b", text, re.M):
+        text += ON_ZEROGPU
     return text
+
+
+def with_gpu_function(app: str) -> str:
+    """`app.py` with a function at its top level that asks for a GPU and is never called.
+
+    ZeroGPU starts no Space in which it finds none, and may overlook those that are made later.
+    """
+    return app.replace(_MAIN, GPU_FUNCTION + _MAIN)
 
 
 def studio_settings(profile: Profile) -> dict[str, Any]:

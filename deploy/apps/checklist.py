@@ -29,7 +29,7 @@ def remaining_steps(
         ]  # fmt: skip
     if profile.is_static:
         return [Text(f"Open it and ask something: {url}", f"打开并问一句：{url}")]
-    if profile.name == "hf-zerogpu":
+    if profile.on_zerogpu:
         return [
             Text(
                 f"See that its hardware is ZeroGPU: {url}/settings",

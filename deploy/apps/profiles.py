@@ -37,7 +37,13 @@ class Profile:
         """Whether it is files alone, and the model runs in the visitor's browser."""
         return self.engine == "browser"
 
+    @property
+    def on_zerogpu(self) -> bool:
+        """Whether the host lends a GPU to functions that ask for one; it must find such a function."""
+        return self.hardware == ZEROGPU
 
+
+ZEROGPU = "zero-a10g"
 _FREE = Text("free", "免费")
 _ALL = (
     Profile(
@@ -53,12 +59,20 @@ _ALL = (
              "按小时计费：T4 small 0.40 美元，L4 0.80，A10G small 1.00"),
     ),
     Profile(
-        "hf-zerogpu", "hf", "transformers", "deploy/requirements-zerogpu.txt", "zero-a10g",
+        "hf-zerogpu", "hf", "transformers", "deploy/requirements-zerogpu.txt", ZEROGPU,
         Text("Hugging Face Space on ZeroGPU, 48 GB for a minute or two at a time",
              "Hugging Face Space，ZeroGPU，每次可用一两分钟 48 GB 显存"),
         Text("free: two Spaces of a verified account older than 30 days; each visitor has a few minutes a day",
              "免费：验证过邮箱且注册超过 30 天的账号可建两个；每位访客每天有几分钟额度"),
         python="3.12.12",  # it has this one and 3.10.13
+    ),
+    Profile(
+        "hf-zerogpu-cpu", "hf", "cpu", "requirements-cpu.txt", ZEROGPU,
+        Text("Hugging Face Space on ZeroGPU whose processor answers: a small model, no wait for a GPU",
+             "Hugging Face Space，ZeroGPU，由处理器回答：适合小模型，不用等显卡"),
+        Text("free: two Spaces of a verified account older than 30 days; visitors use up no GPU minutes",
+             "免费：验证过邮箱且注册超过 30 天的账号可建两个；不占访客的 GPU 额度"),
+        python="3.12.12",
     ),
     Profile(
         "hf-static", "hf", "browser", "", "",

@@ -136,7 +136,7 @@ def send_app(app: ReadyApp, *, try_it: bool = True, report: Report = unreported)
 
 def repository_settings(profile: Profile) -> dict[str, str]:
     """How the repository is made as an app's; hardware that costs money is never asked for."""
-    if profile.name == "hf-zerogpu":  # free; without it a free account is refused (402)
+    if profile.on_zerogpu:  # free; without it a free account is refused (402)
         return {"space_sdk": "gradio", "space_hardware": profile.hardware}
     if profile.hub == "hf":
         return {"space_sdk": "static" if profile.is_static else "gradio"}

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from ..target import Target
 
 PROFILES = (
-    "hf-cpu", "hf-gpu", "hf-zerogpu", "hf-static", "modelscope-cpu", "modelscope-xgpu", "modelscope-static",
-    "openxlab-cpu", "openxlab-gpu",
+    "hf-cpu", "hf-gpu", "hf-zerogpu", "hf-zerogpu-cpu", "hf-static", "modelscope-cpu", "modelscope-xgpu",
+    "modelscope-static", "openxlab-cpu", "openxlab-gpu",
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from sharing_fixtures import (
 from assistant.config import read_config
 from assistant.errors import BlockedError, FailedError, UsageError
 from assistant.models import parse
-from deploy.apps.bundle import make_bundle, project_files
+from deploy.apps.bundle import GPU_FUNCTION, ON_ZEROGPU, make_bundle, project_files
 from deploy.apps.profiles import PROFILES, choose_profile
 from deploy.apps.share_app import SharedApp, choose_model, planned_app, send_app
 from deploy.apps.trial import try_bundle
@@ -105,7 +105,8 @@ def test_a_bundle_is_this_very_project_and_no_more(tmp_path, profile):
     }
     assert {"app.py", "LICENSE", "assistant/ui/page.py", "assistant/ui/static/page.css"} <= code
     assert not [path for path in files if path.startswith(("train", "deploy", "tests", "runs"))]
-    for path in code:
+    changed = {"app.py"} if PROFILES[profile].on_zerogpu else set()
+    for path in code - changed:
         assert (out / path).read_bytes() == (ROOT / path).read_bytes()
 
 
@@ -120,7 +121,8 @@ def test_the_configuration_is_pinned_and_keeps_what_the_person_wrote(tmp_path, p
     assert "# 你的助手是谁" in text and len(document["assistant"]["facts"]) == 2
     assert read_config(out / "assistant.toml").styles.keys() == {"rednote", "formal"}
     listed = (out / "requirements.txt").read_text("utf-8")
-    assert listed == (ROOT / PROFILES[profile].requirements).read_text("utf-8")
+    added = ON_ZEROGPU if profile == "hf-zerogpu-cpu" else ""
+    assert listed == (ROOT / PROFILES[profile].requirements).read_text("utf-8") + added
     assert ("lmdeploy" in listed) == (PROFILES[profile].engine == "turbomind")
     assert (out / "packages.txt").read_text() == "git\ngit-lfs\n"
 
@@ -168,7 +170,7 @@ def test_each_host_reads_its_own_head(tmp_path):
     assert heads["openxlab-gpu"] is None
 
 
-@pytest.mark.parametrize("profile", ["hf-cpu", "hf-zerogpu"])
+@pytest.mark.parametrize("profile", ["hf-cpu", "hf-zerogpu", "hf-zerogpu-cpu"])
 def test_the_bundle_runs_alone_and_answers(tmp_path, profile):
     out = bundle(tmp_path, profile)
     seconds = try_bundle(out, lambda _: None)
@@ -176,19 +178,37 @@ def test_the_bundle_runs_alone_and_answers(tmp_path, profile):
     assert not list(out.rglob("__pycache__"))
 
 
-def test_zerogpu_finds_a_function_for_its_gpu(tmp_path):
-    out = bundle(tmp_path, "hf-zerogpu")
-    marked = [
+def for_a_gpu(files):
+    """The functions of these files that ask ZeroGPU for one."""
+    return [
         node
-        for file in out.rglob("*.py")
+        for file in files
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
         if isinstance(node, ast.FunctionDef)
         for decorator in node.decorator_list
         if ast.unparse(decorator).startswith("spaces.GPU")
     ]
+
+
+def test_zerogpu_runs_a_generator_on_its_gpu(tmp_path):
+    marked = for_a_gpu((bundle(tmp_path, "hf-zerogpu") / "assistant").rglob("*.py"))
     assert len(marked) == 1
     # A generator: only that one streams.
     assert any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in ast.walk(marked[0]))
+
+
+@pytest.mark.parametrize("profile", ["hf-zerogpu", "hf-zerogpu-cpu"])
+def test_an_app_on_zerogpu_asks_for_a_gpu_at_its_top_level(tmp_path, profile):
+    app = bundle(tmp_path, profile) / "app.py"
+    assert len(for_a_gpu([app])) == 1
+    without = app.read_text("utf-8").replace(GPU_FUNCTION, "")
+    assert without == (ROOT / "app.py").read_text("utf-8")
+
+
+def test_elsewhere_nothing_asks_for_a_gpu(tmp_path):
+    out = bundle(tmp_path, "hf-cpu")
+    assert not for_a_gpu([out / "app.py"])
+    assert "spaces" not in (out / "requirements.txt").read_text("utf-8")
 
 
 def test_a_bundle_that_does_not_start_is_not_sent(published, hub, monkeypatch):
@@ -252,12 +272,15 @@ def test_another_github_repository_than_the_apps_name(published, hub):
     assert "all as sent" in deploy(published, "verify", "--to", "openxlab:me/page").stdout
 
 
-def test_a_space_on_zerogpu_asks_for_the_free_gpu(published, hub):
-    _, done = send_to(published, "hf:me/app", profile="hf-zerogpu")
+@pytest.mark.parametrize(
+    ("profile", "engine"), [("hf-zerogpu", "transformers"), ("hf-zerogpu-cpu", "cpu")]
+)
+def test_a_space_on_zerogpu_asks_for_the_free_gpu(published, hub, profile, engine):
+    _, done = send_to(published, "hf:me/app", profile=profile)
     repo = hub.repo("space", "me/app")
     assert repo.settings == {"sdk": "gradio", "hardware": "zero-a10g"} and repo.private
     files = hub.files("space", "me/app")
-    assert 'engine = "transformers"' in files["assistant.toml"].decode()
+    assert f'engine = "{engine}"' in files["assistant.toml"].decode()
     assert "hardware is ZeroGPU" in done.steps[0].en
 
 

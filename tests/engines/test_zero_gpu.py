@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,18 +60,17 @@ class Space:
         )
 
 
-@pytest.fixture(scope="module")
-def space(embedded_folder: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
-    """The bundle of hf-zerogpu on the embedded base, its engine left to choose itself."""
-    home = tmp_path_factory.mktemp("space")
+@contextmanager
+def running(profile: str, engine: str, model: LocalModel, home: Path) -> Iterator[Space]:
+    """A bundle of that profile, started as the platform starts it."""
     folder = home / "app"
     config = read_config(ROOT / "assistant.toml")
     weights, target = parse("hf:me/bei", home), parse_target("hf:me/app", "app")
-    make_bundle(config, weights, PROFILES["hf-zerogpu"], target, folder, "apache-2.0")
+    make_bundle(config, weights, PROFILES[profile], target, folder, "apache-2.0")
     port = free_port()
     command = [
-        sys.executable, platform.__file__, "app.py", "--engine", "auto", "--port", str(port), "--public",
-        "--host", "127.0.0.1", "--model", str(embedded_folder.path),
+        sys.executable, platform.__file__, "app.py", "--engine", engine, "--port", str(port), "--public",
+        "--host", "127.0.0.1", "--model", str(model.path),
     ]  # fmt: skip
     said = home / "said"
     with device_api() as api, said.open("wb") as out:
@@ -85,6 +85,13 @@ def space(embedded_folder: LocalModel, tmp_path_factory: pytest.TempPathFactory)
         finally:
             os.killpg(process.pid, signal.SIGKILL)  # those that it forked, too
             process.wait()
+
+
+@pytest.fixture(scope="module")
+def space(embedded_folder: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
+    """The bundle of hf-zerogpu on the embedded base, its engine left to choose itself."""
+    with running("hf-zerogpu", "auto", embedded_folder, tmp_path_factory.mktemp("space")) as found:
+        yield found
 
 
 def test_the_platform_finds_a_function_for_its_gpu_before_the_page_opens(space):
@@ -133,6 +140,15 @@ def test_a_visitor_without_quota_is_told_and_the_next_one_is_answered(space):
         space.api.no_quota = False
     assert space.client().predict(QUESTION, **GREEDY, api_name="/chat")
     assert "restart" not in space.said.read_text()
+
+
+def test_a_space_whose_processor_answers_is_started_and_uses_no_gpu(embedded_model, tmp_path):
+    with running("hf-zerogpu-cpu", "cpu", embedded_model, tmp_path) as space:
+        assert space.process.poll() is None, space.said.read_text()
+        assert space.client().predict(QUESTION, **GREEDY, api_name="/chat")
+        assert space.api.paths() == [
+            "/startup-report"
+        ]  # which is sent where a function asks for one
 
 
 # ---- without the package
