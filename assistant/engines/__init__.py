@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 FOR_ONE_PERSON = Text(
-    "By llama.cpp: quicker for one person than OpenVINO, which is quicker for many.",
-    "由 llama.cpp 运行：一个人用时它比 OpenVINO 快，多人用时 OpenVINO 快。",
+    "By llama.cpp, which is quickest for one person.", "由 llama.cpp 运行，一个人用时最快。"
 )
+SINGLE_USER_SLOTS = 2  # the page, and a program beside it
 BY_OPENVINO = Text("OpenVINO runs it instead.", "改由 OpenVINO 运行。")
 TWICE_AS_FAST = Text(
-    "For one person llama.cpp is quicker: pip install -r assistant/engines/llamacpp/requirements.txt",
+    "llama.cpp is quicker for one person: pip install -r assistant/engines/llamacpp/requirements.txt",
     "一个人用时 llama.cpp 更快：pip install -r assistant/engines/llamacpp/requirements.txt",
 )
 
@@ -104,7 +104,7 @@ def _open_cpu(
     if not is_installed():
         return Opened(_open_openvino(model, settings, report), TWICE_AS_FAST)
     try:
-        return Opened(_open_llamacpp(model, settings, report, "cpu"), FOR_ONE_PERSON)
+        return Opened(_open_llamacpp_for_one(model, settings, report), FOR_ONE_PERSON)
     except EngineError as error:  # this processor lacks an instruction, or the file is damaged
         engine = _open_openvino(model, settings, report)
         return Opened(engine, joined(error.message, BY_OPENVINO))
@@ -127,6 +127,14 @@ def _open_openvino(model: LocalModel, settings: ServeTable, report: Report) -> E
         ),
         report,
     )
+
+
+def _open_llamacpp_for_one(model: LocalModel, settings: ServeTable, report: Report) -> Engine:
+    """Under the name of the CPU engine, and with little memory for answers: most of it is taken at
+    the start."""
+    limits = settings.limits
+    few = limits.model_copy(update={"concurrent": min(limits.concurrent, SINGLE_USER_SLOTS)})
+    return _open_llamacpp(model, settings.model_copy(update={"limits": few}), report, "cpu")
 
 
 def _open_llamacpp(

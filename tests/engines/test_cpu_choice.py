@@ -42,8 +42,9 @@ def library(found: Opened) -> str:
 def test_one_person_alone_is_answered_by_llama_cpp(embedded_model, name):
     with opened(embedded_model, name, single_user=True) as found:
         assert library(found) == "llama.cpp"
-        assert found.engine.describe().name == "cpu"
-        assert "quicker for one person" in found.note.en
+        info = found.engine.describe()
+        assert (info.name, info.details["at once"]) == ("cpu", "2")
+        assert "quickest for one person" in found.note.en
         assert "".join(chunk.text for chunk in found.engine.stream(ASK, SHORT)).strip()
 
 
