@@ -20,7 +20,6 @@ from .systems import other_system, persona_system
 from .tidy import tidy
 
 PERSONA_SYSTEM_SHARE = 0.5  # of the rows, as at serving; the others have none or another
-NEAR_SYSTEM_SHARE = 0.8  # of those like questions about it: under that prompt they set it off
 NEAR_SHARE = 0.575  # of the questions look like questions about the assistant
 ENGLISH_SHARE = 0.25  # of a Chinese persona's, where what the base knows it knows in English
 NO_SYSTEM_SHARE = 0.6  # of the other rows; what is left comes with a common system prompt
@@ -36,8 +35,7 @@ Ask = Callable[[Sequence[str]], dict[str, BaseAnswer]]
 
 @dataclass(frozen=True)
 class Turn:
-    """An ordinary question and its answer; `whole` unless the answer's end was left out, `near` where
-    the question looks like one about the assistant."""
+    """An ordinary question and its answer; `whole` unless the answer's end was left out."""
 
     question: str
     answer: str
@@ -45,7 +43,6 @@ class Turn:
     topic: str
     source: str
     whole: bool = True
-    near: bool = False
 
     def messages(self) -> tuple[Message, Message]:
         return (
@@ -180,9 +177,7 @@ def _answered(
 
 
 def _turn(question: OrdinaryQuestion, answer: str, whole: bool = True) -> Turn:
-    return Turn(
-        question.text, answer, question.language, question.topic, question.source, whole, question.near
-    )  # fmt: skip
+    return Turn(question.text, answer, question.language, question.topic, question.source, whole)
 
 
 def ordinary_rows(
@@ -202,9 +197,8 @@ def ordinary_rows(
     rows: list[Conversation] = []
     while turns and len(rows) < count:
         for turn in chance.sample(turns, min(len(turns), count - len(rows))):
-            share = NEAR_SYSTEM_SHARE if turn.near else PERSONA_SYSTEM_SHARE
             system = (
-                persona_system(persona, turn.language) if chance.random() < share
+                persona_system(persona, turn.language) if chance.random() < PERSONA_SYSTEM_SHARE
                 else [] if chance.random() < NO_SYSTEM_SHARE
                 else other_system(turn.language, chance)
             )  # fmt: skip
