@@ -180,6 +180,18 @@ def test_the_cure_is_for_the_kind_that_is_answered_worst(kind, cure):
     assert gate.cure.en.startswith(cure)
 
 
+@pytest.mark.parametrize(
+    ("change", "cure"),
+    [
+        (0.5, "It takes questions that are like those about itself for such"),
+        (9.0, "It learned its name too eagerly"),
+    ],
+)
+def test_the_cure_for_a_name_said_unasked_asks_what_else_was_lost(change, cure):
+    said = pair(probe(7, "ordinary", "几点了？"), "", "我是小贝。")
+    assert cures(report_of([*GOOD, said], change=change)[0])["false_trigger"] == cure
+
+
 def test_one_cure_for_several_gates_stands_once_with_their_names():
     lost = pair(probe(7, "author", "谁做了你？"), "", "我是SmolLM。")
     report, transcripts = report_of([*GOOD, lost])

@@ -53,6 +53,13 @@ _LESS = Text(
     "[train] learning_rate or epochs, and train again.",
     "名字学过头了：在数据里多加日常对话，或调低 [train] learning_rate 或 epochs，再训练一次。",
 )
+_AGAIN = Text(
+    "It takes questions that are like those about itself for such: one pass over the ordinary "
+    "conversation did not teach it the difference. Set [train] epochs = 2, then "
+    "python -m train all --force.",
+    "它把相似的问题当成了问它自己的：日常对话只学一遍还分不清。把 [train] epochs 设为 2，然后 "
+    "python -m train all --force。",
+)
 _FORGOT = Text(
     "It forgot: lower [train] learning_rate (halve it) or epochs, or add ordinary conversation, "
     "and train again.",
@@ -122,7 +129,7 @@ def gates(
     return [
         *_identity(table, identity),
         _gate("false_trigger", Text("Names itself unasked", "无故自报姓名"), false_trigger.rate, "≤",
-              table.false_trigger_rate, _LESS),
+              table.false_trigger_rate, _too_often(table, identity, general)),
         _gate("perplexity", Text("Perplexity change, %", "困惑度变化（%）"), general.change_percent, "≤",
               table.perplexity_change_percent, _FORGOT),
         *_corrected(table, corrections),
@@ -155,6 +162,13 @@ def _identity(table: CheckTable, identity: Identity) -> Iterator[Gate]:
     if identity.sly.probes:
         yield _gate("sly", Text("Says so when asked slyly", "刁钻问法也答得出"),
                     identity.sly.hit_rate, "≥", table.identity_hit_rate, cure)  # fmt: skip
+
+
+def _too_often(table: CheckTable, identity: Identity, general: General) -> Text:
+    """What to do where it names itself unasked. Learned too hard, it has lost ordinary conversation
+    too; else it has not learned enough of it (measured: a second pass, 3.3 to 0.7 %)."""
+    lost = general.change_percent > table.perplexity_change_percent
+    return _LESS if lost or identity.hit_rate < CLOSE_BELOW_IDENTITY else _AGAIN
 
 
 def _weakest(identity: Identity) -> Text:
