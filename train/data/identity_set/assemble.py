@@ -79,8 +79,10 @@ def assemble(
     put_right = correction_rows(persona, corrected, chance("corrections"))
     wanted = round(table.ordinary_ratio * (len(chosen) + len(facts_asked) + len(put_right)))
     probed = ordinary.probe_questions(persona.languages, chance("probed"))
+    exam = [question.text for question in probed] + [question.text for question in held]
+    exam += [ask for fact in facts for ask in fact.probe]
     there = _ordinary(
-        persona, base, table, wanted, probed, source, chance("ordinary"), chance("held")
+        persona, base, table, wanted, exam, source, chance("ordinary"), chance("held")
     )
     about = chance("about")
 
@@ -99,8 +101,7 @@ def assemble(
         everyday = chance("own").sample(there.own_train, min(wanted, len(there.own_train)))
         valid = there.own_held or []
     task = task_rows(
-        persona, table.task_files, source.config.folder, [question.text for question in probed], seed,
-        chance("task"),
+        persona, table.task_files, source.config.folder, exam, seed, chance("task"),
     )  # fmt: skip
     usual = [*identity, *facts_asked, *everyday, *task.train]
     train = apart_from_corrections(usual, corrected)
@@ -153,13 +154,13 @@ def _split(
 
 def _ordinary(
     persona: Persona, base: BaseNames, table: DataTable, wanted: int,
-    probed: Sequence[ordinary.OrdinaryQuestion], source: BaseSource, chance: random.Random,
-    held_chance: random.Random,
+    exam: Sequence[str], source: BaseSource, chance: random.Random, held_chance: random.Random,
 ) -> Ordinary:  # fmt: skip
-    """`held_chance` is apart, so that more rows to train on leave those held out as they are."""
+    """`exam`: what the check asks, which no row of the owner's files may ask too. `held_chance` is
+    apart, so that more rows to train on leave those held out as they are."""
     if table.ordinary_files:
         rows = own_files.rows_of_files(table.ordinary_files, source.config.folder)
-        train, held = own_files.divided(rows, [question.text for question in probed], chance)
+        train, held = own_files.divided(rows, exam, chance)
         return Ordinary(own_files.turns_of(train), own_files.turns_of(held), train, held)
     if not wanted:
         return Ordinary([], [])

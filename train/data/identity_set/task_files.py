@@ -41,7 +41,7 @@ def task_rows(
         persona: whose system prompt most rows are given that have none, as facts are.
         files: paths from `folder`.
         folder: where `assistant.toml` stands.
-        probed: ordinary questions of the check; a row that asks nearly one of them is left out.
+        probed: questions of the check; a row that asks nearly one of them is left out.
         seed: which rows are held out. A request is held out in all its styles together.
         chance: which system prompt a row gets.
 
