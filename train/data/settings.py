@@ -19,7 +19,7 @@ class DataTable(Table):
     """
 
     identity_rows: Annotated[int, Field(ge=1)] = 400
-    ordinary_ratio: Annotated[float, Field(ge=0, le=100)] = 4.0
+    ordinary_ratio: Annotated[float, Field(ge=0, le=100)] = 2.0
     ordinary_files: tuple[Filled, ...] = ()
     task_files: tuple[Filled, ...] = ()
     ordinary_tokens: Annotated[int, Field(ge=16)] = 32
