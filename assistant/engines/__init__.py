@@ -28,7 +28,7 @@ FOR_ONE_PERSON = Text(
 )
 SINGLE_USER_SLOTS = 2  # the page, and a program beside it
 BY_OPENVINO = Text("OpenVINO runs it instead.", "改由 OpenVINO 运行。")
-TWICE_AS_FAST = Text(
+QUICKER_ALONE = Text(
     "llama.cpp is quicker for one person: pip install -r assistant/engines/llamacpp/requirements.txt",
     "一个人用时 llama.cpp 更快：pip install -r assistant/engines/llamacpp/requirements.txt",
 )
@@ -102,7 +102,7 @@ def _open_cpu(
     if not single_user or model.format != "gguf":
         return Opened(_open_openvino(model, settings, report))
     if not is_installed():
-        return Opened(_open_openvino(model, settings, report), TWICE_AS_FAST)
+        return Opened(_open_openvino(model, settings, report), QUICKER_ALONE)
     try:
         return Opened(_open_llamacpp_for_one(model, settings, report), FOR_ONE_PERSON)
     except EngineError as error:  # this processor lacks an instruction, or the file is damaged
