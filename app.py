@@ -62,7 +62,7 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
 
     load = functools.partial(
         load_assistant, config, engine=engine, model=model,
-        single_user=is_single_user(config.serve.limits, public=place.public),
+        single_user=is_single_user(config.serve.limits, place),
     )  # fmt: skip
     host = Host(aloud(load, context), persona_from_config(config))
 

@@ -55,7 +55,7 @@ def serve_api(
     reach_this_machine_directly(place.address)
     load = functools.partial(
         load_assistant, config, engine=engine, model=model,
-        single_user=is_single_user(config.serve.limits, public=place.public),
+        single_user=is_single_user(config.serve.limits, place),
     )  # fmt: skip
     host = Host(aloud(load, context), persona_from_config(config))
     answerer = answerer_for(host, config, public=place.public)

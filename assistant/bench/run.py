@@ -58,7 +58,8 @@ def run_bench(config: Config, model: str | None, quick: bool, tell: Tell, comman
     readable = openvino_weights(local, tell)
     for what, measure in (
         (Text("start-up", "启动"), lambda: _start_up(config, rounds)),
-        (Text("engine", "引擎"), lambda: _engine(config, local, readable, rounds, tell)),
+        (Text("engine", "引擎"), lambda: _engine(config, local, readable, rounds)),
+        (Text("one person alone", "一人独用"), lambda: _decode_alone(config, local, rounds, tell)),
     ):
         tell(Progress(Text(f"Measuring: {what.en}", f"正在测量：{what.zh}")))
         report.rows += measure()
@@ -127,7 +128,7 @@ def _page_time(config: Config) -> float:
 
 
 def _engine(
-    config: Config, local: LocalModel, readable: Readable, rounds: Rounds, tell: Tell
+    config: Config, local: LocalModel, readable: Readable, rounds: Rounds
 ) -> list[BenchRow]:
     settings = CpuSettings(cache_gb=config.serve.cache_gb, concurrent=VISITORS,
                            precision=config.serve.cpu_precision)  # fmt: skip
@@ -138,7 +139,6 @@ def _engine(
     try:
         rows = [BenchRow("model loaded", loaded, "s")]
         rows += _decode(config, engine, bare, local, rounds)
-        rows += _decode_alone(config, local, rounds, tell)
         rows += _together(engine, bare, rounds)
         rows += _first_token(engine, rounds)
         rows += _stop(engine, rounds)

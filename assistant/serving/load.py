@@ -14,11 +14,15 @@ from ..progress import Report
 from ..weights import Choice, choose_weights, refuse_unpinned_remote_code
 from ..words import LANGUAGE_NAMES, Language, Text, joined
 from .host import PersonaSource, Ready
+from .listen import ListenAddress
 
 
-def is_single_user(limits: LimitsTable, *, public: bool) -> bool:
-    """Whether one person alone uses it: the owner, unless `[serve.limits] concurrent` tells how many."""
-    return not public and (limits.concurrent == 1 or "concurrent" not in limits.model_fields_set)
+def is_single_user(limits: LimitsTable, place: ListenAddress) -> bool:
+    """Whether one person alone uses it: the owner, on their own machine and through no proxy, unless
+    `[serve.limits] concurrent` tells how many."""
+    if place.public or place.root_path:
+        return False
+    return limits.concurrent == 1 or "concurrent" not in limits.model_fields_set
 
 
 def load_assistant(

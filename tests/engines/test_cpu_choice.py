@@ -14,6 +14,7 @@ from assistant.engines.base import Sampling
 from assistant.errors import EngineError
 from assistant.models.local import LocalModel, open_local
 from assistant.progress import unreported
+from assistant.serving.listen import find_place
 from assistant.serving.load import is_single_user
 from assistant.words import Text
 
@@ -78,14 +79,16 @@ def test_where_llama_cpp_does_not_run_openvino_does_and_says_so(embedded_model, 
 
 
 @pytest.mark.parametrize(
-    ("limits", "public", "alone"),
+    ("limits", "public", "root_path", "alone"),
     [
-        ({}, False, True),
-        ({}, True, False),
-        ({"concurrent": 1}, False, True),
-        ({"concurrent": 1}, True, False),
-        ({"concurrent": 16}, False, False),
+        ({}, False, None, True),
+        ({}, True, None, False),
+        ({}, False, "/bella", False),
+        ({"concurrent": 1}, False, None, True),
+        ({"concurrent": 1}, True, None, False),
+        ({"concurrent": 16}, False, None, False),
     ],
 )
-def test_who_uses_it_alone(limits, public, alone):
-    assert is_single_user(LimitsTable(**limits), public=public) is alone
+def test_who_uses_it_alone(limits, public, root_path, alone):
+    place = find_place(None, 0, root_path, public, {})
+    assert is_single_user(LimitsTable(**limits), place) is alone
