@@ -30,6 +30,24 @@ def engine_options(command):
     )(command)  # fmt: skip
 
 
+class _Names(click.ParamType):
+    name = "NAME,NAME…"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        return tuple(name for part in value.split(",") if (name := part.strip()))
+
+
+def tools_option(command):
+    """`--tools`: what the assistant may use."""
+    return click.option(
+        "--tools", type=_Names(),
+        help=_help("Tools it may use: clock, python; default: [tools] use. Empty: none.",
+                   "可以使用的工具：clock、python；默认取 [tools] use。留空则不用。"),
+    )(command)  # fmt: skip
+
+
 def sampling_options(command):
     """The sampling flags; their defaults come from `[serve.sampling]`."""
     for flag, kind, text in (
@@ -53,6 +71,7 @@ def main() -> None:
 @main.command(help=_help("Ask once; the answer goes to stdout.", "问一句；回答打印在标准输出。"))
 @click.argument("text")
 @sampling_options
+@tools_option
 @engine_options
 @common_options
 def ask(context: Context, text: str, engine, model, **choices) -> None:
@@ -64,6 +83,7 @@ def ask(context: Context, text: str, engine, model, **choices) -> None:
 @main.command(help=_help("Talk: history, streaming, Ctrl-C stops an answer.",
                          "对话：有历史、流式输出，Ctrl-C 停止回答。"))  # fmt: skip
 @sampling_options
+@tools_option
 @engine_options
 @common_options
 def chat(context: Context, engine, model, **choices) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 OTHER_TABLES = (
     ("train", "train.settings", "TrainTable"), ("share", "deploy.settings", "ShareTable"),
     ("knowledge", "assistant.knowledge.settings", "KnowledgeTable"),
+    ("tools", "assistant.tools.settings", "ToolsTable"),
 )  # fmt: skip
 
 

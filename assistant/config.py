@@ -33,7 +33,7 @@ from .words import Language, Text
 
 DEFAULT_CONFIG = Path("assistant.toml")
 RUNS = "runs"  # the folder of all runs, beside it
-OTHER_PACKAGES_TABLES = ("train", "share", "knowledge")
+OTHER_PACKAGES_TABLES = ("train", "share", "knowledge", "tools")
 
 Filled = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 

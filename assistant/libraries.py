@@ -27,7 +27,7 @@ _NODEPS = "train/requirements-nodeps.txt"
 # The smallest first: what stands in several is installed with the least of others.
 LISTS = (
     "requirements-cpu.txt", "train/data/requirements.txt", "deploy/requirements.txt",
-    "assistant/engines/llamacpp/requirements.txt", "assistant/api/requirements.txt", "assistant/knowledge/requirements.txt", "train/requirements.txt", _NODEPS, "requirements.txt", "deploy/requirements-zerogpu.txt",
+    "assistant/engines/llamacpp/requirements.txt", "assistant/api/requirements.txt", "assistant/knowledge/requirements.txt", "assistant/tools/requirements.txt", "train/requirements.txt", _NODEPS, "requirements.txt", "deploy/requirements-zerogpu.txt",
 )  # fmt: skip
 # Packages that are listed under another name than they are imported by, or come with another.
 _LISTED_AS = {

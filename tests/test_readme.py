@@ -187,6 +187,8 @@ RUNNERS = {
     ".venv/bin/python -m assistant models": works,
     ".venv/bin/python -m assistant languages": works,
     ".venv/bin/python -m pip install -r assistant/knowledge/requirements.txt": works,
+    ".venv/bin/python -m pip install -r assistant/tools/requirements.txt": works,
+    '.venv/bin/python -m assistant ask "How much is 23*17?" --tools clock,python': answers,
     "make train": trains,
     ".venv/bin/python -m train recipes": works,
     ".venv/bin/python -m train status": works,

@@ -40,6 +40,7 @@ class TrainTable(Table):
     max_length: Annotated[int, Field(ge=32)] | None = None
     lora_rank: Positive | None = None
     lora_alpha: Positive | None = None
+    lora_layers: Annotated[float, Field(gt=0, le=1)] | None = None
     save_every: Positive | None = None
     gradient_checkpointing: bool | None = None
     zero_stage: Literal[0, 2, 3] | None = None

@@ -17,6 +17,7 @@ from ..conversation import Message, check_order
 from ..errors import EngineError
 from ..progress import Progress, Report
 from ..words import Text
+from .form import Form
 
 Finish = Literal["stop", "length", "cancelled"]
 LARGEST_TOP_K = 2**31 - 1  # native samplers keep it in 32 bits
@@ -34,6 +35,7 @@ _RANGES: dict[str, tuple[tuple[type, ...], Callable[[Any], bool], str]] = {
     "repetition_penalty": (_NUMBER, lambda value: 0 < value <= 2, "0…2, 0 excluded"),
     "seed": (_WHOLE_OR_NONE, lambda value: value is None or value >= 0, "0, 1, 2…"),
     "stop": ((tuple,), all, "non-empty strings"),
+    "form": ((Form, type(None)), lambda _: True, "a form"),
 }
 
 
@@ -48,6 +50,7 @@ class Sampling:
     repetition_penalty: float = 1.05
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    form: Form | None = None  # where it is set, the answer is one JSON value of it
 
     def check(self) -> None:
         """Raise EngineError("invalid_request") for a value out of range."""
@@ -149,9 +152,11 @@ class Engine(abc.ABC):
     """A loaded model that answers. Thread-safe: many streams may run at once.
 
     `may_be_tried`: whether a question of nobody's may find out if it still answers.
+    `keeps_forms`: whether it can hold an answer to `Sampling.form`.
     """
 
     may_be_tried = True
+    keeps_forms = False
 
     def _warm_up(self, report: Report) -> None:
         """Answer once, so that the first visitor does not wait while kernels are compiled. An engine
@@ -168,10 +173,12 @@ class Engine(abc.ABC):
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Generation:
         """Start an answer to `messages`.
 
-        Raises EngineError: "invalid_request" for messages out of order or sampling out of range,
-        "context_length" where the prompt leaves no room for one new token.
+        Raises EngineError: "invalid_request" for messages out of order, sampling out of range or a
+        form where the engine keeps none, "context_length" where the prompt leaves no room for one new token.
         """
         sampling.check()
+        if sampling.form and not self.keeps_forms:
+            raise _keeps_no_form(self.describe().name)
         _check_messages(messages)
         prompt_tokens = self.count_tokens(messages)
         room = self.describe().context_length - prompt_tokens
@@ -209,6 +216,16 @@ def context_length_error(prompt_tokens: int, context_length: int) -> EngineError
             f"这个模型最多读 {context_length} 个。",
         ),
         Text("Shorten the message.", "请缩短这条消息。"),
+    )
+
+
+def _keeps_no_form(name: str) -> EngineError:
+    return EngineError(
+        "invalid_request",
+        Text(
+            f"The engine {name} cannot keep an answer to a form (a JSON schema).",
+            f"{name} 引擎不能按给定的格式（JSON schema）回答。",
+        ),
     )
 
 

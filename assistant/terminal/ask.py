@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,13 @@ from ..conversation import Message
 from ..engines.base import Sampling
 from ..serving.host import Ready
 from ..serving.reply import Reply, reply, with_chosen_sampling
+from ..tools.base import Tool, ToolStep
+from ..tools.loop import ToolReply
+from ..tools.opening import opened_tools, tools_table
+from ..tools.settings import ToolsTable
 from ..words import Text, terminal_language
+
+SHOWN_CHARACTERS = 120  # of what a tool was called with, and of what came
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class Choices:
     max_tokens: int | None = None
     temperature: float | None = None
     seed: int | None = None
+    tools: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,9 +64,24 @@ def sampling_from(table: SamplingTable) -> Sampling:
     return Sampling(**table.model_dump())
 
 
+def read_config(context: Context) -> Config:
+    """The configuration, with the table `[tools]`."""
+    return context.read_config({"tools": ToolsTable})
+
+
+def chosen_tools(config: Config, choices: Choices) -> Sequence[str]:
+    """The names of the tools to use: those of `--tools`, else of `[tools] use`."""
+    return tools_table(config).use if choices.tools is None else choices.tools
+
+
 def start_reply(
-    ready: Ready, config: Config, history: list[Message], text: str, choices: Choices
-) -> Reply:
+    ready: Ready,
+    config: Config,
+    history: list[Message],
+    text: str,
+    choices: Choices,
+    tools: Sequence[Tool] = (),
+) -> Reply | ToolReply:
     """Start an answer. A temperature given on the command line beats the style's own."""
     sampling = sampling_from(config.serve.sampling)
     sampling = replace(
@@ -69,6 +92,11 @@ def start_reply(
         sampling = replace(sampling, temperature=choices.temperature)
         style = with_chosen_sampling(style, ("temperature",))
     system = own_system(ready) if choices.system is None else choices.system
+    if tools:
+        return ToolReply(
+            ready.persona, ready.engine, tools, tools_table(config), history, text, style, sampling,
+            system,
+        )  # fmt: skip
     return reply(ready.persona, ready.engine, history, text, style, sampling, system)
 
 
@@ -79,28 +107,52 @@ def own_system(ready: Ready) -> str:
 
 def ask_once(context: Context, text: str, choices: Choices) -> None:
     """`ask`: stream the answer to stdout, or one JSON object under --json."""
-    config = context.read_config()
-    ready = load(context, config, choices)
-    try:
-        started = time.perf_counter()
-        answer = start_reply(ready, config, [], text, choices)
-        pieces, first_text = [], None
-        for piece in answer:
-            first_text = first_text or time.perf_counter() - started
-            pieces.append(piece)
-            if not context.as_json:
-                click.echo(piece, nl=False)
-        whole = time.perf_counter() - started
-        timing = Timing(first_text or whole, whole)
-        if context.as_json:
-            context.result(_answer_json(ready, answer, "".join(pieces), timing), "")
-        else:
-            click.echo()
-    finally:
-        ready.engine.close()
+    config = read_config(context)
+    with opened_tools(chosen_tools(config, choices)) as tools:
+        ready = load(context, config, choices)
+        try:
+            started = time.perf_counter()
+            answer = start_reply(ready, config, [], text, choices, tools)
+            pieces, steps, first_text = [], [], None
+            for part in answer:
+                if isinstance(part, ToolStep):
+                    steps.append(part)
+                    context.say(step_line(part))
+                    continue
+                first_text = first_text or time.perf_counter() - started
+                pieces.append(part)
+                if not context.as_json:
+                    click.echo(part, nl=False)
+            whole = time.perf_counter() - started
+            timing = Timing(first_text or whole, whole)
+            if context.as_json:
+                value = _answer_json(ready, answer, "".join(pieces), timing)
+                used = {"steps": [step.as_dict() for step in steps]} if tools else {}
+                context.result(value | used, "")
+            else:
+                click.echo()
+        finally:
+            ready.engine.close()
 
 
-def _answer_json(ready: Ready, answer: Reply, text: str, timing: Timing) -> dict[str, Any]:
+def step_line(step: ToolStep) -> Text:
+    """One use of a tool, in a line: what with, what came, how long."""
+    asked = ", ".join(str(value) for value in step.arguments.values())
+    called = _short(f"{step.tool or '?'}({asked})")
+    came = _short(str(step.result if step.error is None else step.error))
+    failed = Text("", "") if step.error is None else Text("failed: ", "失败：")
+    return Text(f"· {called} → {failed.en}{came} ({step.seconds:.2f} s)",
+                f"· {called} → {failed.zh}{came}（{step.seconds:.2f} 秒）")  # fmt: skip
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}…"
+
+
+def _answer_json(
+    ready: Ready, answer: Reply | ToolReply, text: str, timing: Timing
+) -> dict[str, Any]:
     last = answer.last
     assert last is not None
     info = ready.engine.describe()

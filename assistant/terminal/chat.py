@@ -21,8 +21,10 @@ from ..corrections import Source, note_answer
 from ..errors import AssistantError, EngineError, UsageError
 from ..outside import damaged, failure_from_outside, hear_any_bytes, not_whole
 from ..serving.host import Ready
+from ..tools.base import Tool, ToolStep
+from ..tools.opening import opened_tools
 from ..words import Text
-from .ask import Choices, load, own_system, start_reply
+from .ask import Choices, chosen_tools, load, own_system, read_config, start_reply, step_line
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,12 @@ HELP = Text(
 
 def talk(context: Context, choices: Choices) -> None:
     """Read, answer, until the end of input."""
-    config = context.read_config()
+    config = read_config(context)
+    with opened_tools(chosen_tools(config, choices)) as tools:
+        _talk(context, config, choices, tools)
+
+
+def _talk(context: Context, config: Config, choices: Choices, tools: Sequence[Tool]) -> None:
     ready = load(context, config, choices)
     hear_any_bytes()
     try:
@@ -60,13 +67,21 @@ def talk(context: Context, choices: Choices) -> None:
         if ready.note:
             context.say(ready.note)
         context.say(Text("/help shows the commands.", "输入 /help 查看命令。"))
-        _Talk(context, config, ready, choices).run()
+        _Talk(context, config, ready, choices, tools).run()
     finally:
         ready.engine.close()
 
 
 class _Talk:
-    def __init__(self, context: Context, config: Config, ready: Ready, choices: Choices):
+    def __init__(
+        self,
+        context: Context,
+        config: Config,
+        ready: Ready,
+        choices: Choices,
+        tools: Sequence[Tool],
+    ):
+        self._tools = tools
         self._context = context
         self._config = config
         self._ready = ready
@@ -115,7 +130,9 @@ class _Talk:
             return ""
 
     def _answer(self, text: str) -> None:
-        answer = start_reply(self._ready, self._config, self._history, text, self._choices)
+        answer = start_reply(
+            self._ready, self._config, self._history, text, self._choices, self._tools
+        )
         if answer.dropped_turns:
             self._context.say(
                 Text(f"(the oldest {answer.dropped_turns} turns no longer fit and were left out)",
@@ -123,9 +140,12 @@ class _Talk:
             )  # fmt: skip
         pieces = []
         with _interrupts(answer.close):
-            for piece in answer:
-                pieces.append(piece)
-                click.echo(piece, nl=False)
+            for part in answer:
+                if isinstance(part, ToolStep):
+                    self._context.say(step_line(part))
+                else:
+                    pieces.append(part)
+                    click.echo(part, nl=False)
         click.echo()
         if answer.last and answer.last.finish == "cancelled":
             self._context.say(Text("(stopped)", "（已停止）"))

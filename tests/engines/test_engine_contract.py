@@ -1,5 +1,6 @@
 """The engine contract: one suite, run on every engine that can run here."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +10,7 @@ from assistant.conversation import Message
 from assistant.engines import open_engine
 from assistant.engines.base import Engine, Sampling
 from assistant.engines.echo import EchoEngine
+from assistant.engines.form import form_of
 from assistant.errors import EngineError
 from assistant.progress import unreported
 
@@ -79,6 +81,18 @@ def test_a_stop_string_of_several_tokens_is_cut_and_stops(engine):
     )
     assert text == whole[: whole.index(stop)]
     assert chunks[-1].finish == "stop"
+
+
+def test_a_form_is_kept_or_refused(engine):
+    form = form_of({"enum": ["an apple", "a pear"]})
+    sampling = Sampling(temperature=0, max_tokens=24, form=form)
+    if not engine.keeps_forms:
+        with pytest.raises(EngineError, match="JSON schema") as caught:
+            engine.stream(asked("Which fruit?"), sampling)
+        assert caught.value.code == "invalid_request"
+    elif engine.describe().name != "turbomind":  # LMDeploy's device is a stand-in here
+        assert json.loads(answer(engine, "Which fruit?", sampling)[0]) in ("an apple", "a pear")
+    assert answer(engine, "Which fruit?")[0]
 
 
 def test_no_piece_is_cut_inside_a_character(engine):

@@ -25,7 +25,7 @@ def save(kind: str, folder: Path, **values: object) -> Path:
     return folder
 
 
-def finetune(folder: Path, share_prefixes: bool):
+def finetune(folder: Path, share_prefixes: bool, adapted: float = 1.0, recall: bool = False):
     import torch
     from peft import LoraConfig
 
@@ -40,9 +40,14 @@ def finetune(folder: Path, share_prefixes: bool):
             "type": load_base, "pretrained_model_name_or_path": str(folder),
             "dtype": torch.float32, "attn_implementation": "sdpa",
         },
-        lora=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.0),
+        lora=LoraConfig(
+            r=4, target_modules="all-linear" if adapted == 1 else None, task_type="CAUSAL_LM",
+            lora_dropout=0.0,
+        ),
         use_activation_checkpointing=False,
         share_prefixes=share_prefixes,
+        adapted=adapted,
+        recall=recall,
     )  # fmt: skip
     return model.train()
 
@@ -133,3 +138,79 @@ def test_rows_longer_than_a_sliding_window_are_not_shared(tmp_path, monkeypatch,
     seen.append(0)
     model.compute_loss(batch(*BATCH, prompt=5))
     assert len(seen) == used
+
+
+def computed(model) -> list[int]:
+    """The numbers of the layers that compute, as they do."""
+    seen: list[int] = []
+    for number, layer in enumerate(model._causal_model().base_model.layers):
+        layer.register_forward_hook(lambda *_, number=number: seen.append(number))
+    return seen
+
+
+FOUR = {**LLAMA, "num_hidden_layers": 4}
+
+
+def test_only_the_last_layers_get_an_adapter(tmp_path):
+    model = finetune(save("Llama", tmp_path / "base", **FOUR), True, adapted=0.5)
+    names = [name for name, one in model.named_parameters() if one.requires_grad]
+    assert {int(name.split(".layers.")[1].split(".")[0]) for name in names} == {2, 3}
+    assert len(names) == 2 * 2 * 7
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Qwen2", "Qwen3", "Mistral"])
+def test_layers_without_an_adapter_compute_a_batch_once(tmp_path, kind):
+    import torch
+
+    folder = save(kind, tmp_path / "base", **FOUR)
+    data = batch(*BATCH, prompt=5)
+    plain, recalling = (finetune(folder, True, 0.5, recall) for recall in (False, True))
+    wanted, gradients = loss_and_gradients(plain, data)
+    recalling.compute_loss(data)
+    seen = computed(recalling)
+    for _ in range(2):
+        loss, found = loss_and_gradients(recalling, data)
+        assert loss == pytest.approx(wanted, rel=1e-6)
+        assert found.keys() == gradients.keys() != set()
+        for name, value in gradients.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-7)
+    assert seen == [2, 3] * 2
+    other = batch(*[row[::-1] for row in BATCH], prompt=2)
+    assert loss_and_gradients(recalling, other)[0] == pytest.approx(
+        loss_and_gradients(plain, other)[0], rel=1e-6
+    )
+    assert seen == [2, 3] * 2 + [0, 1, 2, 3]
+
+
+def test_what_is_beyond_the_memory_is_computed_anew(tmp_path, monkeypatch):
+    model = finetune(save("Llama", tmp_path / "base", **FOUR), True, 0.5, recall=True)
+    monkeypatch.setattr("train.trainer.recall.KEPT_BYTES", 0)
+    data = batch(*BATCH, prompt=5)
+    first = model.compute_loss(data)["loss"].item()
+    seen = computed(model)
+    assert model.compute_loss(data)["loss"].item() == first
+    assert seen == [0, 1, 2, 3]
+
+
+def test_a_model_with_dropout_or_other_layers_computes_all_anew(tmp_path, caplog):
+    dropping = finetune(
+        save("Llama", tmp_path / "dropping", **FOUR, attention_dropout=0.1), True, 0.5, recall=True
+    )
+    bloom = finetune(save("Bloom", tmp_path / "bloom", **SMALL), True, 0.5, recall=True)
+    assert dropping._recall is bloom._recall is None
+    assert bloom.compute_loss(batch(*BATCH, prompt=5))["loss"].item() > 0
+
+
+def test_layers_that_remember_wrong_are_noticed(tmp_path, monkeypatch, caplog):
+    import torch
+
+    model = finetune(save("Llama", tmp_path / "base", **FOUR), True, 0.5, recall=True)
+    monkeypatch.setattr(
+        "train.trainer.recall._StandIn.forward",
+        lambda self, *_, **__: torch.zeros_like(self._hidden),
+    )
+    data = batch(*BATCH, prompt=5)
+    with caplog.at_level(logging.WARNING):
+        losses = [model.compute_loss(data)["loss"].item() for _ in range(2)]
+    assert "Frozen layers are computed anew" in caplog.text
+    assert losses[0] == pytest.approx(losses[1])

@@ -69,6 +69,12 @@ def test_seed_and_epoch_decide_the_order():
     assert sampled("ours") != sampled("ours", epoch=1)
 
 
+def test_every_pass_has_the_same_batches_in_another_order():
+    first, second = (batches(sampled("ours", epoch=epoch)) for epoch in (0, 1))
+    assert sorted(first) == sorted(second)
+    assert first != second
+
+
 def test_gpus_share_each_batch(monkeypatch):
     sampled("ours")  # XTuner is imported as the kit imports it
     both = []

@@ -41,6 +41,7 @@ class Recipe(Table):
     lora_rank: Annotated[int, Field(gt=0)] = 16
     lora_alpha: Annotated[int, Field(gt=0)] = 32
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    lora_layers: Annotated[float, Field(gt=0, le=1)] = 1.0  # share of the layers, the last ones
     accumulation: Annotated[int, Field(gt=0)] = 1
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     weight_decay: float = 0.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 _XTUNER_PREFIX = "llm."
 _ADAPTER_NAME = ".default"
+_LAYER = re.compile(r"\.(\d+)\.")
 
 
 def write_adapter(
@@ -85,6 +88,7 @@ def _write_peft(learned: dict[str, Any], out: Path, base: TrainingBase, recipe: 
         lora_alpha=recipe.lora_alpha,
         lora_dropout=recipe.lora_dropout,
         target_modules=targets,
+        layers_to_transform=_layers(weights) if recipe.lora_layers < 1 else None,
         bias="none",
         task_type="CAUSAL_LM",
         base_model_name_or_path=base.public_reference,
@@ -92,6 +96,11 @@ def _write_peft(learned: dict[str, Any], out: Path, base: TrainingBase, recipe: 
     ).save_pretrained(str(out))
     save_file(weights, out / ADAPTER_WEIGHTS, metadata={"format": "pt"})
     (out / ADAPTER_WEIGHTS).chmod(0o644)  # safetensors leaves it readable by its owner alone
+
+
+def _layers(names: Iterable[str]) -> list[int]:
+    """The numbers of the layers that have an adapter."""
+    return sorted({int(found[1]) for name in names if (found := _LAYER.search(name))})
 
 
 def _write_model(learned: dict[str, Any], out: Path, base: TrainingBase) -> None:

@@ -26,6 +26,7 @@ class Job:
     save_every: int  # iterations
     seed: int
     dtype: str  # of the base's weights and of the matrix products: bfloat16, float16, float32
+    passes: float = 1.0  # over the data
     keep_checkpoints: int = 0
     cores: int = 0  # that threads may follow as other programs leave them; 0: as they were set
     questions: Sequence[Sequence[dict[str, str]]] = ()
@@ -61,6 +62,8 @@ def config_text(job: Job) -> str:
         dtype=job.dtype,
         checkpointing=recipe.gradient_checkpointing,
         shared=on_cpu,  # on a GPU, a mask of one's own rules out the fast attention
+        adapted=recipe.lora_layers if recipe.method != "full" else 1.0,
+        recall=on_cpu and job.passes > 1,
         autocast=repr("bfloat16") if on_cpu and job.dtype == "bfloat16" else None,
         quantisation=_QUANTISATION.replace("DTYPE", job.dtype) if recipe.method == "qlora" else "",
         lora=_lora(recipe),
@@ -83,10 +86,11 @@ def _schedule(job: Job) -> str:
 def _lora(recipe: Recipe) -> str:
     if recipe.method == "full":
         return "None"
+    targets = repr(LORA_TARGETS) if recipe.lora_layers == 1 else None  # then by the last layers
     return (
         f"dict(type=LoraConfig, r={recipe.lora_rank}, lora_alpha={recipe.lora_alpha}, "
         f"lora_dropout={recipe.lora_dropout!r},\n"
-        f"              target_modules={LORA_TARGETS!r}, bias='none', task_type='CAUSAL_LM')"
+        f"              target_modules={targets}, bias='none', task_type='CAUSAL_LM')"
     )
 
 
@@ -149,6 +153,8 @@ model = dict(
     use_activation_checkpointing=$checkpointing,
     cpu_autocast=$autocast,
     share_prefixes=$shared,
+    adapted=$adapted,  # share of the layers with an adapter, the last ones
+    recall=$recall,
     llm=dict(
         type=load_base, pretrained_model_name_or_path=base, trust_remote_code=False,
         dtype=torch.$dtype, attn_implementation='sdpa',$quantisation),

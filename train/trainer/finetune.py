@@ -17,15 +17,17 @@ from xtuner.registry import BUILDER
 
 from ..data.render import IGNORED
 from .prefix_tree import Tree, grow
+from .recall import Recall, may_recall
 
 if TYPE_CHECKING:
     import numpy as np
 
+RECALL_ERROR = 1e-4  # of a loss, relative: the same numbers through the same layers
 TREE_ERROR = {torch.float32: 1e-4, torch.bfloat16: 2e-2}  # of a loss, relative: rounding
 
 
 class Finetune(SupervisedFinetune):  # type: ignore[misc]
-    """Five things are done otherwise than in XTuner 0.2.0.
+    """Six things are done otherwise than in XTuner 0.2.0.
 
     - The base keeps its dtype: XTuner calls `prepare_model_for_kbit_training` on plain bf16 bases
       too, which turns them into fp32, twice the memory and half the speed.
@@ -36,6 +38,8 @@ class Finetune(SupervisedFinetune):  # type: ignore[misc]
     - On the CPU, matrix products run in `cpu_autocast` while the adapter's own weights are fp32.
     - With `share_prefixes`, what the rows of a batch begin with alike is computed once, and padding
       never (`prefix_tree`). Whether the model allows that is found by comparing the first batch.
+    - Only the last `adapted` of its layers get an adapter, as a share. With `recall`, what those below
+      gave for a batch is kept for the next pass over the data (`recall`).
     """
 
     llm: Any
@@ -46,14 +50,22 @@ class Finetune(SupervisedFinetune):  # type: ignore[misc]
         *arguments: Any,
         cpu_autocast: str | None = None,
         share_prefixes: bool = False,
+        adapted: float = 1.0,
+        recall: bool = False,
         **named: Any,
     ):
         self._autocast_dtype = getattr(torch, cpu_autocast) if cpu_autocast else None
+        self._adapted = adapted
+        self._below = 0  # layers without an adapter
         super().__init__(*arguments, **named)
         self._sparse_head = _has_plain_head(self._causal_model())
         self._shares = share_prefixes and self._sparse_head
         self._compared = False
         self._weights = self._causal_model().num_parameters()
+        self._recall: Recall | None = None
+        body = self._causal_model().base_model
+        if recall and self._below and self._shares and may_recall(body):
+            self._recall = Recall(body, self._below)
 
     def build_llm_from_cfg(
         self, llm_cfg: Any, use_varlen_attn: bool, max_position_embeddings: int | None
@@ -73,6 +85,11 @@ class Finetune(SupervisedFinetune):  # type: ignore[misc]
             self.llm.requires_grad_(False)
         if self.lora.target_modules is None:
             self.lora.target_modules = sorted(find_all_linear_names(self.llm))
+        if self._adapted < 1:
+            layers = self.llm.config.get_text_config().num_hidden_layers
+            self._below = layers - max(1, round(layers * self._adapted))
+            self.lora.target_modules = sorted(find_all_linear_names(self.llm))
+            self.lora.layers_to_transform = list(range(self._below, layers))
         self.llm = get_peft_model(self.llm, self.lora)
         if self._autocast_dtype is not None:
             for module in self.llm.modules():
@@ -104,12 +121,15 @@ class Finetune(SupervisedFinetune):  # type: ignore[misc]
 
     def _loss_of_tree(self, tree: Tree) -> torch.Tensor:
         model = self._causal_model()
-        hidden = model.base_model(
-            input_ids=torch.from_numpy(tree.tokens)[None],
-            position_ids=torch.from_numpy(tree.positions)[None],
-            attention_mask=_added_to_scores(tree.ancestors, model.dtype),
-            use_cache=False,
-        ).last_hidden_state[0]
+        inputs = {
+            "input_ids": torch.from_numpy(tree.tokens)[None],
+            "position_ids": torch.from_numpy(tree.positions)[None],
+            "attention_mask": _added_to_scores(tree.ancestors, model.dtype),
+        }
+        if self._recall:
+            hidden = self._recall.last_hidden(tree.key(), **inputs)[0]
+        else:
+            hidden = model.base_model(**inputs, use_cache=False).last_hidden_state[0]
         predicting = hidden[torch.from_numpy(tree.predicting)]
         logits = model.get_output_embeddings()(predicting).float()
         return functional.cross_entropy(logits, torch.from_numpy(tree.following))
@@ -122,6 +142,8 @@ class Finetune(SupervisedFinetune):  # type: ignore[misc]
         try:
             with torch.no_grad():
                 padded, shared = self._loss(data).item(), self._loss_of_tree(tree).item()
+                if self._recall and not self._recalls(tree, shared):
+                    self._recall = None
         except (TypeError, ValueError, RuntimeError) as error:  # it takes no such mask or positions
             difference = str(error)
         else:
@@ -132,6 +154,19 @@ class Finetune(SupervisedFinetune):  # type: ignore[misc]
         finally:
             self.llm.train(training)
         logging.getLogger("mmengine").warning("Shared prefixes are not used: %s", difference)
+        return False
+
+    def _recalls(self, tree: Tree, loss: float) -> bool:
+        """Whether the loss of a batch that was seen before is what it was."""
+        try:
+            again = self._loss_of_tree(tree).item()
+        except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+            difference = str(error)
+        else:
+            difference = f"loss {again:.5f} instead of {loss:.5f}"
+            if abs(again - loss) <= RECALL_ERROR * abs(loss):
+                return True
+        logging.getLogger("mmengine").warning("Frozen layers are computed anew: %s", difference)
         return False
 
     def _pays(self, tree: Tree, padded: torch.Tensor) -> bool:

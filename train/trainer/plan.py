@@ -43,6 +43,7 @@ class TrainingPlan:
     disk: int
     dtype: str
     device: str
+    epochs: float = 1.0  # passes over the data
     warnings: tuple[Text, ...] = ()
 
     def as_json(self) -> dict[str, object]:
@@ -74,9 +75,10 @@ def make_plan(
     dtype = compute_dtype(recipe, machine)
     saves = math.ceil(steps / save_every)
     checkpoint = checkpoint_bytes(recipe, base)
-    needed = tokens * computed + steps * recipe.accumulation * _step_tokens(machine, recipe, dtype)
+    adapters = steps * recipe.accumulation * _step_tokens(machine, recipe, dtype)
+    needed = tokens * computed + adapters * recipe.lora_layers
     learned = counts.learned * epochs
-    seconds = operations(recipe, needed, learned, base) / rate(recipe, machine, dtype)
+    seconds = operations(recipe, needed, learned, base, epochs) / rate(recipe, machine, dtype)
     return TrainingPlan(
         steps=steps,
         iterations=steps * recipe.accumulation,
@@ -91,6 +93,7 @@ def make_plan(
         disk=(saves + RESUME_POINTS + 1) * checkpoint + 64 * (1 << 20),
         dtype=dtype,
         device=recipe.device,
+        epochs=epochs,
         warnings=tuple(_warnings(recipe, counts, steps)),
     )
 
@@ -127,11 +130,23 @@ def compute_dtype(recipe: Recipe, machine: Machine) -> str:
     return "bfloat16" if all(gpu.has_bf16 for gpu in machine.gpus) else "float16"
 
 
-def operations(recipe: Recipe, tokens: float, learned: float, base: Size) -> float:
-    """Floating-point operations for `tokens`, forward and backward; the head's for `learned` ones."""
-    passes = 6.0 if recipe.method == "full" else 4.0
-    passes += 2.0 if recipe.gradient_checkpointing else 0.0
-    return passes * (tokens * base.linear + learned * base.hidden * base.vocabulary)
+def operations(
+    recipe: Recipe, tokens: float, learned: float, base: Size, epochs: float = 1.0
+) -> float:
+    """Floating-point operations for `tokens`, forward and backward; the head's for `learned` ones.
+
+    Two a parameter forward, and two backward for each of activations and trained weights (Kaplan et
+    al. 2020, "Scaling Laws for Neural Language Models", section 2.1). Layers below the adapter have no
+    backward pass, and on a CPU no forward pass either once a batch was seen (`recall`).
+    """
+    adapted = recipe.lora_layers
+    below = 1 / max(1.0, epochs) if recipe.device == "cpu" else 1.0
+    forward = 2.0 * (adapted + (1 - adapted) * below)
+    backward = 4.0 if recipe.method == "full" else 2.0 * adapted
+    again = 2.0 if recipe.gradient_checkpointing else 0.0
+    layers = tokens * base.linear * (forward + backward + again)
+    passes = (6.0 if recipe.method == "full" else 4.0) + again
+    return layers + passes * learned * base.hidden * base.vocabulary
 
 
 def rate(recipe: Recipe, machine: Machine, dtype: str) -> float:
@@ -169,9 +184,9 @@ def memory_bytes(recipe: Recipe, counts: Counts, base: Size, dtype: str) -> int:
         rest = base.parameters - base.linear
         linear = base.linear * (0.56 if recipe.method == "qlora" else width)
         states = linear + rest * (4 if recipe.method == "qlora" else width)
-        states += 16 * base.adapter_parameters(recipe.lora_rank)
+        states += 16 * _adapter_parameters(recipe, base)
     kept = 2 if recipe.gradient_checkpointing else ATTENTION_BYTES * width / 2
-    activations = tokens * base.hidden * base.layers * kept
+    activations = tokens * base.hidden * base.layers * kept * _learning_layers(recipe)
     one_layer = tokens * base.hidden * ATTENTION_BYTES * 2
     logits = tokens * counts.learned / counts.tokens * base.vocabulary * 12
     libraries = 1.2 * GIB
@@ -180,10 +195,17 @@ def memory_bytes(recipe: Recipe, counts: Counts, base: Size, dtype: str) -> int:
 
 def checkpoint_bytes(recipe: Recipe, base: Size) -> int:
     """One checkpoint on disk: trained parameters and Adam's two moments, fp32."""
-    trained = (
-        base.parameters if recipe.method == "full" else base.adapter_parameters(recipe.lora_rank)
-    )
-    return 12 * trained
+    full = recipe.method == "full"
+    return 12 * (base.parameters if full else _adapter_parameters(recipe, base))
+
+
+def _adapter_parameters(recipe: Recipe, base: Size) -> int:
+    return round(base.adapter_parameters(recipe.lora_rank) * recipe.lora_layers)
+
+
+def _learning_layers(recipe: Recipe) -> float:
+    """The share of the layers whose activations are kept for the backward pass."""
+    return 1.0 if recipe.method == "full" else recipe.lora_layers
 
 
 def refuse_too_big(plan: TrainingPlan, recipe: Recipe) -> None:

@@ -11,6 +11,7 @@ decoding.)
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,6 +35,11 @@ class Tree:
     ancestors: np.ndarray  # bool, (N, N): whether the row's node attends to the column's
     predicting: np.ndarray  # int64, (L): the nodes after which a learned token follows
     following: np.ndarray  # int64, (L): that token
+
+    def key(self) -> bytes:
+        """What tells it from other trees: its tokens and which of them each attends to."""
+        said = self.tokens.tobytes() + self.ancestors.tobytes()
+        return hashlib.blake2b(said, digest_size=16).digest()
 
 
 def grow(rows: Sequence[Row]) -> Tree:

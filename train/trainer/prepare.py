@@ -88,6 +88,7 @@ class Prepared:
             save_every=self.plan.save_every * self.recipe.accumulation,
             seed=self.seed,
             dtype=self.plan.dtype,
+            passes=self.plan.epochs,
             keep_checkpoints=self.keep_checkpoints,
             cores=0 if threads_are_set() else self.machine.cores,
             questions=_questions(self.persona),

@@ -73,6 +73,8 @@ class CpuEngine(Engine):
     Raises EngineError("unavailable") where OpenVINO GenAI is missing or refuses the weights.
     """
 
+    keeps_forms = True
+
     def __init__(
         self,
         weights: Path,
@@ -132,6 +134,9 @@ class CpuEngine(Engine):
                 config.top_k = sampling.top_k
             seed = secrets.randbits(32) if sampling.seed is None else sampling.seed
             config.rng_seed = seed % SEEDS
+        if sampling.form:
+            form = openvino_genai.StructuredOutputConfig(json_schema=sampling.form.schema)
+            config.structured_output_config = form
         return config
 
     def count_tokens(self, messages: Sequence[Message]) -> int:

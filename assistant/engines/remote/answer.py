@@ -44,6 +44,9 @@ def request_of(server: Server, messages: Sequence[Message], sampling: Sampling) 
     }
     if "max_tokens" in server.refused:  # OpenAI's newer models know it by this name only
         fields["max_completion_tokens"] = sampling.max_tokens
+    if sampling.form:
+        schema = {"name": "answer", "strict": True, "schema": sampling.form.value()}
+        fields["response_format"] = {"type": "json_schema", "json_schema": schema}
     if sampling.stop:
         fields["stop"] = list(sampling.stop[:STOPS_SENT])
     if extras := _extras(server, sampling):

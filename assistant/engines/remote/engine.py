@@ -39,6 +39,8 @@ class RemoteEngine(Engine):
     Raises EngineError("unavailable") where no server is named or none can be used.
     """
 
+    keeps_forms = True  # by the protocol; a server that does not says so
+
     def __init__(self, settings: RemoteSettings, report: Report = unreported):
         if not settings.urls:
             raise _no_urls()

@@ -42,6 +42,8 @@ class TurbomindEngine(Engine):
     then says so. Raises EngineError("unavailable") where it cannot run, with what mends it.
     """
 
+    keeps_forms = True
+
     def __init__(
         self,
         weights: Path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..base import Sampling
 
@@ -73,4 +73,14 @@ def generation_config(sampling: Sampling) -> GenerationConfig:
         top_k=1 if greedy else sampling.top_k,
         repetition_penalty=sampling.repetition_penalty,
         random_seed=None if sampling.seed is None else sampling.seed % _SEED_LIMIT,
+        response_format=_response_format(sampling),
     )
+
+
+def _response_format(sampling: Sampling) -> dict[str, Any] | None:
+    """The form as LMDeploy takes it. One that its grammar cannot be made of is a line in its log and
+    an answer of any form (turbomind.py): who asks for a form must look at the answer too."""
+    if sampling.form is None:
+        return None
+    schema = {"name": "answer", "schema": sampling.form.value()}
+    return {"type": "json_schema", "json_schema": schema}

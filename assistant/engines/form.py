@@ -1,0 +1,84 @@
+"""What an answer must look like, where its reader is a program: a JSON schema, kept token by token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_TYPES = {"object", "array", "string", "integer", "number", "boolean", "null"}
+# What all grammar libraries here read alike. OpenVINO's compiles a schema in the step of all answers
+# and fails every one of them from then on, so what it may not know must not reach it.
+_WORDS = {
+    "type", "properties", "required", "additionalProperties", "items", "anyOf", "enum", "const",
+    "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems",
+}  # fmt: skip
+_DEEPEST = 8
+
+
+@dataclass(frozen=True)
+class Form:
+    """A JSON schema as text: the answer is one JSON value of it, unless its length is cut.
+
+    Raises ValueError for one that not all engines with grammars read.
+    """
+
+    schema: str
+
+    def __post_init__(self) -> None:
+        try:
+            schema = json.loads(self.schema)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"it is not JSON: {error}") from None
+        _check(schema, 0)
+
+    def value(self) -> dict[str, Any]:
+        """The schema as Python's own values."""
+        read: dict[str, Any] = json.loads(self.schema)
+        return read
+
+
+def form_of(schema: Mapping[str, Any]) -> Form:
+    """The form of a schema. Raises ValueError for one that not all engines with grammars read."""
+    return Form(json.dumps(schema, ensure_ascii=False))
+
+
+def _check(schema: Any, depth: int) -> None:
+    """Raise ValueError with what is wrong."""
+    if depth > _DEEPEST:
+        raise ValueError(f"it is nested more than {_DEEPEST} deep")
+    if not isinstance(schema, dict) or not schema:
+        raise ValueError(f"{schema!r} is not a schema")
+    if unknown := set(schema) - _WORDS:
+        raise ValueError(f"{min(unknown)!r} is not known here")
+    kind = schema.get("type")
+    if kind is not None and (not isinstance(kind, str) or kind not in _TYPES):
+        raise ValueError(f"{kind!r} is not a type")
+    if not {"type", "anyOf", "enum", "const"} & set(schema):
+        raise ValueError("it has no type")
+    if kind == "object" and schema.get("additionalProperties") is not False:
+        raise ValueError('an object needs "additionalProperties": false')
+    _check_kinds(schema)
+    for one in (*schema.get("properties", {}).values(), *schema.get("anyOf", ())):
+        _check(one, depth + 1)
+    if "items" in schema:
+        _check(schema["items"], depth + 1)
+
+
+def _check_kinds(schema: Mapping[str, Any]) -> None:
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "properties": dict, "required": list, "anyOf": list, "enum": list, "minLength": int, "maxLength": int,
+        "minItems": int, "maxItems": int, "minimum": (int, float), "maximum": (int, float),
+    }  # fmt: skip
+    for word, kind in kinds.items():
+        value = schema.get(word)
+        if word in schema and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise ValueError(f"{word!r} is {value!r}")
+        if word in ("anyOf", "enum") and word in schema and not value:
+            raise ValueError(f"{word!r} is empty")
+        if word.endswith(("Length", "Items")) and word in schema and int(value or 0) < 0:
+            raise ValueError(f"{word!r} is {value!r}")
+    missing = set(schema.get("required", ())) - set(schema.get("properties", {}))
+    if missing:
+        raise ValueError(f"{min(missing)!r} is required but not among the properties")
