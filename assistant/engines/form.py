@@ -15,6 +15,8 @@ _WORDS = {
     "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems",
 }  # fmt: skip
 _DEEPEST = 8
+_LONGEST = 20_000  # characters of a schema; a grammar grows with it
+_MOST = 4096  # characters of a string, or items of an array: libraries write each of them out
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Form:
     schema: str
 
     def __post_init__(self) -> None:
+        if len(self.schema) > _LONGEST:
+            raise ValueError(f"it is longer than {_LONGEST} characters")
         try:
             schema = json.loads(self.schema)
         except (ValueError, RecursionError) as error:
@@ -77,8 +81,15 @@ def _check_kinds(schema: Mapping[str, Any]) -> None:
             raise ValueError(f"{word!r} is {value!r}")
         if word in ("anyOf", "enum") and word in schema and not value:
             raise ValueError(f"{word!r} is empty")
-        if word.endswith(("Length", "Items")) and word in schema and int(value or 0) < 0:
+        if word.endswith(("Length", "Items")) and not 0 <= int(value or 0) <= _MOST:
             raise ValueError(f"{word!r} is {value!r}")
+    for least, most in (
+        ("minLength", "maxLength"),
+        ("minItems", "maxItems"),
+        ("minimum", "maximum"),
+    ):
+        if least in schema and most in schema and schema[least] > schema[most]:
+            raise ValueError(f"{least!r} is more than {most!r}")
     missing = set(schema.get("required", ())) - set(schema.get("properties", {}))
     if missing:
         raise ValueError(f"{min(missing)!r} is required but not among the properties")

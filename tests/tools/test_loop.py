@@ -280,6 +280,9 @@ def test_a_result_is_told_in_the_language():
         ('{"type": "object", "additionalProperties": false, "required": ["a"]}', "'a' is required"),
         ('{"anyOf": []}', "'anyOf' is empty"), ('{"items": {"type": "string"}}', "no type"),
         ('{"type": "string", "maxLength": -1}', "'maxLength'"),
+        ('{"type": "string", "maxLength": 1000000000}', "'maxLength'"),
+        ('{"type": "integer", "minimum": 2, "maximum": 1}', "more than 'maximum'"),
+        ('{"enum": ["' + "x" * 30000 + '"]}', "longer than"),
         ('{"type": "array", "items": {"type": "x"}}', "'x' is not a type"),
     ],
 )  # fmt: skip
