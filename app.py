@@ -44,8 +44,9 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
         refuse_taken_port,
         take_away_gradio_settings,
     )
+    from assistant.tools.settings import ToolsTable
 
-    config = context.read_config()
+    config = context.read_config({"tools": ToolsTable})
     place = find_place(address, port, root_path, public)
     refuse_taken_port(place)
     reach_this_machine_directly(place.address)
@@ -57,6 +58,7 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
     from assistant.persona import persona_from_config
     from assistant.serving.host import Host, closed_at_the_end
     from assistant.serving.load import is_single_user, load_assistant
+    from assistant.tools.opening import page_tools
     from assistant.ui.page import answerer_for, build_page
     from assistant.ui.serve import serve
 
@@ -75,8 +77,8 @@ def main(context: Context, address, port, root_path, public, engine, model) -> N
         if not loads_first:
             host.start()
 
-    answerer = answerer_for(host, config, public=place.public)
-    with closed_at_the_end(host):
+    with closed_at_the_end(host), page_tools(config, public=place.public) as with_tools:
+        answerer = answerer_for(host, config, public=place.public, with_tools=with_tools)
         if loads_first:
             host.load_now()
         page = build_page(

@@ -29,6 +29,7 @@ ROOMS = {
     "train/page": {"gradio"},
     "train/trainer/finetune.py": {"torch", "transformers", "peft", "xtuner"},
     "train/trainer/hooks.py": {"torch", "mmengine"},
+    "train/trainer/recall.py": {"torch"},
     "train/trainer/sampler.py": {"torch", "xtuner"},
 }
 COMMANDS = [

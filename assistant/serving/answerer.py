@@ -10,24 +10,26 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from ..config import Config, LimitsTable, OperationsTable
 from ..conversation import Message
-from ..engines.base import Chunk, Finish, Sampling
+from ..engines.base import Chunk, Engine, Finish, Sampling
 from ..errors import UsageError
+from ..persona import Persona, Style
 from ..words import filled
 from . import messages
 from .accounts import AnswerAccount, is_engines_fault
 from .host import Host, Ready
 from .limits import BusyError, Gate, QueueTicket, VisitorRate
 from .metrics import Metrics
-from .reply import CHARS_PER_TOKEN, Reply, reply, with_chosen_sampling
+from .reply import CHARS_PER_TOKEN, reply, with_chosen_sampling
 from .running import Running, StuckError, engine_closed_under_it
 from .text import cleaned
+from .tool_step import ToolStep
 from .transcripts import Keeper
 
 LOOK_SECONDS = 0.1  # how often one who waits looks whether the turn has come
@@ -43,8 +45,8 @@ CLOSING_SECONDS = 60.0  # when one who is refused by a closing page may come bac
 class Question:
     """What one visitor asks. `system_prompt` None is the persona's own in `language`, or, where that
     is None, in its first language. `chosen` are the fields of the sampling that the asker named: a
-    style's own do not replace them. `whole`: what does not fit is refused, not left out. `visitor`
-    None is one whose rate was looked at already."""
+    style's own do not replace them. `whole`: what does not fit is refused, not left out. `tools`: whether
+    the answer may use them, where there are any. `visitor` None is one whose rate was looked at already."""
 
     text: str
     history: tuple[Message, ...] = ()
@@ -55,23 +57,42 @@ class Question:
     visitor: str | None = ""
     chosen: frozenset[str] = frozenset()
     whole: bool = False
+    tools: bool = False
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far an answer is. `text` is the whole answer so far; `finish` is set on the last
-    step, and there `counts` is what the engine said last."""
+    """How far an answer is. `text` is the whole answer so far, `used` what tools were used for it;
+    `finish` is set on the last step, and there `counts` is what the engine said last."""
 
     phase: Literal["loading", "in line", "thinking", "writing", "done"]
     text: str = ""
     ahead: int = 0
     seconds: int = 0
     dropped_turns: int = 0
+    used: tuple[ToolStep, ...] = ()
     finish: Finish | None = None
     counts: Chunk | None = field(default=None, compare=False)
 
 
-Item: TypeAlias = Step | str | BaseException  # what the reading thread posts
+Item: TypeAlias = Step | str | ToolStep | BaseException  # what the reading thread posts
+
+
+class AnswerUnderWay(Protocol):
+    """What `reply` gives, and an answer with tools: pieces of text, and uses of tools between them."""
+
+    dropped_turns: int
+    last: Chunk | None
+
+    def __iter__(self) -> Iterator[str | ToolStep]: ...
+
+    def close(self) -> None: ...
+
+
+# An answer with tools: persona, engine, history, text, style, sampling, system prompt.
+WithTools: TypeAlias = Callable[
+    [Persona, Engine, Sequence[Message], str, Style | None, Sampling, str], AnswerUnderWay
+]
 
 
 class Answerer:
@@ -85,8 +106,10 @@ class Answerer:
         public: bool,
         keeper: Keeper | None = None,
         stall_seconds: float = OperationsTable().stall_seconds,
+        with_tools: WithTools | None = None,
     ):
         self.host = host
+        self._with_tools = with_tools
         self._keeper = keeper
         self.limits = limits
         self.gate = Gate(limits.concurrent, limits.queue)
@@ -207,8 +230,10 @@ class Answerer:
                     failure = item
                 elif isinstance(item, str):
                     step = replace(step, phase="writing", text=step.text + item)
+                elif isinstance(item, ToolStep):
+                    step = replace(step, used=(*step.used, item))
                 else:
-                    step = replace(item, text=step.text)
+                    step = replace(item, text=step.text, used=step.used)
             yield step
             shown_at = time.monotonic()
             if failure:
@@ -273,9 +298,10 @@ class Answerer:
         said = []
         for piece in answer:
             self._sign_at = time.monotonic()
-            account.piece()
-            said.append(piece)
             post(piece)
+            if isinstance(piece, str):
+                account.piece()
+                said.append(piece)
         account.counts(answer.last)
         finish = (answer.last and answer.last.finish) or "stop"
         if finish == "cancelled" and not running.stopped:
@@ -314,7 +340,7 @@ class Answerer:
             [*opening, *question.history, asked, answered], style=question.style, finish=finish
         )
 
-    def _start(self, ready: Ready, question: Question) -> tuple[Reply, int]:
+    def _start(self, ready: Ready, question: Question) -> tuple[AnswerUnderWay, int]:
         """The reply under way, and how many turns were cut before the engine saw them."""
         history: Sequence[Message] = question.history
         if not question.whole:
@@ -322,12 +348,13 @@ class Answerer:
             history = newest(history, self.limits.history_turns, most)
         left_out = (len(question.history) - len(history)) // 2
         style = ready.persona.style(question.style, question.language)
-        answer = reply(
+        asked = (
             ready.persona, ready.engine, history, question.text,
-            with_chosen_sampling(style, question.chosen), question.sampling,
-            _system(ready, question), whole=question.whole,
+            with_chosen_sampling(style, question.chosen), question.sampling, _system(ready, question),
         )  # fmt: skip
-        return answer, left_out
+        if self._with_tools and question.tools:
+            return self._with_tools(*asked), left_out
+        return reply(*asked, whole=question.whole), left_out
 
 
 def _system(ready: Ready, question: Question) -> str:
@@ -336,7 +363,9 @@ def _system(ready: Ready, question: Question) -> str:
     return question.system_prompt
 
 
-def answerer_for(host: Host, config: Config, *, public: bool) -> Answerer:
+def answerer_for(
+    host: Host, config: Config, *, public: bool, with_tools: WithTools | None = None
+) -> Answerer:
     """What answers as `config` says."""
     kept_in = config.serve.keep_conversations
     return Answerer(
@@ -345,6 +374,7 @@ def answerer_for(host: Host, config: Config, *, public: bool) -> Answerer:
         public=public,
         keeper=Keeper(config.folder / kept_in) if kept_in else None,
         stall_seconds=config.serve.operations.stall_seconds,
+        with_tools=with_tools,
     )
 
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import threading
+from typing import Protocol
 
 from ..errors import EngineError
 from ..words import Text
-from .reply import Reply
+
+
+class Closable(Protocol):
+    """An answer under way, as far as ending it goes."""
+
+    def close(self) -> None: ...
 
 
 class Running:
@@ -14,10 +20,10 @@ class Running:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._reply: Reply | None = None
+        self._reply: Closable | None = None
         self.stopped = False
 
-    def attach(self, answer: Reply) -> None:
+    def attach(self, answer: Closable) -> None:
         with self._lock:
             self._reply = answer
             stopped = self.stopped
@@ -34,7 +40,7 @@ class Running:
         if (answer := self._taken()) is not None:
             threading.Thread(target=answer.close, name="abandon", daemon=True).start()
 
-    def _taken(self) -> Reply | None:
+    def _taken(self) -> Closable | None:
         """The answer to end; None if there is none yet, or it was ended before."""
         with self._lock:
             answer = None if self.stopped else self._reply

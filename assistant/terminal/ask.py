@@ -15,13 +15,12 @@ from ..conversation import Message
 from ..engines.base import Sampling
 from ..serving.host import Ready
 from ..serving.reply import Reply, reply, with_chosen_sampling
-from ..tools.base import Tool, ToolStep
+from ..serving.tool_step import ToolStep
+from ..tools.base import Tool
 from ..tools.loop import ToolReply
 from ..tools.opening import opened_tools, tools_table
 from ..tools.settings import ToolsTable
 from ..words import Text, terminal_language
-
-SHOWN_CHARACTERS = 120  # of what a tool was called with, and of what came
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def ask_once(context: Context, text: str, choices: Choices) -> None:
             for part in answer:
                 if isinstance(part, ToolStep):
                     steps.append(part)
-                    context.say(step_line(part))
+                    context.say(marked(part))
                     continue
                 first_text = first_text or time.perf_counter() - started
                 pieces.append(part)
@@ -135,19 +134,10 @@ def ask_once(context: Context, text: str, choices: Choices) -> None:
             ready.engine.close()
 
 
-def step_line(step: ToolStep) -> Text:
-    """One use of a tool, in a line: what with, what came, how long."""
-    asked = ", ".join(str(value) for value in step.arguments.values())
-    called = _short(f"{step.tool or '?'}({asked})")
-    came = _short(str(step.result if step.error is None else step.error))
-    failed = Text("", "") if step.error is None else Text("failed: ", "失败：")
-    return Text(f"· {called} → {failed.en}{came} ({step.seconds:.2f} s)",
-                f"· {called} → {failed.zh}{came}（{step.seconds:.2f} 秒）")  # fmt: skip
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}…"
+def marked(step: ToolStep) -> Text:
+    """The line of a step, marked as no part of the answer."""
+    line = step.line()
+    return Text(f"· {line.en}", f"· {line.zh}")
 
 
 def _answer_json(

@@ -21,10 +21,11 @@ from ..corrections import Source, note_answer
 from ..errors import AssistantError, EngineError, UsageError
 from ..outside import damaged, failure_from_outside, hear_any_bytes, not_whole
 from ..serving.host import Ready
-from ..tools.base import Tool, ToolStep
+from ..serving.tool_step import ToolStep
+from ..tools.base import Tool
 from ..tools.opening import opened_tools
 from ..words import Text
-from .ask import Choices, chosen_tools, load, own_system, read_config, start_reply, step_line
+from .ask import Choices, chosen_tools, load, marked, own_system, read_config, start_reply
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class _Talk:
         with _interrupts(answer.close):
             for part in answer:
                 if isinstance(part, ToolStep):
-                    self._context.say(step_line(part))
+                    self._context.say(marked(part))
                 else:
                     pieces.append(part)
                     click.echo(part, nl=False)

@@ -62,22 +62,3 @@ class ToolCall:
         return json.dumps(
             {"tool": self.tool, "arguments": dict(self.arguments)}, ensure_ascii=False
         )
-
-
-@dataclass(frozen=True)
-class ToolStep:
-    """One use of a tool: what with, what came, and the seconds it took. `error` instead of `result`
-    where it could not be done."""
-
-    tool: str
-    arguments: Mapping[str, Any]
-    result: str | None
-    seconds: float
-    error: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `ask --json`."""
-        return {
-            "tool": self.tool, "arguments": dict(self.arguments), "result": self.result,
-            "seconds": round(self.seconds, 3), "error": self.error,
-        }  # fmt: skip

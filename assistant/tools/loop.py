@@ -16,8 +16,9 @@ from ..conversation import Message
 from ..engines.base import Chunk, Engine, Sampling
 from ..persona import Persona, Style
 from ..serving.reply import Reply, reply, styled_question, styled_sampling, system_messages
+from ..serving.tool_step import ToolStep
 from ..words import Text, written_language
-from .base import Tool, ToolCall, ToolError, ToolStep
+from .base import Tool, ToolCall, ToolError
 from .calls import begins_call, checked_call, form_of_calls, read_call
 from .prompt import observed, with_tools
 from .settings import ToolsTable

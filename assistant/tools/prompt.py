@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..serving.tool_step import ToolStep
 from ..words import Language, Text
-from .base import Tool, ToolStep
+from .base import Tool
 
 _HEAD = Text("You can use these tools:", "你可以使用这些工具：")
 _TAIL = Text('To use one, write only {"tool": "name", "arguments": {…}}. Else just answer.',

@@ -91,8 +91,21 @@ def waiting(step: Step, language: str) -> str:
         "thinking": words.THINKING,
     }.get(step.phase)
     if said is None:
+        return used(step, language)
+    return f'{used(step, language)}<p class="quiet busy" role="status">{said.in_language(language)}</p>'
+
+
+def used(step: Step, language: str) -> str:
+    """The tools that the answer used, a line each, to fold away; empty where there is none."""
+    if not step.used:
         return ""
-    return f'<p class="quiet busy" role="status">{said.in_language(language)}</p>'
+    summary = filled(words.USED, count=len(step.used)).in_language(language)
+    lines = "".join(
+        f'<li class="{"done" if one.error is None else "failed"}" dir="auto">'
+        f"{escaped(one.line().in_language(language))}</li>"
+        for one in step.used
+    )
+    return f'<details class="used" open><summary>{summary}</summary><ol>{lines}</ol></details>'
 
 
 def outcome(step: Step, language: str) -> str:
@@ -105,7 +118,7 @@ def outcome(step: Step, language: str) -> str:
     if step.finish == "cancelled":
         said.append(words.STOPPED)
     line = " ".join(part.in_language(language) for part in said)
-    return quiet(line) if line else ""
+    return used(step, language) + (quiet(line) if line else "")
 
 
 def notice(said: str) -> str:

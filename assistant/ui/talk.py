@@ -202,6 +202,7 @@ class Talk:
                 seed=_seed(values[parts.seed]),
             ),
             visitor=visitor_of(request, self._proxies),
+            tools=True,
         )
 
     def _begins(self, values: Values, question: Question, asked: _Asked) -> Updates:

@@ -92,6 +92,7 @@ DROPPED = Text(
 )
 CUT = Text("The answer reached its longest length.", "回答达到了最长长度。")
 STOPPED = Text("Stopped.", "已停止。")
+USED = Text("Tools used: {count}", "用了 {count} 次工具")
 NOTHING_TO_ANSWER = Text("There is nothing to answer.", "没有可以回答的内容。")
 BAD_HISTORY = Text(
     "The history is not a list of messages, user and assistant in turn.",

@@ -10,7 +10,8 @@ import pytest
 from assistant.conversation import Message
 from assistant.engines.base import Chunk, Engine, EngineInfo, QueuedGeneration, Sampling
 from assistant.engines.form import Form
-from assistant.tools.base import Arguments, Tool, ToolError, ToolStep
+from assistant.serving.tool_step import ToolStep
+from assistant.tools.base import Arguments, Tool, ToolError
 from assistant.tools.calls import begins_call, checked_call, form_of_calls, read_call
 from assistant.tools.clock import Clock, ClockArguments
 from assistant.tools.loop import ToolReply
