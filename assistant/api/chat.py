@@ -44,13 +44,14 @@ def question_of(asked: ChatRequest, style: str | None, usual: SamplingTable) -> 
     chosen = {name: value for name, value in named.items() if value is not None}
     stops = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
     sampling = {**usual.model_dump(), **chosen, "stop": tuple(stop for stop in stops if stop)}
+    form = asked.response_format.form() if asked.response_format else None
     return Question(
         text=text,
         history=history,
         style=style,
         system_prompt=system,
         language=written_language(text),
-        sampling=Sampling(**sampling),
+        sampling=Sampling(**sampling, form=form),
         visitor=None,
         chosen=frozenset(chosen),
         whole=True,

@@ -12,6 +12,7 @@ import pydantic_core
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
+from ..engines.form import Form, form_of
 from .errors import ApiError
 
 MOST_STOPS = 16
@@ -24,6 +25,10 @@ def _asks_nothing(value: Any) -> bool:
 
 def _is_one_of(*values: Any) -> Callable[[Any], bool]:
     return lambda value: value in values
+
+
+def _type_of(value: Any) -> Any:
+    return value.get("type") if isinstance(value, dict) else value
 
 
 # What would change the answer, and the values that ask for nothing.
@@ -44,7 +49,7 @@ UNSUPPORTED: dict[str, Callable[[Any], bool]] = {
     "modalities": _is_one_of(None, [], ["text"]),
     "n": _is_one_of(None, 1),
     "presence_penalty": _asks_nothing,
-    "response_format": _is_one_of(None, {"type": "text"}),
+    "response_format": lambda value: value is None or _type_of(value) in ("text", "json_schema"),
     "structured_outputs": _asks_nothing,
     "tool_choice": _is_one_of(None, "none", "auto"),
     "tools": _asks_nothing,
@@ -87,6 +92,33 @@ class StreamOptions(_Given):
     include_usage: bool | None = None
 
 
+class NamedSchema(_Given):
+    """A JSON schema; its name and `strict` tell nothing here."""
+
+    value: dict[str, Any] = Field(alias="schema")
+
+
+class ResponseFormat(_Given):
+    """What the answer must look like."""
+
+    type: Literal["text", "json_schema"]
+    json_schema: NamedSchema | None = None
+
+    def form(self) -> Form | None:
+        """The form of the answer. Raises ApiError where the schema cannot be kept."""
+        where = "response_format.json_schema"
+        if self.type == "text":
+            return None
+        if self.json_schema is None:
+            raise ApiError(400, f"Missing required parameter: '{where}'.",
+                           "missing_required_parameter", where)  # fmt: skip
+        try:
+            return form_of(self.json_schema.value)
+        except ValueError as error:
+            said = f"Invalid value for '{where}.schema': {error}."
+            raise ApiError(400, said, "invalid_value", f"{where}.schema") from None
+
+
 class ChatRequest(_Given):
     """The body of `POST /v1/chat/completions`. `top_k` and `repetition_penalty` are not OpenAI's."""
 
@@ -102,6 +134,7 @@ class ChatRequest(_Given):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     top_k: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
+    response_format: ResponseFormat | None = None
 
 
 def read_request(body: bytes) -> ChatRequest:

@@ -14,6 +14,7 @@ _WORDS = {
     "type", "properties", "required", "additionalProperties", "items", "anyOf", "enum", "const",
     "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems",
 }  # fmt: skip
+_REMARKS = {"title", "description", "default", "examples", "$schema", "$comment"}
 _DEEPEST = 8
 _LONGEST = 20_000  # characters of a schema; a grammar grows with it
 _MOST = 4096  # characters of a string, or items of an array: libraries write each of them out
@@ -44,8 +45,22 @@ class Form:
 
 
 def form_of(schema: Mapping[str, Any]) -> Form:
-    """The form of a schema. Raises ValueError for one that not all engines with grammars read."""
-    return Form(json.dumps(schema, ensure_ascii=False))
+    """The form of a schema, without what it only says of itself (titles, descriptions, defaults).
+
+    Raises ValueError for one that not all engines with grammars read.
+    """
+    return Form(json.dumps(_without_remarks(schema), ensure_ascii=False))
+
+
+def _without_remarks(schema: Any) -> Any:
+    if not isinstance(schema, Mapping):
+        return schema
+    kept = {word: value for word, value in schema.items() if word not in _REMARKS}
+    if isinstance(fields := kept.get("properties"), Mapping):
+        kept["properties"] = {name: _without_remarks(field) for name, field in fields.items()}
+    if isinstance(ways := kept.get("anyOf"), list):
+        kept["anyOf"] = [_without_remarks(way) for way in ways]
+    return kept | ({"items": _without_remarks(kept["items"])} if "items" in kept else {})
 
 
 def _check(schema: Any, depth: int) -> None:

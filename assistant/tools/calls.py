@@ -37,16 +37,12 @@ def _schema_of_call(tool: Tool) -> dict[str, Any]:
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """Pydantic's schema without titles, texts and defaults; strings with an end."""
+    """Pydantic's schema; a string without an end gets one."""
     properties = {}
     for name, field in schema.get("properties", {}).items():
-        kept = {word: value for word, value in field.items()
-                if word not in ("title", "description", "default")}  # fmt: skip
-        if kept.get("type") == "string" and "enum" not in kept:
-            kept.setdefault("maxLength", LONGEST_TEXT)
-        properties[name] = kept
-    plain = {"type": "object", "properties": properties, "additionalProperties": False}
-    return plain | ({"required": schema["required"]} if "required" in schema else {})
+        endless = field.get("type") == "string" and "enum" not in field
+        properties[name] = {"maxLength": LONGEST_TEXT, **field} if endless else field
+    return schema | {"properties": properties}
 
 
 def read_call(text: str) -> ToolCall:

@@ -242,9 +242,46 @@ def test_every_field_that_would_change_the_answer_is_refused_by_name(usual):
         assert found == (400, "unsupported_parameter", name)
 
 
+def test_a_schema_becomes_the_form_of_the_answer():
+    from pydantic import BaseModel
+
+    class Colour(BaseModel):
+        """A colour, as pydantic and OpenAI's client describe it."""
+
+        model_config = {"extra": "forbid"}
+
+        name: str
+        share: int = 3
+
+    schema = {"name": "colour", "strict": True, "schema": Colour.model_json_schema()}
+    body = {
+        "model": "x",
+        "messages": ASK,
+        "response_format": {"type": "json_schema", "json_schema": schema},
+    }
+    question = question_of(read_request(json.dumps(body).encode()), None, SamplingTable())
+    assert question.sampling.form is not None
+    assert question.sampling.form.value() == {
+        "type": "object", "additionalProperties": False, "required": ["name"],
+        "properties": {"name": {"type": "string"}, "share": {"type": "integer"}},
+    }  # fmt: skip
+
+
+def test_an_engine_without_grammars_refuses_a_schema(usual):
+    schema = {"name": "x", "schema": {"type": "string"}}
+    refused = usual.ask(response_format={"type": "json_schema", "json_schema": schema})
+    assert refused.status_code == 400
+    assert "JSON schema" in refused.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("changed", "code", "param"),
     [
+        ({"response_format": {"type": "json_schema"}}, "missing_required_parameter", "response_format.json_schema"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "x"}}}},
+         "invalid_value", "response_format.json_schema.schema"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"$ref": "#/x"}}}},
+         "invalid_value", "response_format.json_schema.schema"),
         ({"model": None}, "invalid_value", "model"),
         ({"messages": []}, "invalid_value", "messages"),
         ({"messages": "hi"}, "invalid_value", "messages"),
