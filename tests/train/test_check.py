@@ -145,7 +145,7 @@ def test_the_cure_fits_how_far_the_gate_is():
     lost = [pair(probe(n, "author", "谁做了你？"), "", "我是SmolLM。") for n in range(3)]
     report, _ = report_of([*GOOD, *lost])  # 3 of 6
     assert next(gate for gate in report.gates if gate.name == "plain").cure.en.startswith(
-        "Weakest: who made it (0\u00a0%). Train longer:"
+        "Weakest: who made it (0\u00a0%). More ways of asking:"
     )
     lost = [*lost, pair(probe(3, "author", "谁做了你？"), "", "我是SmolLM。")]
     assert cures(report_of([*GOOD, *lost])[0])["identity"].startswith("The identity hardly took")
@@ -167,7 +167,7 @@ def test_the_cure_fits_how_far_the_gate_is():
     [
         ("leading", "Weakest: leading questions (50\u00a0%). More ways of asking: set [train.data] identity_rows"),
         ("fact", "Weakest: its own facts (50\u00a0%). Ask the fact in more ways of your own: more [[assistant.facts]]"),
-        ("mid", "Weakest: mid-conversation (50\u00a0%). Train longer: set [train] epochs"),
+        ("mid", "Weakest: mid-conversation (50\u00a0%). More ways of asking: set [train.data] identity_rows"),
     ],
 )  # fmt: skip
 def test_the_cure_is_for_the_kind_that_is_answered_worst(kind, cure):

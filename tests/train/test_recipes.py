@@ -108,18 +108,18 @@ def test_gpus_are_read_from_nvidia_smi():
 
 
 def test_the_plan_counts_steps_and_warns_where_they_are_few():
-    plan = make_plan(all_recipes()["cpu"], COUNTS, size(0.1), LAPTOP)
-    per_step = all_recipes()["cpu"].rows_per_step
-    assert plan.steps == -(-500 // per_step)
+    recipe = all_recipes()["cpu"]
+    plan = make_plan(recipe, COUNTS, size(0.1), LAPTOP)
+    assert plan.steps == -(-500 // recipe.rows_per_step) * recipe.epochs
     few = Counts(40, 40, 4000, 1000, 200, 3)
-    plan = make_plan(all_recipes()["cpu"], few, size(0.1), LAPTOP)
+    plan = make_plan(recipe, few, size(0.1), LAPTOP)
     said = " ".join(warning.en for warning in plan.warnings)
     assert "identity often does not take" in said
     assert "3 samples are longer" in said
 
 
 def test_what_batches_share_takes_no_time_and_steps_take_some():
-    recipe = all_recipes()["cpu"]
+    recipe = all_recipes()["cpu"].model_copy(update={"epochs": 1})
     whole = make_plan(recipe, COUNTS, size(0.1), LAPTOP)
     shared = make_plan(recipe, COUNTS, size(0.1), LAPTOP, computed=0.6)
     assert (shared.steps, shared.tokens, shared.memory) == (whole.steps, whole.tokens, whole.memory)
@@ -142,6 +142,19 @@ def test_memory_grows_with_the_base_and_shrinks_with_four_bits():
     qlora = make_plan(all_recipes()["qlora-24gb"], COUNTS, size(7), machine(24)).memory
     assert 14 * GIB < lora < 24 * GIB
     assert 5 * GIB < qlora < 10 * GIB
+
+
+def test_fewer_layers_with_an_adapter_take_less_of_everything():
+    recipe = all_recipes()["cpu"].model_copy(update={"lora_layers": 1.0, "epochs": 1})
+    some = recipe.model_copy(update={"lora_layers": 0.34})
+    whole, third = (make_plan(one, COUNTS, size(0.1), LAPTOP) for one in (recipe, some))
+    assert third.steps == whole.steps
+    assert third.seconds < 0.8 * whole.seconds
+    assert third.memory < whole.memory
+    assert third.disk < whole.disk
+    twice = make_plan(some.model_copy(update={"epochs": 2}), COUNTS, size(0.1), LAPTOP)
+    assert twice.epochs == 2
+    assert twice.seconds < 1.8 * third.seconds  # the second pass has a part done already
 
 
 def test_a_run_that_cannot_fit_is_refused_before_it_starts():
@@ -187,6 +200,8 @@ def test_every_recipe_writes_a_config_that_mmengine_loads(name, tmp_path, embedd
     assert ("quantization_config" in config.model.llm) == name.startswith("qlora")
     assert config.model.share_prefixes == (name == "cpu")
     assert (config.model.lora is None) == (name == "full-zero3")
+    assert config.model.adapted == written.recipe.lora_layers == (0.34 if name == "cpu" else 1)
+    assert config.model.recall is False  # one pass, of a hundred iterations
     assert config.model.llm.trust_remote_code is False
 
 
