@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ _WORDS = {
     "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems",
 }  # fmt: skip
 _REMARKS = {"title", "description", "default", "examples", "$schema", "$comment"}
+_NAME = re.compile(r"[\w][\w .-]{0,63}")  # xgrammar writes it into its grammar as it is
 _DEEPEST = 8
 _LONGEST = 20_000  # characters of a schema; a grammar grows with it
 _MOST = 4096  # characters of a string, or items of an array: libraries write each of them out
@@ -105,6 +107,9 @@ def _check_kinds(schema: Mapping[str, Any]) -> None:
     ):
         if least in schema and most in schema and schema[least] > schema[most]:
             raise ValueError(f"{least!r} is more than {most!r}")
+    for name in schema.get("properties", {}):
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not a name of letters, digits, spaces, '.', '-' and '_'")
     missing = set(schema.get("required", ())) - set(schema.get("properties", {}))
     if missing:
         raise ValueError(f"{min(missing)!r} is required but not among the properties")

@@ -281,6 +281,7 @@ def test_a_result_is_told_in_the_language():
         ('{"type": "object", "additionalProperties": false, "required": ["a"]}', "'a' is required"),
         ('{"anyOf": []}', "'anyOf' is empty"), ('{"items": {"type": "string"}}', "no type"),
         ('{"type": "string", "maxLength": -1}', "'maxLength'"),
+        ('{"type": "object", "additionalProperties": false, "properties": {"a\\" b": {"type": "null"}}}', "not a name"),
         ('{"type": "string", "maxLength": 1000000000}', "'maxLength'"),
         ('{"type": "integer", "minimum": 2, "maximum": 1}', "more than 'maximum'"),
         ('{"enum": ["' + "x" * 30000 + '"]}', "longer than"),
