@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -156,6 +158,40 @@ def test_only_the_last_layers_get_an_adapter(tmp_path):
     names = [name for name, one in model.named_parameters() if one.requires_grad]
     assert {int(name.split(".layers.")[1].split(".")[0]) for name in names} == {2, 3}
     assert len(names) == 2 * 2 * 7
+
+
+def test_an_adapter_of_some_layers_is_written_as_peft_reads_it(tmp_path):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from train.recipes import all_recipes
+    from train.trainer.adapter import _write_peft
+
+    folder = save("Llama", tmp_path / "base", **FOUR)
+    model = finetune(folder, True, adapted=0.5).eval()
+    with torch.no_grad():
+        for name, one in model.named_parameters():
+            if "lora_B" in name:
+                one.normal_()
+    learned = {
+        name.removeprefix("llm."): one.detach()
+        for name, one in model.named_parameters() if one.requires_grad
+    }  # fmt: skip
+    recipe = all_recipes()["cpu"].model_copy(
+        update={"lora_layers": 0.5, "lora_rank": 4, "lora_alpha": 8}
+    )
+    (tmp_path / "adapter").mkdir()
+    _write_peft(learned, tmp_path / "adapter", SimpleNamespace(public_reference="base"), recipe)
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text("utf-8"))
+    assert config["layers_to_transform"] == [2, 3]
+    base = AutoModelForCausalLM.from_pretrained(folder)
+    read = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    ids = torch.tensor([[1, 2, 3, 4]])
+    with torch.no_grad():
+        torch.testing.assert_close(read(ids).logits, model.llm(input_ids=ids).logits)
+        with read.disable_adapter():
+            assert not torch.allclose(read(ids).logits, model.llm(input_ids=ids).logits)
 
 
 @pytest.mark.parametrize("kind", ["Llama", "Qwen2", "Qwen3", "Mistral"])

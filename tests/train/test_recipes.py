@@ -200,8 +200,14 @@ def test_every_recipe_writes_a_config_that_mmengine_loads(name, tmp_path, embedd
     assert ("quantization_config" in config.model.llm) == name.startswith("qlora")
     assert config.model.share_prefixes == (name == "cpu")
     assert (config.model.lora is None) == (name == "full-zero3")
-    assert config.model.adapted == written.recipe.lora_layers == (0.34 if name == "cpu" else 1)
-    assert config.model.recall is False  # one pass, of a hundred iterations
+    assert config.model.adapted == written.recipe.lora_layers == 1
+    assert config.model.recall is False  # one pass
+    some = replace(job(name, embedded_base, tmp_path, lora_layers=0.5), passes=2.0)
+    file.write_text(config_text(some), encoding="utf-8")
+    config = Config.fromfile(str(file))
+    full = name == "full-zero3"
+    assert (config.model.adapted, config.model.recall) == (1 if full else 0.5, name == "cpu")
+    assert full or config.model.lora.target_modules is None  # named where the layers are
     assert config.model.llm.trust_remote_code is False
 
 
