@@ -298,10 +298,10 @@ class Answerer:
         said = []
         for piece in answer:
             self._sign_at = time.monotonic()
-            post(piece)
             if isinstance(piece, str):
                 account.piece()
                 said.append(piece)
+            post(piece)
         account.counts(answer.last)
         finish = (answer.last and answer.last.finish) or "stop"
         if finish == "cancelled" and not running.stopped:

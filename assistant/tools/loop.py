@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from ..conversation import Message
 from ..engines.base import Chunk, Engine, Sampling
+from ..errors import EngineError
 from ..persona import Persona, Style
 from ..serving.reply import Reply, reply, styled_question, styled_sampling, system_messages
 from ..serving.tool_step import ToolStep
@@ -128,10 +129,17 @@ class ToolReply(Iterator[str | ToolStep]):
         return False
 
     def _call(self) -> str:
-        """The turn under way once more, as a call."""
+        """The turn under way once more, as a call. A server may say only now that it keeps no forms."""
         self._end_turn()
-        self._reply = self._started(self._calling)
-        said = "".join(self._reply)
+        try:
+            self._reply = self._started(self._calling)
+            said = "".join(self._reply)
+        except EngineError as error:
+            if self._calling.form is None or error.code != "invalid_request":
+                raise
+            self._calling = replace(self._calling, form=None)
+            self._reply = self._started(self._calling)
+            said = "".join(self._reply)
         self._end_turn()
         return said
 

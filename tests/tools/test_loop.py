@@ -10,6 +10,7 @@ import pytest
 from assistant.conversation import Message
 from assistant.engines.base import Chunk, Engine, EngineInfo, QueuedGeneration, Sampling
 from assistant.engines.form import Form
+from assistant.errors import EngineError
 from assistant.serving.tool_step import ToolStep
 from assistant.tools.base import Arguments, Tool, ToolError
 from assistant.tools.calls import begins_call, checked_call, form_of_calls, read_call
@@ -127,6 +128,19 @@ def test_a_call_runs_and_its_result_is_read(persona, keeps_forms):
     ]  # fmt: skip
     assert (sampling.temperature, sampling.form) == (1.0, None)
     assert answer.last.new_tokens >= len("It is 5.") + len(call(one=2, other=3))
+
+
+def test_an_engine_that_says_only_then_that_it_keeps_no_forms_is_asked_without(persona):
+    class Refusing(Scripted):
+        def _start(self, messages, sampling):
+            if sampling.form:
+                raise EngineError("invalid_request", Text("no response_format", "没有 response_format"))
+            return super()._start(messages, sampling)
+
+    script = [call(one=2, other=3)] * 2 + [call(one=5, other=3)] * 2 + ["8."]
+    engine = Refusing(script, keeps_forms=True)
+    text, steps, _ = told(persona, engine)
+    assert ([step.result for step in steps], text) == (["5", "8"], "8.")
 
 
 def test_what_a_tool_refuses_is_told_to_the_model_which_goes_on(persona):

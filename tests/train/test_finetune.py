@@ -220,7 +220,7 @@ def test_layers_without_an_adapter_compute_a_batch_once(tmp_path, kind):
 
 def test_what_is_beyond_the_memory_is_computed_anew(tmp_path, monkeypatch):
     model = finetune(save("Llama", tmp_path / "base", **FOUR), True, 0.5, recall=True)
-    monkeypatch.setattr("train.trainer.recall.KEPT_BYTES", 0)
+    monkeypatch.setattr("train.trainer.recall.RECALLED_BYTES", 0)
     data = batch(*BATCH, prompt=5)
     first = model.compute_loss(data)["loss"].item()
     seen = computed(model)

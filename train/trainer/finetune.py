@@ -83,12 +83,13 @@ class Finetune(SupervisedFinetune):  # type: ignore[misc]
             self.llm = prepare_model_for_kbit_training(self.llm, use_activation_checkpointing)
         else:
             self.llm.requires_grad_(False)
-        if self.lora.target_modules is None:
+        if (
+            self.lora.target_modules is None or self._adapted < 1
+        ):  # PEFT takes layers with names alone
             self.lora.target_modules = sorted(find_all_linear_names(self.llm))
         if self._adapted < 1:
             layers = self.llm.config.get_text_config().num_hidden_layers
             self._below = layers - max(1, round(layers * self._adapted))
-            self.lora.target_modules = sorted(find_all_linear_names(self.llm))
             self.lora.layers_to_transform = list(range(self._below, layers))
         self.llm = get_peft_model(self.llm, self.lora)
         if self._autocast_dtype is not None:

@@ -25,6 +25,7 @@ GPU_RATES = {7.0: 35e12, 7.5: 18e12, 8.0: 120e12, 8.6: 30e12, 8.9: 60e12, 9.0: 3
 QLORA_SLOWDOWN = 1.6
 CPU_QLORA_SLOWDOWN = 3.0
 SAMPLE_SECONDS = 6.0  # for the sample answers at each save
+RECALLED_BYTES = 2**30  # kept at most of what frozen layers gave; batches beyond are computed anew
 START_SECONDS = 25.0  # importing, loading, the first step
 
 
@@ -86,7 +87,8 @@ def make_plan(
         tokens=tokens,
         save_every=save_every,
         seconds=START_SECONDS + seconds + saves * SAMPLE_SECONDS,
-        memory=memory_bytes(recipe, counts, base, dtype),
+        memory=memory_bytes(recipe, counts, base, dtype)
+        + _recalled_bytes(recipe, counts.tokens * computed, base, dtype, epochs),
         memory_there=(
             machine.memory if recipe.device == "cpu" else min(gpu.memory for gpu in machine.gpus)
         ),
@@ -191,6 +193,14 @@ def memory_bytes(recipe: Recipe, counts: Counts, base: Size, dtype: str) -> int:
     logits = tokens * counts.learned / counts.tokens * base.vocabulary * 12
     libraries = 1.2 * GIB
     return int(states + activations + one_layer + logits + libraries)
+
+
+def _recalled_bytes(recipe: Recipe, tokens: float, base: Size, dtype: str, epochs: float) -> int:
+    """What the layers below the adapter gave for the `tokens` of one pass, kept for the next."""
+    if recipe.device != "cpu" or _learning_layers(recipe) == 1 or epochs <= 1:
+        return 0
+    width = 4 if dtype == "float32" else 2
+    return min(RECALLED_BYTES, round(tokens * base.hidden * width))
 
 
 def checkpoint_bytes(recipe: Recipe, base: Size) -> int:

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
+from .plan import RECALLED_BYTES
+
 _DROPOUTS = ("attention_dropout", "hidden_dropout", "resid_dropout", "dropout")
-KEPT_BYTES = 2**30  # of all batches together; those beyond it are computed anew
 
 
 def may_recall(body: Any) -> bool:
@@ -48,7 +49,7 @@ class Recall:
         def keep(_: torch.nn.Module, entering: tuple[torch.Tensor, ...]) -> None:
             hidden = entering[0].detach()
             size = hidden.element_size() * hidden.numel()
-            if self._bytes + size <= KEPT_BYTES:
+            if self._bytes + size <= RECALLED_BYTES:
                 self._bytes += size
                 self._kept[batch] = hidden
 
