@@ -19,7 +19,9 @@ _REMARKS = {"title", "description", "default", "examples", "$schema", "$comment"
 _NAME = re.compile(r"[\w][\w .-]{0,63}")  # xgrammar writes it into its grammar as it is
 _DEEPEST = 8
 _LONGEST = 20_000  # characters of a schema; a grammar grows with it
-_MOST = 4096  # characters of a string, or items of an array: libraries write each of them out
+_MOST = (
+    1024  # characters of a string, or items of an array: each is written out (4096: 4 s to compile)
+)
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,9 @@ def test_an_engine_that_says_only_then_that_it_keeps_no_forms_is_asked_without(p
     class Refusing(Scripted):
         def _start(self, messages, sampling):
             if sampling.form:
-                raise EngineError("invalid_request", Text("no response_format", "没有 response_format"))
+                raise EngineError(
+                    "invalid_request", Text("no response_format", "没有 response_format")
+                )
             return super()._start(messages, sampling)
 
     script = [call(one=2, other=3)] * 2 + [call(one=5, other=3)] * 2 + ["8."]
