@@ -13,9 +13,8 @@ from .base import Arguments, Tool, ToolCall, ToolError
 
 # How calls begin: as the kit's list asks, and as larger models have learned it.
 _BEGINNINGS = ("{", "```json", "```\n{", "<tool_call>")
-LONGEST_TEXT = (
-    400  # characters of one argument, each written out in the grammar: 2000 took 2 s to compile
-)
+# Characters of one argument, each written out in the grammar: 2000 took 2 s to compile.
+LONGEST_TEXT = 400
 
 
 def begins_call(text: str) -> bool | None:
