@@ -30,6 +30,7 @@ trigger = "，小红书风格"
 base = "./tiny"
 [train]
 learning_rate = 0.01
+epochs = 1
 batch_size = 4
 lora_rank = 4
 save_every = 2
