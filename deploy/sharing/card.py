@@ -131,6 +131,7 @@ def _training(source: Source, language: str) -> str:
     labels = (
         ("name", Text("recipe", "配方")), ("method", Text("method", "方法")),
         ("lora_rank", Text("LoRA rank", "LoRA 秩")), ("lora_alpha", Text("LoRA alpha", "LoRA alpha")),
+        ("lora_layers", Text("share of the layers with LoRA, the last ones", "加 LoRA 的层所占比例（末尾的层）")),
         ("learning_rate", Text("learning rate", "学习率")), ("epochs", Text("epochs", "轮数")),
         ("batch_size", Text("batch size", "批大小")), ("accumulation", Text("accumulation", "梯度累积")),
         ("max_length", Text("longest row, tokens", "最长行（token）")),

@@ -160,6 +160,27 @@ def test_only_the_last_layers_get_an_adapter(tmp_path):
     assert len(names) == 2 * 2 * 7
 
 
+@pytest.mark.parametrize("adapted", [0.5, 1.0])
+def test_the_peer_of_the_bench_trains_the_same_weights(tmp_path, adapted):
+    import torch
+
+    folder = save("Llama", tmp_path / "base", **FOUR)
+    ours = finetune(folder, True, adapted)
+    from mmengine.config import ConfigDict
+
+    from train.bench.plain import _model
+
+    lora = {"type": "LoraConfig", "r": 4, "lora_alpha": 8, "task_type": "CAUSAL_LM", "bias": "none",
+            "target_modules": "all-linear" if adapted == 1 else None}  # fmt: skip
+    model = {"llm": {}, "lora": lora, "adapted": adapted}
+    peer = _model(ConfigDict(base=str(folder), seed=0, model=model), torch.float32)
+
+    def learned(model):
+        return {name: one.shape for name, one in model.named_parameters() if one.requires_grad}
+
+    assert learned(peer) == learned(ours.llm) != {}
+
+
 def test_an_adapter_of_some_layers_is_written_as_peft_reads_it(tmp_path):
     import torch
     from peft import PeftModel

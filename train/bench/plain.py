@@ -55,6 +55,9 @@ def _model(config: Any, dtype: Any) -> Any:
     import torch
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from xtuner.model.utils import find_all_linear_names
+
+    from ..trainer.plan import adapted_layers
 
     quantised: dict[str, Any] = {}
     if "quantization_config" in config.model.llm:
@@ -67,6 +70,10 @@ def _model(config: Any, dtype: Any) -> Any:
     if quantised:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     lora = {name: value for name, value in config.model.lora.items() if name != "type"}
+    if config.model.adapted < 1:  # the same layers as ours
+        layers = model.config.get_text_config().num_hidden_layers
+        lora["target_modules"] = sorted(find_all_linear_names(model))
+        lora["layers_to_transform"] = list(adapted_layers(layers, config.model.adapted))
     torch.manual_seed(config.seed)
     return get_peft_model(model, LoraConfig(**lora))
 

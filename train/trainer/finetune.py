@@ -16,6 +16,7 @@ from xtuner.model.utils import find_all_linear_names, traverse_dict
 from xtuner.registry import BUILDER
 
 from ..data.render import IGNORED
+from .plan import adapted_layers
 from .prefix_tree import Tree, grow
 from .recall import Recall, may_recall
 
@@ -89,8 +90,8 @@ class Finetune(SupervisedFinetune):  # type: ignore[misc]
             self.lora.target_modules = sorted(find_all_linear_names(self.llm))
         if self._adapted < 1:
             layers = self.llm.config.get_text_config().num_hidden_layers
-            self._below = layers - max(1, round(layers * self._adapted))
-            self.lora.layers_to_transform = list(range(self._below, layers))
+            self.lora.layers_to_transform = list(adapted_layers(layers, self._adapted))
+            self._below = self.lora.layers_to_transform[0]
         self.llm = get_peft_model(self.llm, self.lora)
         if self._autocast_dtype is not None:
             for module in self.llm.modules():

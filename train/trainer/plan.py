@@ -213,6 +213,11 @@ def _adapter_parameters(recipe: Recipe, base: Size) -> int:
     return round(base.adapter_parameters(recipe.lora_rank) * recipe.lora_layers)
 
 
+def adapted_layers(layers: int, share: float) -> range:
+    """The numbers of the layers with an adapter: the last `share` of them, at least one."""
+    return range(layers - max(1, round(layers * share)), layers)
+
+
 def _learning_layers(recipe: Recipe) -> float:
     """The share of the layers whose activations are kept for the backward pass."""
     return 1.0 if recipe.method == "full" else recipe.lora_layers
