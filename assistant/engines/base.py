@@ -50,7 +50,9 @@ class Sampling:
     repetition_penalty: float = 1.05
     seed: int | None = None
     stop: tuple[str, ...] = ()
-    form: Form | None = None  # where it is set, the answer is one JSON value of it
+    # Where it is set, the answer is one JSON value of it. Answers that are kept, under how they were asked
+    # for, have none.
+    form: Form | None = field(default=None, repr=False)
 
     def check(self) -> None:
         """Raise EngineError("invalid_request") for a value out of range."""

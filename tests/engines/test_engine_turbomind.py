@@ -25,6 +25,7 @@ from assistant.config import LimitsTable, ServeTable, TurbomindTable
 from assistant.conversation import Message
 from assistant.engines import open_engine
 from assistant.engines.base import Chunk, Sampling
+from assistant.engines.form import form_of
 from assistant.engines.turbomind import TurbomindEngine, TurbomindSettings, why_not
 from assistant.errors import EngineError
 from assistant.models.local import LocalModel
@@ -147,6 +148,7 @@ SAMPLED = Sampling(
 def test_every_field_of_sampling_reaches_the_device(opened, native):
     assert {field.name for field in dataclasses.fields(Sampling)} == {
         "max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "stop",
+        "form",
     }  # fmt: skip
     engine = opened()
     list(engine.stream(asked("Hello"), SAMPLED))
@@ -156,6 +158,16 @@ def test_every_field_of_sampling_reaches_the_device(opened, native):
     assert told.repetition_penalty == 1.2
     end = engine._tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert told.eos_ids == [end]
+
+
+def test_a_form_is_lmdeploys_response_format(native):
+    from assistant.engines.turbomind.settings import generation_config
+
+    asked_for = dataclasses.replace(SAMPLED, form=form_of({"enum": ["yes", "no"]}))
+    schema = {"name": "answer", "schema": {"enum": ["yes", "no"]}}
+    told = generation_config(asked_for).response_format
+    assert told == {"type": "json_schema", "json_schema": schema}
+    assert generation_config(SAMPLED).response_format is None
 
 
 def test_greedy_keeps_the_repetition_penalty_and_off_switches_stay_off(opened, native):

@@ -82,7 +82,9 @@ def all_questions(language: Language) -> list[str]:
 
 def plain_sampling(how: Sampling) -> dict[str, object]:
     """Return `how` as JSON can hold it."""
-    return dict(json.loads(json.dumps(asdict(how))))
+    said = asdict(how)
+    del said["form"]  # an answer that is kept has none
+    return dict(json.loads(json.dumps(said)))
 
 
 def write_shipped(
