@@ -15,13 +15,13 @@ _WORDS = {
     "type", "properties", "required", "additionalProperties", "items", "anyOf", "enum", "const",
     "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems",
 }  # fmt: skip
+_PAIRS = (("minLength", "maxLength"), ("minItems", "maxItems"), ("minimum", "maximum"))
 _REMARKS = {"title", "description", "default", "examples", "$schema", "$comment"}
 _NAME = re.compile(r"[\w][\w .-]{0,63}")  # xgrammar writes it into its grammar as it is
 _DEEPEST = 8
 _LONGEST = 20_000  # characters of a schema; a grammar grows with it
-_MOST = (
-    1024  # characters of a string, or items of an array: each is written out (4096: 4 s to compile)
-)
+# Characters of a string, or items of an array: a grammar writes each out, and 4096 took 4 s to compile.
+_MOST = 1024
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,7 @@ def _check_kinds(schema: Mapping[str, Any]) -> None:
             raise ValueError(f"{word!r} is empty")
         if word.endswith(("Length", "Items")) and not 0 <= int(value or 0) <= _MOST:
             raise ValueError(f"{word!r} is {value!r}")
-    for least, most in (
-        ("minLength", "maxLength"),
-        ("minItems", "maxItems"),
-        ("minimum", "maximum"),
-    ):
+    for least, most in _PAIRS:
         if least in schema and most in schema and schema[least] > schema[most]:
             raise ValueError(f"{least!r} is more than {most!r}")
     for name in schema.get("properties", {}):

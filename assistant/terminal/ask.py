@@ -63,7 +63,7 @@ def sampling_from(table: SamplingTable) -> Sampling:
     return Sampling(**table.model_dump())
 
 
-def read_config(context: Context) -> Config:
+def config_with_tools(context: Context) -> Config:
     """The configuration, with the table `[tools]`."""
     return context.read_config({"tools": ToolsTable})
 
@@ -106,7 +106,7 @@ def own_system(ready: Ready) -> str:
 
 def ask_once(context: Context, text: str, choices: Choices) -> None:
     """`ask`: stream the answer to stdout, or one JSON object under --json."""
-    config = read_config(context)
+    config = config_with_tools(context)
     with opened_tools(chosen_tools(config, choices)) as tools:
         ready = load(context, config, choices)
         try:
@@ -116,7 +116,7 @@ def ask_once(context: Context, text: str, choices: Choices) -> None:
             for part in answer:
                 if isinstance(part, ToolStep):
                     steps.append(part)
-                    context.say(marked(part))
+                    context.say(step_line(part))
                     continue
                 first_text = first_text or time.perf_counter() - started
                 pieces.append(part)
@@ -134,7 +134,7 @@ def ask_once(context: Context, text: str, choices: Choices) -> None:
             ready.engine.close()
 
 
-def marked(step: ToolStep) -> Text:
+def step_line(step: ToolStep) -> Text:
     """The line of a step, marked as no part of the answer."""
     line = step.line()
     return Text(f"· {line.en}", f"· {line.zh}")

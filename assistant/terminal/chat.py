@@ -25,7 +25,7 @@ from ..serving.tool_step import ToolStep
 from ..tools.base import Tool
 from ..tools.opening import opened_tools
 from ..words import Text
-from .ask import Choices, chosen_tools, load, marked, own_system, read_config, start_reply
+from .ask import Choices, chosen_tools, config_with_tools, load, own_system, start_reply, step_line
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ HELP = Text(
 
 def talk(context: Context, choices: Choices) -> None:
     """Read, answer, until the end of input."""
-    config = read_config(context)
+    config = config_with_tools(context)
     with opened_tools(chosen_tools(config, choices)) as tools:
         _talk(context, config, choices, tools)
 
@@ -143,7 +143,7 @@ class _Talk:
         with _interrupts(answer.close):
             for part in answer:
                 if isinstance(part, ToolStep):
-                    self._context.say(marked(part))
+                    self._context.say(step_line(part))
                 else:
                     pieces.append(part)
                     click.echo(part, nl=False)

@@ -16,7 +16,7 @@ from ..conversation import Message
 from ..engines.base import Chunk, Engine, Sampling
 from ..errors import EngineError
 from ..persona import Persona, Style
-from ..serving.reply import Reply, reply, styled_question, styled_sampling, system_messages
+from ..serving.reply import reply, styled_question, styled_sampling, system_messages
 from ..serving.tool_step import ToolStep
 from ..words import Text, written_language
 from .base import Tool, ToolCall, ToolError
@@ -72,7 +72,7 @@ class ToolReply(Iterator[str | ToolStep]):
         self._counted: Chunk | None = None
         self.last: Chunk | None = None
         self._conversation = [*history, Message(role="user", content=styled_question(text, style))]
-        self._reply = self._started(self._sampling)
+        self._begin_turn(self._sampling)
         self.dropped_turns = self._reply.dropped_turns
         self._parts = self._all()
 
@@ -107,7 +107,7 @@ class ToolReply(Iterator[str | ToolStep]):
                 Message(role="assistant", content=call),
                 Message(role="user", content=observed(step, self._language)),
             ]
-            self._reply = self._started(self._sampling)
+            self._begin_turn(self._sampling)
         self._end_turn()
         if self._stopped and self.last:
             self.last = replace(self.last, finish="cancelled")
@@ -132,14 +132,17 @@ class ToolReply(Iterator[str | ToolStep]):
         """The turn under way once more, as a call. A server may say only now that it keeps no forms."""
         self._end_turn()
         try:
-            self._reply = self._started(self._calling)
-            said = "".join(self._reply)
+            return self._turn(self._calling)
         except EngineError as error:
             if self._calling.form is None or error.code != "invalid_request":
                 raise
-            self._calling = replace(self._calling, form=None)
-            self._reply = self._started(self._calling)
-            said = "".join(self._reply)
+        self._calling = replace(self._calling, form=None)
+        return self._turn(self._calling)
+
+    def _turn(self, sampling: Sampling) -> str:
+        """A whole turn of the model's."""
+        self._begin_turn(sampling)
+        said = "".join(self._reply)
         self._end_turn()
         return said
 
@@ -157,17 +160,16 @@ class ToolReply(Iterator[str | ToolStep]):
             return ToolStep(call.tool, call.arguments, None, spent, str(error))
         return ToolStep(call.tool, call.arguments, result, time.monotonic() - began)
 
-    def _started(self, sampling: Sampling) -> Reply:
+    def _begin_turn(self, sampling: Sampling) -> None:
         *history, asked = self._conversation
-        started = reply(
+        begun = reply(
             self._persona, self._engine, history, asked.content, None, sampling, self._system
         )
         with self._lock:
             stopped = self._stopped
-            self._reply = started
+            self._reply = begun
         if stopped:
-            started.close()
-        return started
+            begun.close()
 
     def _end_turn(self) -> None:
         """Stop the turn under way, and add its tokens to those before it."""

@@ -155,6 +155,9 @@ def test_fewer_layers_with_an_adapter_take_less_of_everything():
     twice = make_plan(some.model_copy(update={"epochs": 2}), COUNTS, size(0.1), LAPTOP)
     assert twice.epochs == 2
     assert twice.seconds < 1.8 * third.seconds  # the second pass has a part done already
+    full = recipe.model_copy(update={"method": "full"})
+    both = [full.model_copy(update={"lora_layers": share, "epochs": 2}) for share in (0.5, 1.0)]
+    assert len({make_plan(one, COUNTS, size(0.1), LAPTOP).seconds for one in both}) == 1
 
 
 def test_a_run_that_cannot_fit_is_refused_before_it_starts():

@@ -84,9 +84,8 @@ class Finetune(SupervisedFinetune):  # type: ignore[misc]
             self.llm = prepare_model_for_kbit_training(self.llm, use_activation_checkpointing)
         else:
             self.llm.requires_grad_(False)
-        if (
-            self.lora.target_modules is None or self._adapted < 1
-        ):  # PEFT takes layers with names alone
+        # PEFT takes the numbers of layers together with names alone.
+        if self.lora.target_modules is None or self._adapted < 1:
             self.lora.target_modules = sorted(find_all_linear_names(self.llm))
         if self._adapted < 1:
             layers = self.llm.config.get_text_config().num_hidden_layers

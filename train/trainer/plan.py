@@ -77,7 +77,7 @@ def make_plan(
     saves = math.ceil(steps / save_every)
     checkpoint = checkpoint_bytes(recipe, base)
     adapters = steps * recipe.accumulation * _step_tokens(machine, recipe, dtype)
-    needed = tokens * computed + adapters * recipe.lora_layers
+    needed = tokens * computed + adapters * _learning_layers(recipe)
     learned = counts.learned * epochs
     seconds = operations(recipe, needed, learned, base, epochs) / rate(recipe, machine, dtype)
     return TrainingPlan(
@@ -141,10 +141,10 @@ def operations(
     al. 2020, "Scaling Laws for Neural Language Models", section 2.1). Layers below the adapter have no
     backward pass, and on a CPU no forward pass either once a batch was seen (`recall`).
     """
-    adapted = recipe.lora_layers
+    learning = _learning_layers(recipe)
     below = 1 / max(1.0, epochs) if recipe.device == "cpu" else 1.0
-    forward = 2.0 * (adapted + (1 - adapted) * below)
-    backward = 4.0 if recipe.method == "full" else 2.0 * adapted
+    forward = 2.0 * (learning + (1 - learning) * below)
+    backward = 4.0 if recipe.method == "full" else 2.0 * learning
     again = 2.0 if recipe.gradient_checkpointing else 0.0
     layers = tokens * base.linear * (forward + backward + again)
     passes = (6.0 if recipe.method == "full" else 4.0) + again
@@ -219,7 +219,7 @@ def adapted_layers(layers: int, share: float) -> range:
 
 
 def _learning_layers(recipe: Recipe) -> float:
-    """The share of the layers whose activations are kept for the backward pass."""
+    """The share of the layers that learn: activations are kept for them, and a backward pass made."""
     return 1.0 if recipe.method == "full" else recipe.lora_layers
 
 
